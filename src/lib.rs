@@ -1,0 +1,7 @@
+//! A payments backend for Stripe Checkout.
+//!
+//! Modules in reading order. Arrows go one way: `cli, http → flow → store, stripe → domain`.
+
+pub mod clock;
+pub mod domain;
+pub mod stripe;
