@@ -1,0 +1,749 @@
+//! The payment rules: what a fact does to a booking.
+//!
+//! [`decide`] is the only place where a payment fact changes a booking. It judges by state, never
+//! by the order in which events arrive or were made, so that any order and any repetition of a
+//! booking's events end in the same state. It knows no database: seats and known cases are handed
+//! in, and what is to be written is handed back.
+
+use super::booking::{Booking, Dispute, Payment, Progress, Refund, Status};
+use super::case::CaseKind;
+use super::event::{
+    ChargeRefundedFact, DisputeFact, Event, Fact, PaymentStatus, RefundFact, SessionFact, SessionMoment,
+};
+use super::ids::{InstanceId, PaymentIntentId, SessionId};
+use super::lang::Lang;
+use super::money::Money;
+use super::time::Timestamp;
+
+/// How a delivery was answered and what the ledger keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[must_use]
+pub enum Outcome {
+    /// Stored and applied for the first time.
+    Processed,
+    /// This event, or this fact by another event, was applied before.
+    Duplicate,
+    /// Verified, but no business of ours.
+    Ignored,
+    /// Ours, but its booking is not known yet: kept, and tried again by ourselves.
+    Parked,
+    /// Ours, but it does not fit: a person sees it.
+    Case,
+    /// It could not be applied through a fault of ours, or was no valid delivery.
+    Rejected,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] =
+        [Self::Processed, Self::Duplicate, Self::Ignored, Self::Parked, Self::Case, Self::Rejected];
+
+    /// As log, ledger and API write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Parked => "parked",
+            Self::Case => "case",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// From its exact text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
+    }
+
+    /// Whether a ledger row with this outcome needs nothing more: the same event again is a
+    /// duplicate. The others are judged again whenever they are told again.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Processed | Self::Duplicate | Self::Case => true,
+            Self::Ignored | Self::Parked | Self::Rejected => false,
+        }
+    }
+}
+
+/// Why an event had its outcome, as a word for the ledger and a sentence for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The payment was applied.
+    Paid,
+    /// The payment was applied and the lost seat taken again.
+    PaidAndReseated,
+    /// A delayed payment is on its way.
+    PaymentPending,
+    /// The delayed payment failed.
+    PaymentFailed,
+    /// The session expired unpaid.
+    SessionExpired,
+    /// A refund was made or moved on.
+    RefundRecorded,
+    /// A refund came back.
+    RefundFailed,
+    /// The charge says that more was refunded.
+    ChargeRefundRecorded,
+    /// A dispute was opened or moved on.
+    DisputeRecorded,
+    /// The state already says so.
+    AlreadyApplied,
+    /// The booking has gone further than this event: it cannot take anything back.
+    OvertakenByLaterState,
+    /// It is about a session that no longer counts for this booking.
+    SupersededSession,
+    /// We do not act on this kind of event.
+    KindNotActedOn,
+    /// It belongs to another application on the account.
+    OtherApplication,
+    /// Test and live do not fit, and no booking is known for it.
+    LivemodeOfAnother,
+    /// It names a booking that is not here (yet).
+    BookingNotKnown,
+    /// Stripe must be asked whose it is, and did not answer yet.
+    OwnerNotKnown,
+    /// A case was opened; its kind says why.
+    Case(CaseKind),
+    /// Something of ours failed while it was applied.
+    Fault,
+}
+
+impl Reason {
+    const PLAIN: [Self; 18] = [
+        Self::Paid,
+        Self::PaidAndReseated,
+        Self::PaymentPending,
+        Self::PaymentFailed,
+        Self::SessionExpired,
+        Self::RefundRecorded,
+        Self::RefundFailed,
+        Self::ChargeRefundRecorded,
+        Self::DisputeRecorded,
+        Self::AlreadyApplied,
+        Self::OvertakenByLaterState,
+        Self::SupersededSession,
+        Self::KindNotActedOn,
+        Self::OtherApplication,
+        Self::LivemodeOfAnother,
+        Self::BookingNotKnown,
+        Self::OwnerNotKnown,
+        Self::Fault,
+    ];
+
+    /// As the ledger writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::PaidAndReseated => "paid_and_reseated",
+            Self::PaymentPending => "payment_pending",
+            Self::PaymentFailed => "payment_failed",
+            Self::SessionExpired => "session_expired",
+            Self::RefundRecorded => "refund_recorded",
+            // `refund_failed` is also the case's word; the ledger's outcome tells them apart.
+            Self::RefundFailed => "refund_came_back",
+            Self::ChargeRefundRecorded => "charge_refund_recorded",
+            Self::DisputeRecorded => "dispute_recorded",
+            Self::AlreadyApplied => "already_applied",
+            Self::OvertakenByLaterState => "overtaken_by_later_state",
+            Self::SupersededSession => "superseded_session",
+            Self::KindNotActedOn => "kind_not_acted_on",
+            Self::OtherApplication => "other_application",
+            Self::LivemodeOfAnother => "livemode_of_another",
+            Self::BookingNotKnown => "booking_not_known",
+            Self::OwnerNotKnown => "owner_not_known",
+            Self::Case(kind) => kind.as_str(),
+            Self::Fault => "fault",
+        }
+    }
+
+    /// From its exact text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = Self::PLAIN.into_iter().find(|reason| reason.as_str() == text);
+        plain.or_else(|| CaseKind::parse(text).map(Self::Case))
+    }
+
+    /// A sentence for the person who wonders.
+    #[must_use]
+    pub fn sentence(self, lang: Lang) -> &'static str {
+        let (fr, en) = match self {
+            Self::Paid => ("Le paiement a été appliqué.", "The payment was applied."),
+            Self::PaidAndReseated => (
+                "Le paiement est arrivé tard ; il restait une place, elle a été reprise.",
+                "The payment came late; a seat was left and was taken again.",
+            ),
+            Self::PaymentPending => (
+                "Le paiement différé est en route ; la place reste réservée.",
+                "The delayed payment is on its way; the seat stays held.",
+            ),
+            Self::PaymentFailed => (
+                "Le paiement différé a échoué ; la place est libérée.",
+                "The delayed payment failed; the seat is free again.",
+            ),
+            Self::SessionExpired => (
+                "La session de paiement a expiré sans paiement ; la place est libérée.",
+                "The checkout session expired unpaid; the seat is free again.",
+            ),
+            Self::RefundRecorded => ("Le remboursement a été enregistré.", "The refund was recorded."),
+            Self::RefundFailed => (
+                "Le remboursement n'est pas arrivé au client et ne compte plus.",
+                "The refund did not reach the customer and counts no more.",
+            ),
+            Self::ChargeRefundRecorded => (
+                "Le montant remboursé du paiement a été enregistré.",
+                "The amount refunded of the charge was recorded.",
+            ),
+            Self::DisputeRecorded => ("Le litige a été enregistré.", "The dispute was recorded."),
+            Self::AlreadyApplied => {
+                ("Cela était déjà appliqué ; rien n'a changé.", "This was applied before; nothing changed.")
+            }
+            Self::OvertakenByLaterState => (
+                "La réservation est déjà plus loin ; un événement tardif ne défait rien.",
+                "The booking has gone further already; a late event undoes nothing.",
+            ),
+            Self::SupersededSession => (
+                "Cette session ne compte plus pour la réservation.",
+                "This session no longer counts for the booking.",
+            ),
+            Self::KindNotActedOn => {
+                ("Ce type d'événement ne nous concerne pas.", "We do not act on this kind of event.")
+            }
+            Self::OtherApplication => (
+                "Cet événement appartient à une autre application du compte.",
+                "This belongs to another application on the account.",
+            ),
+            Self::LivemodeOfAnother => (
+                "Le mode (test ou réel) ne correspond pas à la clé.",
+                "Its mode (test or live) does not fit the key.",
+            ),
+            Self::BookingNotKnown => (
+                "La réservation n'est pas (encore) connue ; nouvel essai automatique.",
+                "The booking is not known (yet); it is tried again automatically.",
+            ),
+            Self::OwnerNotKnown => (
+                "Stripe n'a pas encore dit à qui cela appartient ; nouvel essai automatique.",
+                "Stripe has not said yet whose this is; it is tried again automatically.",
+            ),
+            Self::Case(kind) => return case_sentence(kind, lang),
+            Self::Fault => (
+                "Une erreur de notre côté a empêché l'application ; nouvel essai automatique.",
+                "A fault of ours kept it from being applied; it is tried again automatically.",
+            ),
+        };
+        lang.pick(fr, en)
+    }
+}
+
+/// What a kind of case means, for the person who has to look at it.
+#[must_use]
+pub fn case_sentence(kind: CaseKind, lang: Lang) -> &'static str {
+    let (fr, en) = match kind {
+        CaseKind::AmountMismatch => (
+            "Le montant payé n'est pas le prix de la réservation.",
+            "The amount paid is not the booking's price.",
+        ),
+        CaseKind::CurrencyMismatch => {
+            ("La devise payée n'est pas celle de la réservation.", "The currency paid is not the booking's.")
+        }
+        CaseKind::ModeMismatch => {
+            ("La session n'est pas un paiement unique.", "The session is not a one-time payment.")
+        }
+        CaseKind::LivemodeMismatch => (
+            "L'événement est en mode test et la clé en mode réel, ou l'inverse.",
+            "The event is in test mode and the key is live, or the reverse.",
+        ),
+        CaseKind::PaidTwice => (
+            "La réservation a été payée deux fois ; remboursez le paiement en trop.",
+            "The booking was paid twice; refund the extra payment.",
+        ),
+        CaseKind::LatePayment => (
+            "Le paiement est arrivé après la fin de la réservation et il n'y a plus de place.",
+            "The payment came after the hold was lost, and the slot is full.",
+        ),
+        CaseKind::UnknownBooking => (
+            "Un événement à nous nomme une réservation inconnue depuis une heure.",
+            "An event of ours names a booking that has been unknown for an hour.",
+        ),
+        CaseKind::RefundFailed => (
+            "Un remboursement n'est pas arrivé au client ; il faut le payer autrement.",
+            "A refund did not reach the customer; pay it another way.",
+        ),
+        CaseKind::Dispute => (
+            "Le client conteste le paiement ; répondez dans le tableau de bord Stripe avant la date limite.",
+            "The customer disputes the payment; answer in Stripe's dashboard before the deadline.",
+        ),
+    };
+    lang.pick(fr, en)
+}
+
+/// A case to be opened. The same key is never opened twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCase {
+    /// What does not fit.
+    pub kind: CaseKind,
+    /// Its identity: the kind and what it is about.
+    pub key: String,
+    /// The session it is about.
+    pub session: Option<SessionId>,
+    /// The payment it is about.
+    pub intent: Option<PaymentIntentId>,
+    /// The amount at stake, in minor units.
+    pub amount: Option<i64>,
+    /// Its currency as Stripe names it, which may be none that we know.
+    pub currency: Option<String>,
+    /// Until when something must be done.
+    pub deadline: Option<Timestamp>,
+    /// The figures, in words.
+    pub detail: String,
+}
+
+/// Something that others are told about, once committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EffectKind {
+    /// The booking was paid.
+    Paid,
+    /// Its delayed payment failed.
+    Failed,
+    /// More of it was refunded.
+    Refunded,
+    /// A dispute was opened.
+    Disputed,
+}
+
+impl EffectKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Paid, Self::Failed, Self::Refunded, Self::Disputed];
+
+    /// As the outbox and the notifications write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "booking.paid",
+            Self::Failed => "booking.failed",
+            Self::Refunded => "booking.refunded",
+            Self::Disputed => "booking.disputed",
+        }
+    }
+
+    /// From its exact text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// An effect with the key that keeps it from happening twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// What happened.
+    pub kind: EffectKind,
+    /// Stable over every retry and replay.
+    pub key: String,
+}
+
+/// What the deciding needs to know beside booking and fact.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The time.
+    pub now: Timestamp,
+    /// Whether our key is a live one.
+    pub livemode: bool,
+    /// A seat number that the booking could take if it holds none; none if the slot is full.
+    pub free_seat: Option<i32>,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Decision {
+    /// For the ledger and the answer.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// The booking afterwards.
+    pub booking: Booking,
+    /// Whether this event is the one that paid the booking.
+    pub applied_payment: bool,
+    /// A case to open.
+    pub case: Option<NewCase>,
+    /// Who is to be told what.
+    pub effects: Vec<Effect>,
+}
+
+/// What an event means that names no booking known here.
+pub fn decide_unmatched(event: &Event, instance: InstanceId, livemode: bool) -> (Outcome, Reason) {
+    let Some(claim) = event.fact.claim() else {
+        return (Outcome::Ignored, Reason::KindNotActedOn);
+    };
+    if !claim.is_ours(instance) {
+        (Outcome::Ignored, Reason::OtherApplication)
+    } else if event.livemode.is_some_and(|live| live != livemode) {
+        (Outcome::Ignored, Reason::LivemodeOfAnother)
+    } else {
+        (Outcome::Parked, Reason::BookingNotKnown)
+    }
+}
+
+/// What `event` does to `booking`, which it names.
+pub fn decide(booking: &Booking, event: &Event, context: Context) -> Decision {
+    let rules = Rules { before: booking, context };
+    if matches!(event.fact, Fact::Other) {
+        return rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn);
+    }
+    if event.livemode.is_some_and(|live| live != context.livemode) {
+        return rules.livemode_mismatch(event);
+    }
+    match &event.fact {
+        Fact::Session(fact) => rules.session(fact),
+        Fact::Refund(fact) => rules.refund(fact),
+        Fact::ChargeRefunded(fact) => rules.charge_refunded(fact),
+        Fact::Dispute(fact) => rules.dispute(fact),
+        Fact::Other => rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn),
+    }
+}
+
+/// What the customer paid, if it fits the price, or what does not fit.
+///
+/// # Errors
+/// The kind of case and the figures in words.
+pub fn check_amount(fact: &SessionFact, price: Money) -> Result<i64, (CaseKind, String)> {
+    if let Some(mode) = fact.mode.as_deref().filter(|mode| *mode != "payment") {
+        return Err((CaseKind::ModeMismatch, format!("the session's mode is {mode:?}")));
+    }
+    let currency = fact.currency.as_deref().unwrap_or_default();
+    if !currency.eq_ignore_ascii_case(price.currency.as_str()) {
+        let got = if currency.is_empty() { "no currency" } else { currency };
+        return Err((CaseKind::CurrencyMismatch, format!("expected {price}, the session has {got:?}")));
+    }
+    let mismatch = |detail: String| Err((CaseKind::AmountMismatch, format!("expected {price}; {detail}")));
+    let Some(total) = fact.total else { return mismatch("the session has no total".to_owned()) };
+    let part = |amount: Option<i64>| i128::from(amount.unwrap_or(0));
+    let (discount, tax, shipping) = (part(fact.discount), part(fact.tax), part(fact.shipping));
+    let subtotal = fact.subtotal.map_or(i128::from(total) + discount - tax - shipping, i128::from);
+    let figures =
+        format!("subtotal {subtotal}, discount {discount}, tax {tax}, shipping {shipping}, total {total}");
+    if subtotal != i128::from(price.amount) {
+        return mismatch(format!("the subtotal is another: {figures}"));
+    }
+    if total < 0 || i128::from(total) != subtotal - discount + tax + shipping {
+        return mismatch(format!("the total does not add up: {figures}"));
+    }
+    if fact.payment_status == PaymentStatus::NoPaymentRequired && total != 0 {
+        return mismatch(format!("nothing was paid of a total that is not zero: {figures}"));
+    }
+    Ok(total)
+}
+
+struct Rules<'a> {
+    before: &'a Booking,
+    context: Context,
+}
+
+impl Rules<'_> {
+    fn unchanged(&self, outcome: Outcome, reason: Reason) -> Decision {
+        Decision {
+            outcome,
+            reason,
+            booking: self.before.clone(),
+            applied_payment: false,
+            case: None,
+            effects: Vec::new(),
+        }
+    }
+
+    fn nothing_new(&self, reason: Reason) -> Decision {
+        self.unchanged(Outcome::Duplicate, reason)
+    }
+
+    /// A change that was applied: stamps it, frees the seat if the new status does not keep one.
+    fn applied(&self, mut booking: Booking, reason: Reason, effects: Vec<Effect>) -> Decision {
+        if !booking.status().keeps_seat() {
+            booking.seat = None;
+        }
+        booking.updated_at = self.context.now;
+        Decision { outcome: Outcome::Processed, reason, booking, applied_payment: false, case: None, effects }
+    }
+
+    /// A case, unless the same one was opened before.
+    fn case(&self, case: NewCase) -> Decision {
+        if self.before.cases.contains(&case.key) {
+            return self.nothing_new(Reason::AlreadyApplied);
+        }
+        let mut decision = self.unchanged(Outcome::Case, Reason::Case(case.kind));
+        decision.booking.cases.push(case.key.clone());
+        decision.case = Some(case);
+        decision
+    }
+
+    fn effect(&self, kind: EffectKind, subject: &str) -> Effect {
+        Effect { kind, key: format!("{}:{}:{subject}", kind.as_str(), self.before.id) }
+    }
+
+    fn livemode_mismatch(&self, event: &Event) -> Decision {
+        let subject = match &event.fact {
+            Fact::Session(fact) => fact.id.as_str(),
+            Fact::Refund(fact) => fact.id.as_str(),
+            Fact::ChargeRefunded(fact) => fact.charge.as_str(),
+            Fact::Dispute(fact) => fact.id.as_str(),
+            Fact::Other => event.key.as_str(),
+        };
+        self.case(NewCase {
+            kind: CaseKind::LivemodeMismatch,
+            key: format!("{}:{subject}", CaseKind::LivemodeMismatch),
+            session: event.fact.session().cloned(),
+            intent: event.fact.intent().cloned(),
+            amount: None,
+            currency: None,
+            deadline: None,
+            detail: format!(
+                "the event's livemode is {}, the key's is {}",
+                !self.context.livemode, self.context.livemode
+            ),
+        })
+    }
+
+    fn session(&self, fact: &SessionFact) -> Decision {
+        use PaymentStatus::{NoPaymentRequired, Paid, Unknown, Unpaid};
+        use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
+        match (fact.moment, fact.payment_status) {
+            (Completed | AsyncSucceeded, Paid | NoPaymentRequired) | (AsyncSucceeded, Unknown) => {
+                self.paid(fact)
+            }
+            (Completed, Unpaid | Unknown) | (AsyncSucceeded, Unpaid) => self.processing(fact),
+            (AsyncFailed, _) => self.failed(fact),
+            (Expired, _) => self.expired(fact),
+        }
+    }
+
+    fn session_case(&self, kind: CaseKind, fact: &SessionFact, detail: String) -> Decision {
+        self.case(NewCase {
+            kind,
+            key: format!("{kind}:{}", fact.id),
+            session: Some(fact.id.clone()),
+            intent: fact.intent.clone(),
+            amount: fact.total,
+            currency: fact.currency.clone(),
+            deadline: None,
+            detail,
+        })
+    }
+
+    fn paid(&self, fact: &SessionFact) -> Decision {
+        if let Some(payment) = self.before.payment() {
+            return if payment.session == fact.id {
+                self.nothing_new(Reason::AlreadyApplied)
+            } else {
+                let detail = format!("paid by {} and again by {}", payment.session, fact.id);
+                self.session_case(CaseKind::PaidTwice, fact, detail)
+            };
+        }
+        let amount = match check_amount(fact, self.before.price) {
+            Ok(amount) => amount,
+            Err((kind, detail)) => return self.session_case(kind, fact, detail),
+        };
+        let Some(seat) = self.before.seat.or(self.context.free_seat) else {
+            let detail = format!("the booking is {} and {} is full", self.before.status(), self.before.slot);
+            return self.session_case(CaseKind::LatePayment, fact, detail);
+        };
+
+        let reason = if self.before.seat.is_some() { Reason::Paid } else { Reason::PaidAndReseated };
+        let mut booking = self.before.clone();
+        booking.session = Some(fact.id.clone());
+        booking.seat = Some(seat);
+        booking.progress = Progress::Paid(Payment {
+            session: fact.id.clone(),
+            intent: fact.intent.clone(),
+            amount,
+            at: self.context.now,
+        });
+        let effects = vec![self.effect(EffectKind::Paid, fact.id.as_str())];
+        Decision { applied_payment: true, ..self.applied(booking, reason, effects) }
+    }
+
+    fn processing(&self, fact: &SessionFact) -> Decision {
+        match &self.before.progress {
+            Progress::Pending | Progress::Expired => {
+                if let Some(mode) = fact.mode.as_deref().filter(|mode| *mode != "payment") {
+                    let detail = format!("the session's mode is {mode:?}");
+                    return self.session_case(CaseKind::ModeMismatch, fact, detail);
+                }
+                let mut booking = self.before.clone();
+                booking.progress = Progress::Processing;
+                booking.session = Some(fact.id.clone());
+                booking.seat = booking.seat.or(self.context.free_seat);
+                self.applied(booking, Reason::PaymentPending, Vec::new())
+            }
+            Progress::Processing => self.nothing_new(Reason::AlreadyApplied),
+            Progress::Failed | Progress::Cancelled | Progress::Paid(_) => {
+                self.nothing_new(Reason::OvertakenByLaterState)
+            }
+        }
+    }
+
+    fn failed(&self, fact: &SessionFact) -> Decision {
+        if self.is_superseded(fact) {
+            return self.nothing_new(Reason::SupersededSession);
+        }
+        match &self.before.progress {
+            Progress::Pending | Progress::Processing | Progress::Expired => {
+                let mut booking = self.before.clone();
+                booking.progress = Progress::Failed;
+                booking.session = Some(fact.id.clone());
+                let effects = vec![self.effect(EffectKind::Failed, fact.id.as_str())];
+                self.applied(booking, Reason::PaymentFailed, effects)
+            }
+            Progress::Failed => self.nothing_new(Reason::AlreadyApplied),
+            Progress::Cancelled | Progress::Paid(_) => self.nothing_new(Reason::OvertakenByLaterState),
+        }
+    }
+
+    fn expired(&self, fact: &SessionFact) -> Decision {
+        if self.is_superseded(fact) {
+            return self.nothing_new(Reason::SupersededSession);
+        }
+        match &self.before.progress {
+            Progress::Pending => {
+                let mut booking = self.before.clone();
+                booking.progress = Progress::Expired;
+                booking.session = Some(fact.id.clone());
+                self.applied(booking, Reason::SessionExpired, Vec::new())
+            }
+            Progress::Expired => self.nothing_new(Reason::AlreadyApplied),
+            Progress::Processing | Progress::Failed | Progress::Cancelled | Progress::Paid(_) => {
+                self.nothing_new(Reason::OvertakenByLaterState)
+            }
+        }
+    }
+
+    fn is_superseded(&self, fact: &SessionFact) -> bool {
+        self.before.session.as_ref().is_some_and(|current| *current != fact.id)
+    }
+
+    fn refund(&self, fact: &RefundFact) -> Decision {
+        let mut booking = self.before.clone();
+        let known = booking.refunds.iter_mut().find(|refund| refund.id == fact.id);
+        let was = known.as_ref().map(|refund| refund.status);
+        let is = match known {
+            Some(refund) => {
+                let unchanged = fact.status <= refund.status
+                    && (fact.amount.is_none() || fact.amount == Some(refund.amount))
+                    && (refund.intent.is_some() || fact.intent.is_none());
+                if unchanged {
+                    return self.nothing_new(Reason::AlreadyApplied);
+                }
+                refund.status = refund.status.max(fact.status);
+                refund.amount = fact.amount.unwrap_or(refund.amount);
+                refund.intent = refund.intent.take().or_else(|| fact.intent.clone());
+                refund.status
+            }
+            None => {
+                booking.refunds.push(Refund {
+                    id: fact.id.clone(),
+                    intent: fact.intent.clone(),
+                    amount: fact.amount.unwrap_or(0),
+                    status: fact.status,
+                });
+                fact.status
+            }
+        };
+
+        let newly_failed = is == super::booking::RefundStatus::Failed && was != Some(is);
+        if newly_failed && booking.status() != Status::Refunded && booking.payment().is_some() {
+            // The service is owed again: the seat that the refund gave up is taken back if it is free.
+            booking.seat = booking.seat.or(self.context.free_seat);
+        }
+        let effects = self.refund_effects(&booking);
+        let reason = if newly_failed { Reason::RefundFailed } else { Reason::RefundRecorded };
+        let mut decision = self.applied(booking, reason, effects);
+        let key = format!("{}:{}", CaseKind::RefundFailed, fact.id);
+        if newly_failed && !self.before.cases.contains(&key) {
+            let seat = if decision.booking.payment().is_some() && decision.booking.seat.is_none() {
+                "; its seat has been taken by somebody else"
+            } else {
+                ""
+            };
+            decision.booking.cases.push(key.clone());
+            decision.case = Some(NewCase {
+                kind: CaseKind::RefundFailed,
+                key,
+                session: decision.booking.session.clone(),
+                intent: fact.intent.clone(),
+                amount: fact.amount,
+                currency: Some(self.before.price.currency.as_str().to_owned()),
+                deadline: None,
+                detail: format!("refund {} failed{seat}", fact.id),
+            });
+        }
+        decision
+    }
+
+    fn charge_refunded(&self, fact: &ChargeRefundedFact) -> Decision {
+        let known = self.before.refunded_amount().max(self.before.charge_refunded);
+        if fact.amount_refunded <= known || !self.before.concerns_payment(fact.intent.as_ref()) {
+            return self.nothing_new(Reason::AlreadyApplied);
+        }
+        let mut booking = self.before.clone();
+        booking.charge_refunded = fact.amount_refunded;
+        let effects = self.refund_effects(&booking);
+        self.applied(booking, Reason::ChargeRefundRecorded, effects)
+    }
+
+    /// Told once for each larger sum, whichever events it was learned from.
+    fn refund_effects(&self, after: &Booking) -> Vec<Effect> {
+        let (before, after) = (self.before.refunded_amount(), after.refunded_amount());
+        if after > before { vec![self.effect(EffectKind::Refunded, &after.to_string())] } else { Vec::new() }
+    }
+
+    fn dispute(&self, fact: &DisputeFact) -> Decision {
+        let mut booking = self.before.clone();
+        let known = booking.disputes.iter_mut().find(|dispute| dispute.id == fact.id);
+        let held_before = known.as_ref().is_some_and(|dispute| dispute.status.holds_the_money());
+        let is = match known {
+            Some(dispute) => {
+                // The latest deadline named: the same whichever event comes first.
+                let due_by = dispute.due_by.max(fact.due_by);
+                if fact.status <= dispute.status && due_by == dispute.due_by {
+                    return self.nothing_new(Reason::AlreadyApplied);
+                }
+                dispute.status = dispute.status.max(fact.status);
+                dispute.due_by = due_by;
+                dispute.status
+            }
+            None => {
+                booking.disputes.push(Dispute {
+                    id: fact.id.clone(),
+                    intent: fact.intent.clone(),
+                    amount: fact.amount,
+                    status: fact.status,
+                    due_by: fact.due_by,
+                });
+                fact.status
+            }
+        };
+
+        let mut effects = Vec::new();
+        if is.holds_the_money() && !held_before {
+            effects.push(self.effect(EffectKind::Disputed, fact.id.as_str()));
+        }
+        let mut decision = self.applied(booking, Reason::DisputeRecorded, effects);
+        let key = format!("{}:{}", CaseKind::Dispute, fact.id);
+        if (is.wants_an_answer() || is.holds_the_money()) && !self.before.cases.contains(&key) {
+            decision.booking.cases.push(key.clone());
+            decision.case = Some(NewCase {
+                kind: CaseKind::Dispute,
+                key,
+                session: decision.booking.session.clone(),
+                intent: fact.intent.clone(),
+                amount: Some(fact.amount),
+                currency: Some(self.before.price.currency.as_str().to_owned()),
+                deadline: fact.due_by,
+                detail: format!("dispute {} is {}", fact.id, is.as_str()),
+            });
+        }
+        decision
+    }
+}

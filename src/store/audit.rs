@@ -1,0 +1,84 @@
+//! Who did what.
+
+use super::page::{Cursor, Page, PageRequest};
+use super::{StoreError, Tx};
+use crate::domain::time::Timestamp;
+
+/// One thing that somebody did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// A user's e-mail address, `cli`, or `system`.
+    pub actor: String,
+    /// What, as a stable word.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// The particulars, without secrets.
+    pub detail: String,
+    /// The request, if it was one.
+    pub request_id: Option<String>,
+}
+
+impl Tx {
+    /// Adds a line to the audit log.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn audit(
+        &mut self,
+        at: Timestamp,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        detail: &str,
+        request_id: Option<&str>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "insert into audit_log (id, at, actor, action, subject, detail, request_id)
+             values ($1, $2, $3, $4, $5, $6, $7)")
+            .bind(uuid::Uuid::now_v7().to_string())
+            .bind(at.as_micros())
+            .bind(actor)
+            .bind(action)
+            .bind(subject)
+            .bind(detail)
+            .bind(request_id)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// The audit log, newest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_audit(&mut self, page: &PageRequest) -> Result<Page<AuditRecord>, StoreError> {
+        let (at, id) = page.bounds();
+        let rows: Vec<(String, i64, String, String, String, String, Option<String>)> = on_engine!(self, conn => sqlx::query_as(
+                "select id, at, actor, action, subject, detail, request_id from audit_log
+                 where (at < $1 or (at = $1 and id < $2)) order by at desc, id desc limit $3")
+                .bind(at)
+                .bind(id)
+                .bind(page.fetch())
+                .fetch_all(conn)
+                .await)?;
+        let records = rows
+            .into_iter()
+            .map(|(id, at, actor, action, subject, detail, request_id)| AuditRecord {
+                id,
+                at: Timestamp::from_micros(at),
+                actor,
+                action,
+                subject,
+                detail,
+                request_id,
+            })
+            .collect();
+        Ok(page.finish(records, |record| Cursor { at: record.at.as_micros(), id: record.id.clone() }))
+    }
+}

@@ -1,0 +1,623 @@
+//! Bookings with their seats, refunds and disputes.
+
+use super::engine::{Column, Type, json_array};
+use super::page::{Cursor, Page, PageRequest};
+use super::row::{BookingRow, DisputeRow, RefundRow, booking_columns, parse};
+use super::{StoreError, Tx};
+use crate::domain::booking::{Booking, Status};
+use crate::domain::ids::{BookingId, OfferId, SessionId};
+use crate::domain::lang::Lang;
+use crate::domain::slot::Slot;
+use crate::domain::time::Timestamp;
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
+
+/// What a checkout needs to know of a booking beside the booking itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutState {
+    /// Where the customer pays, while the session is open.
+    pub session_url: Option<String>,
+    /// How many times Stripe definitely refused to make a session.
+    pub attempt: i32,
+    /// The hash of the browser cookie that it was made with.
+    pub owner_hash: Option<String>,
+    /// The customer's language.
+    pub lang: Lang,
+}
+
+/// Where a look-up by something of Stripe's led.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Handle {
+    /// A checkout session.
+    Session(String),
+    /// A payment intent.
+    Intent(String),
+    /// A refund.
+    Refund(String),
+    /// A dispute.
+    Dispute(String),
+}
+
+/// Which bookings a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct BookingFilter {
+    /// Only in this status.
+    pub status: Option<Status>,
+    /// Only for this date, `YYYY-MM-DD`.
+    pub date: Option<String>,
+    /// Only of this customer.
+    pub email: Option<String>,
+    /// Only of this offer.
+    pub offer: Option<OfferId>,
+}
+
+impl Tx {
+    /// Stores a new booking with its seat. `false` if the seat was taken in the meantime: nothing
+    /// was stored then, and the transaction can go on.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn insert_booking(
+        &mut self,
+        booking: &Booking,
+        owner_hash: Option<&str>,
+        lang: Lang,
+        next_check_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let inserted = on_engine!(self, conn => sqlx::query(
+            "insert into bookings (id, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at,
+                 amount, currency, status, seat, hold_expires_at, attempt, charge_refunded, has_history,
+                 owner_hash, lang, next_check_at, created_at, updated_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, $14, $15, $16, $17, $18, $18)
+             on conflict (offer_id, slot_date, slot_time, seat) where seat is not null do nothing")
+            .bind(booking.id.to_string())
+            .bind(booking.offer.to_string())
+            .bind(&booking.customer.first_name)
+            .bind(&booking.customer.last_name)
+            .bind(&booking.customer.email)
+            .bind(booking.slot.date().to_string())
+            .bind(booking.slot.time_text())
+            .bind(booking.starts_at.as_micros())
+            .bind(booking.price.amount)
+            .bind(booking.price.currency.as_str())
+            .bind(booking.status().as_str())
+            .bind(booking.seat)
+            .bind(booking.hold_expires_at.as_micros())
+            .bind(false)
+            .bind(owner_hash)
+            .bind(lang.as_str())
+            .bind(next_check_at.as_micros())
+            .bind(booking.created_at.as_micros())
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(inserted == 1)
+    }
+
+    /// The seat numbers that are taken in a slot.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn taken_seats(&mut self, offer: OfferId, slot: &Slot) -> Result<Vec<i32>, StoreError> {
+        Ok(on_engine!(self, conn => sqlx::query_scalar(
+            "select seat from bookings
+             where offer_id = $1 and slot_date = $2 and slot_time = $3 and seat is not null order by seat")
+            .bind(offer.to_string())
+            .bind(slot.date().to_string())
+            .bind(slot.time_text())
+            .fetch_all(conn)
+            .await)?)
+    }
+
+    /// How many seats are taken at each time of a date.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn seats_by_time(
+        &mut self,
+        offer: OfferId,
+        date: &str,
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        let rows: Vec<(String, i64)> = on_engine!(self, conn => sqlx::query_as(
+            "select slot_time, count(*) from bookings
+             where offer_id = $1 and slot_date = $2 and seat is not null group by slot_time")
+            .bind(offer.to_string())
+            .bind(date)
+            .fetch_all(conn)
+            .await)?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Unpaid bookings that hold a seat in a slot although their hold is over: Stripe is to be asked.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn lapsed_holds(
+        &mut self,
+        offer: OfferId,
+        slot: &Slot,
+        now: Timestamp,
+    ) -> Result<Vec<BookingId>, StoreError> {
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings
+             where offer_id = $1 and slot_date = $2 and slot_time = $3 and seat is not null
+               and status = 'en attente' and hold_expires_at <= $4
+             order by hold_expires_at limit 20")
+            .bind(offer.to_string())
+            .bind(slot.date().to_string())
+            .bind(slot.time_text())
+            .bind(now.as_micros())
+            .fetch_all(conn)
+            .await)?;
+        ids.iter().map(|id| parse("bookings.id", id, |text| BookingId::parse(text).ok())).collect()
+    }
+
+    /// The unpaid booking that a browser holds in a slot.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn held_by(
+        &mut self,
+        owner_hash: &str,
+        offer: OfferId,
+        slot: &Slot,
+    ) -> Result<Option<BookingId>, StoreError> {
+        let id: Option<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings
+             where owner_hash = $1 and offer_id = $2 and slot_date = $3 and slot_time = $4
+               and status = 'en attente' and seat is not null
+             order by created_at desc limit 1")
+            .bind(owner_hash)
+            .bind(offer.to_string())
+            .bind(slot.date().to_string())
+            .bind(slot.time_text())
+            .fetch_optional(conn)
+            .await)?;
+        id.map(|id| parse("bookings.id", &id, |text| BookingId::parse(text).ok())).transpose()
+    }
+
+    /// Keeps the session that Stripe made, only if the booking has none yet; the status is not
+    /// touched, because a webhook may have been faster.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn attach_session(
+        &mut self,
+        booking: BookingId,
+        session: &SessionId,
+        url: Option<&str>,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update bookings set stripe_session_id = $2, updated_at = $3
+             where id = $1 and stripe_session_id is null")
+            .bind(booking.to_string())
+            .bind(session.as_str())
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        on_engine!(self, conn => sqlx::query(
+            "update bookings set session_url = $3, hold_expires_at = $4
+             where id = $1 and stripe_session_id = $2 and status = 'en attente'")
+            .bind(booking.to_string())
+            .bind(session.as_str())
+            .bind(url)
+            .bind(expires_at.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Stripe definitely refused the last attempt: the next one gets a new idempotency key.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn next_attempt(
+        &mut self,
+        booking: BookingId,
+        refused: i32,
+        hold_expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update bookings set attempt = attempt + 1, hold_expires_at = $3
+             where id = $1 and attempt = $2 and stripe_session_id is null")
+            .bind(booking.to_string())
+            .bind(refused)
+            .bind(hold_expires_at.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// What a checkout needs to know of a booking.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn checkout_state(&mut self, booking: BookingId) -> Result<Option<CheckoutState>, StoreError> {
+        let row: Option<(Option<String>, i32, Option<String>, String)> = on_engine!(self, conn =>
+            sqlx::query_as("select session_url, attempt, owner_hash, lang from bookings where id = $1")
+                .bind(booking.to_string())
+                .fetch_optional(conn)
+                .await)?;
+        row.map(|(session_url, attempt, owner_hash, lang)| {
+            let lang = parse("bookings.lang", &lang, Lang::parse)?;
+            Ok(CheckoutState { session_url, attempt, owner_hash, lang })
+        })
+        .transpose()
+    }
+
+    /// A booking with all that is known of its money.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn booking(&mut self, id: BookingId) -> Result<Option<Booking>, StoreError> {
+        Ok(self.load_bookings(&[id.to_string()], false).await?.pop())
+    }
+
+    /// Bookings with all that is known of their money, locked until the end of the transaction, in
+    /// the order of their ids so that two transactions never wait for each other. Unknown ids are
+    /// left out.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn lock_bookings(&mut self, ids: &[BookingId]) -> Result<Vec<Booking>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.load_bookings(&ids, true).await
+    }
+
+    async fn load_bookings(&mut self, ids: &[String], lock: bool) -> Result<Vec<Booking>, StoreError> {
+        let sql = format!(
+            concat!("select ", booking_columns!(), " from bookings where id {} order by id {}"),
+            self.in_list(1),
+            if lock { self.for_update() } else { "" }
+        );
+        let rows: Vec<BookingRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+            .bind(json_array(ids))
+            .fetch_all(conn)
+            .await)?;
+        let with_history: Vec<String> =
+            rows.iter().filter(|row| row.has_history).map(|row| row.id.clone()).collect();
+        let mut bookings = rows.into_iter().map(BookingRow::into_booking).collect::<Result<Vec<_>, _>>()?;
+        if !with_history.is_empty() {
+            self.load_history(&with_history, &mut bookings).await?;
+        }
+        Ok(bookings)
+    }
+
+    async fn load_history(&mut self, ids: &[String], bookings: &mut [Booking]) -> Result<(), StoreError> {
+        let ids = json_array(ids);
+        let list = self.in_list(1);
+        let refunds: Vec<RefundRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(format!(
+            "select id, booking_id, payment_intent_id, amount, status from refunds
+             where booking_id {list} order by created_at, id")))
+            .bind(&ids)
+            .fetch_all(conn)
+            .await)?;
+        let disputes: Vec<DisputeRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(format!(
+            "select id, booking_id, payment_intent_id, amount, status, due_by from disputes
+             where booking_id {list} order by created_at, id")))
+            .bind(&ids)
+            .fetch_all(conn)
+            .await)?;
+        let cases: Vec<(String, String)> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(format!(
+            "select booking_id, case_key from cases where booking_id {list} order by created_at, id")))
+            .bind(&ids)
+            .fetch_all(conn)
+            .await)?;
+        let mut by_id: HashMap<String, &mut Booking> =
+            bookings.iter_mut().map(|booking| (booking.id.to_string(), booking)).collect();
+        for row in refunds {
+            if let Some(booking) = by_id.get_mut(&row.booking_id) {
+                booking.refunds.push(row.into_refund()?);
+            }
+        }
+        for row in disputes {
+            if let Some(booking) = by_id.get_mut(&row.booking_id) {
+                booking.disputes.push(row.into_dispute()?);
+            }
+        }
+        for (booking_id, key) in cases {
+            if let Some(booking) = by_id.get_mut(&booking_id) {
+                booking.cases.push(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Which bookings these sessions, payments, refunds and disputes belong to.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn bookings_by_handle(
+        &mut self,
+        handles: &[Handle],
+    ) -> Result<HashMap<Handle, BookingId>, StoreError> {
+        let of = |kind: fn(&Handle) -> Option<&String>| -> Vec<&String> {
+            handles.iter().filter_map(kind).collect()
+        };
+        let mut found = HashMap::new();
+        type Lookup = (fn(&Handle) -> Option<&String>, fn(String) -> Handle, &'static str);
+        let lookups: [Lookup; 6] = [
+            (
+                session_of,
+                Handle::Session,
+                "select stripe_session_id, id from bookings where stripe_session_id",
+            ),
+            // A payment keeps its session even if a later attempt replaced the booking's own.
+            (
+                session_of,
+                Handle::Session,
+                "select stripe_session_id, booking_id from payment_events
+                 where applied_payment and booking_id is not null and stripe_session_id",
+            ),
+            (intent_of, Handle::Intent, "select payment_intent_id, id from bookings where payment_intent_id"),
+            (
+                intent_of,
+                Handle::Intent,
+                "select payment_intent_id, booking_id from cases
+                 where booking_id is not null and payment_intent_id",
+            ),
+            (refund_of, Handle::Refund, "select id, booking_id from refunds where id"),
+            (dispute_of, Handle::Dispute, "select id, booking_id from disputes where id"),
+        ];
+        for (kind, handle, select) in lookups {
+            let keys: Vec<&String> =
+                of(kind).into_iter().filter(|key| !found.contains_key(&handle((*key).clone()))).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let sql = format!("{select} {}", self.in_list(1));
+            let rows: Vec<(String, String)> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+                .bind(json_array(&keys))
+                .fetch_all(conn)
+                .await)?;
+            for (key, id) in rows {
+                let id = parse("booking id", &id, |text| BookingId::parse(text).ok())?;
+                found.entry(handle(key)).or_insert(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes what a decision changed, with refunds and disputes.
+    ///
+    /// # Errors
+    /// [`StoreError::Overtaken`] if a booking is gone; else any [`StoreError`].
+    pub async fn save_bookings(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
+        if bookings.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<SavedBooking<'_>> = bookings.iter().map(|booking| SavedBooking::of(booking)).collect();
+        let from = self.rows(
+            1,
+            &[
+                Column("id", Type::Text),
+                Column("status", Type::Text),
+                Column("seat", Type::Integer),
+                Column("stripe_session_id", Type::Text),
+                Column("paid_session_id", Type::Text),
+                Column("payment_intent_id", Type::Text),
+                Column("paid_amount", Type::Bigint),
+                Column("paid_at", Type::Bigint),
+                Column("charge_refunded", Type::Bigint),
+                Column("has_history", Type::Boolean),
+                Column("updated_at", Type::Bigint),
+                Column("unpaid", Type::Boolean),
+                Column("open", Type::Boolean),
+            ],
+        );
+        let saved = on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
+            "update bookings set status = r.status, seat = r.seat, stripe_session_id = r.stripe_session_id,
+                 paid_session_id = r.paid_session_id, payment_intent_id = r.payment_intent_id,
+                 paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
+                 has_history = r.has_history, updated_at = r.updated_at,
+                 session_url = case when r.open then session_url end,
+                 next_check_at = case when r.unpaid then next_check_at end
+             from {from} where bookings.id = r.id")))
+            .bind(json_array(&rows))
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        if saved != rows.len() as u64 {
+            return Err(StoreError::Overtaken);
+        }
+        self.save_history(bookings).await
+    }
+
+    async fn save_history(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
+        let refunds: Vec<SavedRefund<'_>> = bookings
+            .iter()
+            .flat_map(|booking| {
+                booking.refunds.iter().map(|refund| SavedRefund {
+                    id: refund.id.as_str(),
+                    booking_id: booking.id,
+                    payment_intent_id: refund.intent.as_ref().map(|intent| intent.as_str()),
+                    amount: refund.amount,
+                    status: refund.status.as_str(),
+                    at: booking.updated_at.as_micros(),
+                })
+            })
+            .collect();
+        if !refunds.is_empty() {
+            let from = self.rows(
+                1,
+                &[
+                    Column("id", Type::Text),
+                    Column("booking_id", Type::Text),
+                    Column("payment_intent_id", Type::Text),
+                    Column("amount", Type::Bigint),
+                    Column("status", Type::Text),
+                    Column("at", Type::Bigint),
+                ],
+            );
+            on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
+                "insert into refunds (id, booking_id, payment_intent_id, amount, status, created_at, updated_at)
+                 select id, booking_id, payment_intent_id, amount, status, at, at from {from} where true
+                 on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
+                     amount = excluded.amount, status = excluded.status, updated_at = excluded.updated_at
+                 where refunds.status <> excluded.status or refunds.amount <> excluded.amount")))
+                .bind(json_array(&refunds))
+                .execute(conn)
+                .await
+                .map(drop))?;
+        }
+        let disputes: Vec<SavedDispute<'_>> = bookings
+            .iter()
+            .flat_map(|booking| {
+                booking.disputes.iter().map(|dispute| SavedDispute {
+                    id: dispute.id.as_str(),
+                    booking_id: booking.id,
+                    payment_intent_id: dispute.intent.as_ref().map(|intent| intent.as_str()),
+                    amount: dispute.amount,
+                    status: dispute.status.as_str(),
+                    due_by: dispute.due_by.map(Timestamp::as_micros),
+                    at: booking.updated_at.as_micros(),
+                })
+            })
+            .collect();
+        if !disputes.is_empty() {
+            let from = self.rows(
+                1,
+                &[
+                    Column("id", Type::Text),
+                    Column("booking_id", Type::Text),
+                    Column("payment_intent_id", Type::Text),
+                    Column("amount", Type::Bigint),
+                    Column("status", Type::Text),
+                    Column("due_by", Type::Bigint),
+                    Column("at", Type::Bigint),
+                ],
+            );
+            on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
+                "insert into disputes
+                     (id, booking_id, payment_intent_id, amount, status, due_by, created_at, updated_at)
+                 select id, booking_id, payment_intent_id, amount, status, due_by, at, at from {from} where true
+                 on conflict (id) do update set status = excluded.status, due_by = excluded.due_by,
+                     updated_at = excluded.updated_at
+                 where disputes.status <> excluded.status
+                     or coalesce(disputes.due_by, 0) <> coalesce(excluded.due_by, 0)")))
+                .bind(json_array(&disputes))
+                .execute(conn)
+                .await
+                .map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Bookings, newest first. Refunds, disputes and cases are included.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_bookings(
+        &mut self,
+        filter: &BookingFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Booking>, StoreError> {
+        let (at, id) = page.bounds();
+        let rows: Vec<(String, i64)> = on_engine!(self, conn => sqlx::query_as(
+            "select id, created_at from bookings
+             where (created_at < $1 or (created_at = $1 and id < $2))
+               and ($3 = '' or status = $3) and ($4 = '' or slot_date = $4)
+               and ($5 = '' or email = $5) and ($6 = '' or offer_id = $6)
+             order by created_at desc, id desc limit $7")
+            .bind(at)
+            .bind(id)
+            .bind(filter.status.map_or("", Status::as_str))
+            .bind(filter.date.as_deref().unwrap_or(""))
+            .bind(filter.email.as_deref().unwrap_or(""))
+            .bind(filter.offer.map(|offer| offer.to_string()).unwrap_or_default())
+            .bind(page.fetch())
+            .fetch_all(conn)
+            .await)?;
+        let page = page.finish(rows, |(id, at)| Cursor { at: *at, id: id.clone() });
+        let ids: Vec<String> = page.items.into_iter().map(|(id, _)| id).collect();
+        let mut items = self.load_bookings(&ids, false).await?;
+        items.sort_by(|a, b| (b.created_at, b.id).cmp(&(a.created_at, a.id)));
+        Ok(Page { items, next: page.next })
+    }
+}
+
+fn session_of(handle: &Handle) -> Option<&String> {
+    if let Handle::Session(id) = handle { Some(id) } else { None }
+}
+fn intent_of(handle: &Handle) -> Option<&String> {
+    if let Handle::Intent(id) = handle { Some(id) } else { None }
+}
+fn refund_of(handle: &Handle) -> Option<&String> {
+    if let Handle::Refund(id) = handle { Some(id) } else { None }
+}
+fn dispute_of(handle: &Handle) -> Option<&String> {
+    if let Handle::Dispute(id) = handle { Some(id) } else { None }
+}
+
+#[derive(Serialize)]
+struct SavedBooking<'a> {
+    id: BookingId,
+    status: &'a str,
+    seat: Option<i32>,
+    stripe_session_id: Option<&'a str>,
+    paid_session_id: Option<&'a str>,
+    payment_intent_id: Option<&'a str>,
+    paid_amount: Option<i64>,
+    paid_at: Option<i64>,
+    charge_refunded: i64,
+    has_history: bool,
+    updated_at: i64,
+    /// Stripe is still to be asked about it.
+    unpaid: bool,
+    /// Its session can still be paid.
+    open: bool,
+}
+
+impl<'a> SavedBooking<'a> {
+    fn of(booking: &'a Booking) -> Self {
+        let payment = booking.payment();
+        let status = booking.status();
+        Self {
+            id: booking.id,
+            status: status.as_str(),
+            seat: booking.seat,
+            stripe_session_id: booking.session.as_ref().map(|id| id.as_str()),
+            paid_session_id: payment.map(|payment| payment.session.as_str()),
+            payment_intent_id: payment.and_then(|payment| payment.intent.as_ref()).map(|id| id.as_str()),
+            paid_amount: payment.map(|payment| payment.amount),
+            paid_at: payment.map(|payment| payment.at.as_micros()),
+            charge_refunded: booking.charge_refunded,
+            has_history: !(booking.refunds.is_empty()
+                && booking.disputes.is_empty()
+                && booking.cases.is_empty()),
+            updated_at: booking.updated_at.as_micros(),
+            unpaid: matches!(status, Status::Pending | Status::Processing),
+            open: status == Status::Pending,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct SavedRefund<'a> {
+    id: &'a str,
+    booking_id: BookingId,
+    payment_intent_id: Option<&'a str>,
+    amount: i64,
+    status: &'a str,
+    at: i64,
+}
+
+#[derive(Serialize)]
+struct SavedDispute<'a> {
+    id: &'a str,
+    booking_id: BookingId,
+    payment_intent_id: Option<&'a str>,
+    amount: i64,
+    status: &'a str,
+    due_by: Option<i64>,
+    at: i64,
+}

@@ -1,0 +1,276 @@
+//! Cases: what a person has to look at.
+
+use super::engine::{Column, Type, json_array};
+use super::page::{Cursor, Page, PageRequest};
+use super::row::parse;
+use super::{StoreError, Tx};
+use crate::domain::case::CaseKind;
+use crate::domain::ids::{BookingId, CaseId};
+use crate::domain::payment::NewCase;
+use crate::domain::time::Timestamp;
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+
+/// A case as people see it.
+#[derive(Debug, Clone)]
+pub struct CaseRecord {
+    /// Its id.
+    pub id: CaseId,
+    /// What does not fit.
+    pub kind: CaseKind,
+    /// The booking it is about, if one is known.
+    pub booking_id: Option<BookingId>,
+    /// The ledger row that opened it.
+    pub event_key: Option<String>,
+    /// The session it is about.
+    pub stripe_session_id: Option<String>,
+    /// The payment it is about.
+    pub payment_intent_id: Option<String>,
+    /// The amount at stake, in minor units.
+    pub amount: Option<i64>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// The figures, in words.
+    pub detail: String,
+    /// Until when something must be done.
+    pub deadline: Option<Timestamp>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it was closed; none while it is open.
+    pub closed_at: Option<Timestamp>,
+    /// Who closed it.
+    pub closed_by: Option<String>,
+    /// By which action.
+    pub resolution: Option<String>,
+    /// What they said about it.
+    pub note: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct CaseRow {
+    id: String,
+    kind: String,
+    booking_id: Option<String>,
+    event_key: Option<String>,
+    stripe_session_id: Option<String>,
+    payment_intent_id: Option<String>,
+    amount: Option<i64>,
+    currency: Option<String>,
+    detail: String,
+    deadline: Option<i64>,
+    created_at: i64,
+    closed_at: Option<i64>,
+    closed_by: Option<String>,
+    resolution: Option<String>,
+    note: Option<String>,
+}
+
+macro_rules! case_columns {
+    () => {
+        "id, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount, currency, detail, \
+         deadline, created_at, closed_at, closed_by, resolution, note"
+    };
+}
+
+impl CaseRow {
+    fn into_case(self) -> Result<CaseRecord, StoreError> {
+        Ok(CaseRecord {
+            id: parse("cases.id", &self.id, |text| CaseId::parse(text).ok())?,
+            kind: parse("cases.kind", &self.kind, CaseKind::parse)?,
+            booking_id: self
+                .booking_id
+                .map(|id| parse("cases.booking_id", &id, |text| BookingId::parse(text).ok()))
+                .transpose()?,
+            event_key: self.event_key,
+            stripe_session_id: self.stripe_session_id,
+            payment_intent_id: self.payment_intent_id,
+            amount: self.amount,
+            currency: self.currency,
+            detail: self.detail,
+            deadline: self.deadline.map(Timestamp::from_micros),
+            created_at: Timestamp::from_micros(self.created_at),
+            closed_at: self.closed_at.map(Timestamp::from_micros),
+            closed_by: self.closed_by,
+            resolution: self.resolution,
+            note: self.note,
+        })
+    }
+}
+
+/// A case about to be opened, with what it belongs to.
+#[derive(Debug, Clone)]
+pub struct CaseToOpen {
+    /// What the decision said.
+    pub case: NewCase,
+    /// The booking, if one is known.
+    pub booking: Option<BookingId>,
+    /// The ledger row's key.
+    pub event_key: String,
+}
+
+impl Tx {
+    /// Opens cases. One that was opened before, even if it is closed by now, is left as it is.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn open_cases(&mut self, cases: &[CaseToOpen], now: Timestamp) -> Result<(), StoreError> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            id: CaseId,
+            case_key: &'a str,
+            kind: &'a str,
+            booking_id: Option<BookingId>,
+            event_key: &'a str,
+            stripe_session_id: Option<&'a str>,
+            payment_intent_id: Option<&'a str>,
+            amount: Option<i64>,
+            currency: Option<&'a str>,
+            detail: &'a str,
+            deadline: Option<i64>,
+        }
+        if cases.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Row<'_>> = cases
+            .iter()
+            .map(|CaseToOpen { case, booking, event_key }| Row {
+                id: CaseId::new(),
+                case_key: &case.key,
+                kind: case.kind.as_str(),
+                booking_id: *booking,
+                event_key,
+                stripe_session_id: case.session.as_ref().map(|id| id.as_str()),
+                payment_intent_id: case.intent.as_ref().map(|id| id.as_str()),
+                amount: case.amount,
+                currency: case.currency.as_deref(),
+                detail: &case.detail,
+                deadline: case.deadline.map(Timestamp::as_micros),
+            })
+            .collect();
+        let from = self.rows(
+            1,
+            &[
+                Column("id", Type::Text),
+                Column("case_key", Type::Text),
+                Column("kind", Type::Text),
+                Column("booking_id", Type::Text),
+                Column("event_key", Type::Text),
+                Column("stripe_session_id", Type::Text),
+                Column("payment_intent_id", Type::Text),
+                Column("amount", Type::Bigint),
+                Column("currency", Type::Text),
+                Column("detail", Type::Text),
+                Column("deadline", Type::Bigint),
+            ],
+        );
+        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
+            "insert into cases (id, case_key, kind, booking_id, event_key, stripe_session_id,
+                 payment_intent_id, amount, currency, detail, deadline, created_at)
+             select id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount,
+                 currency, detail, deadline, $2
+             from {from} where true on conflict (case_key) do nothing")))
+            .bind(json_array(&rows))
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// One case, locked until the end of the transaction if it is a writing one.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn case(&mut self, id: CaseId, lock: bool) -> Result<Option<CaseRecord>, StoreError> {
+        let lock = if lock { self.for_update() } else { "" };
+        let sql = format!(concat!("select ", case_columns!(), " from cases where id = $1 {}"), lock);
+        let row: Option<CaseRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+            .bind(id.to_string())
+            .fetch_optional(conn)
+            .await)?;
+        row.map(CaseRow::into_case).transpose()
+    }
+
+    /// Closes a case; `false` if it was closed already.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn close_case(
+        &mut self,
+        id: CaseId,
+        by: &str,
+        resolution: &str,
+        note: Option<&str>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let closed = on_engine!(self, conn => sqlx::query(
+            "update cases set closed_at = $2, closed_by = $3, resolution = $4, note = $5
+             where id = $1 and closed_at is null")
+            .bind(id.to_string())
+            .bind(now.as_micros())
+            .bind(by)
+            .bind(resolution)
+            .bind(note)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(closed == 1)
+    }
+
+    /// Cases, newest first: all, or only the open or the closed ones.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn list_cases(
+        &mut self,
+        open: Option<bool>,
+        page: &PageRequest,
+    ) -> Result<Page<CaseRecord>, StoreError> {
+        let (at, id) = page.bounds();
+        let which = match open {
+            None => "",
+            Some(true) => "and closed_at is null",
+            Some(false) => "and closed_at is not null",
+        };
+        let sql = format!(
+            concat!(
+                "select ",
+                case_columns!(),
+                " from cases where (created_at < $1 or (created_at = $1 and id < $2)) {} \
+                 order by created_at desc, id desc limit $3"
+            ),
+            which
+        );
+        let rows: Vec<CaseRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+            .bind(at)
+            .bind(id)
+            .bind(page.fetch())
+            .fetch_all(conn)
+            .await)?;
+        let cases = rows.into_iter().map(CaseRow::into_case).collect::<Result<Vec<_>, _>>()?;
+        Ok(page.finish(cases, |case| Cursor { at: case.created_at.as_micros(), id: case.id.to_string() }))
+    }
+
+    /// The cases of a booking, oldest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn cases_of(&mut self, booking: BookingId) -> Result<Vec<CaseRecord>, StoreError> {
+        let rows: Vec<CaseRow> = on_engine!(self, conn => sqlx::query_as(concat!(
+            "select ", case_columns!(), " from cases where booking_id = $1 order by created_at, id limit 200"))
+            .bind(booking.to_string())
+            .fetch_all(conn)
+            .await)?;
+        rows.into_iter().map(CaseRow::into_case).collect()
+    }
+
+    /// How many cases are open.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn count_open_cases(&mut self) -> Result<i64, StoreError> {
+        Ok(on_engine!(self, conn => sqlx::query_scalar("select count(*) from cases where closed_at is null")
+            .fetch_one(conn)
+            .await)?)
+    }
+}

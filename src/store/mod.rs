@@ -1,0 +1,269 @@
+//! The database: SQL and nothing else. What a row means is decided in `domain`.
+//!
+//! SQLite and PostgreSQL share every statement's text (`$1` placeholders, lower case, beside its
+//! use). [`on_engine!`] runs one on whichever engine it is; the few places where the engines really
+//! differ are in [`engine`]. Only this module names sqlx.
+
+macro_rules! on_engine {
+    ($this:expr, $conn:ident => $run:expr) => {
+        match $this {
+            $crate::store::Tx::Postgres($conn) => {
+                let $conn = &mut **$conn;
+                $run
+            }
+            $crate::store::Tx::Sqlite($conn) => {
+                let $conn = &mut **$conn;
+                $run
+            }
+        }
+    };
+}
+
+pub mod audit;
+pub mod bookings;
+pub mod cases;
+pub mod engine;
+pub mod error;
+pub mod idempotency;
+pub mod ledger;
+mod migrate;
+pub mod offers;
+pub mod outbox;
+pub mod page;
+mod row;
+
+pub use error::StoreError;
+pub use migrate::MigrationStatus;
+
+use crate::domain::ids::InstanceId;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How long a statement may wait for a connection before the caller gets [`StoreError::Unavailable`].
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The database, whichever engine it is. Clones share the pools.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A PostgreSQL server, possibly shared with other instances.
+    Postgres(PgPool),
+    /// An embedded database in one file, ours alone.
+    Sqlite {
+        /// The one connection that writes, so that writers queue here and never meet `SQLITE_BUSY`.
+        writer: SqlitePool,
+        /// Connections that only read.
+        readers: SqlitePool,
+        /// Where the file is.
+        path: PathBuf,
+    },
+}
+
+/// A transaction. Dropped without [`Tx::commit`] it is rolled back.
+#[derive(Debug)]
+pub enum Tx {
+    /// READ COMMITTED, with row locks where they are asked for.
+    Postgres(Transaction<'static, Postgres>),
+    /// `begin immediate` when writing: the lock is taken at the start, not in the middle.
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+impl Store {
+    /// Opens the database at `url`, `postgres://…` or `sqlite://…`, creating an SQLite file that is
+    /// not there. The schema is not touched; see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] for another or malformed address. A PostgreSQL server that cannot be
+    /// reached is no error here: the pool connects when it is used.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Self::open_postgres(url)
+        } else if url.starts_with("sqlite:") {
+            Self::open_sqlite(url)
+        } else {
+            Err(StoreError::Config("use postgres://… or sqlite://…".to_owned()))
+        }
+    }
+
+    fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Config(error.to_string()))?
+            .application_name("checkout-backend")
+            // No wait is without an end: a hung statement, lock or client gives way.
+            .options([
+                ("statement_timeout", "6000"),
+                ("lock_timeout", "3000"),
+                ("idle_in_transaction_session_timeout", "10000"),
+                ("default_transaction_isolation", "read committed"),
+                // Named, because a server's default could be off, and then a 2xx would be a lie.
+                ("synchronous_commit", "on"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(12)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(Duration::from_secs(30 * 60))
+            // A dead connection shows at its first statement, which every caller may repeat.
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Self::Postgres(pool))
+    }
+
+    fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+        let options =
+            SqliteConnectOptions::from_str(url).map_err(|error| StoreError::Config(error.to_string()))?;
+        let path = options.get_filename().to_path_buf();
+        if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+            return Err(StoreError::Config(
+                "an SQLite database needs a file, as in sqlite://data/x.db".into(),
+            ));
+        }
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                StoreError::Config(format!("cannot create {}: {error}", folder.display()))
+            })?;
+        }
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: a commit is on disk before it returns. NORMAL could lose it with the power.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let pool = |connections: u32, options: SqliteConnectOptions| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .connect_lazy_with(options)
+        };
+        Ok(Self::Sqlite {
+            writer: pool(1, options.clone()),
+            readers: pool(4, options.pragma("query_only", "on")),
+            path,
+        })
+    }
+
+    /// A transaction that may write.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if no connection could be had in time.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+        })
+    }
+
+    /// A transaction that only reads, and on SQLite does not wait for writers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if no connection could be had in time.
+    pub async fn read(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+        })
+    }
+
+    /// Whether the database answers and its schema is the one that this program needs.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        migrate::check(self).await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut tx = self.read().await?;
+        on_engine!(&mut tx, conn => sqlx::query("select 1").execute(conn).await.map(drop))?;
+        tx.rollback().await
+    }
+
+    /// Brings the schema up to date. Instances that start together migrate once.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] if the schema is newer than this program.
+    pub async fn migrate(&self, now: crate::domain::time::Timestamp) -> Result<(), StoreError> {
+        migrate::deploy(self, now).await
+    }
+
+    /// Every migration, and whether it has been applied.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
+        migrate::status(self).await
+    }
+
+    /// This database's id.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn instance(&self) -> Result<InstanceId, StoreError> {
+        let mut tx = self.read().await?;
+        let id: String =
+            on_engine!(&mut tx, conn => sqlx::query_scalar("select id from instance").fetch_one(conn).await)?;
+        tx.rollback().await?;
+        InstanceId::parse(&id).map_err(|_| StoreError::corrupt("instance.id", &id))
+    }
+
+    /// `sqlite` or `postgres`.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+
+    /// Closes every connection and waits for those in use.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite { writer, readers, .. } => {
+                readers.close().await;
+                writer.close().await;
+            }
+        }
+    }
+
+    async fn acquire_sqlite_writer(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(pool.acquire().await?)
+    }
+}
+
+impl Tx {
+    /// Makes it durable. After an error it is not known whether it was: read the state back.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(tx) => tx.commit().await?,
+            Self::Sqlite(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Ends it without a change.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(tx) => tx.rollback().await?,
+            Self::Sqlite(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+}
