@@ -4,5 +4,6 @@
 
 pub mod clock;
 pub mod domain;
+pub mod http_client;
 pub mod store;
 pub mod stripe;

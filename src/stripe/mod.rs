@@ -2,5 +2,10 @@
 //!
 //! Nothing here knows the database.
 
+pub mod client;
+pub mod event;
+pub mod json;
 pub mod signature;
 pub mod sim;
+
+pub use client::{Client, StripeError};

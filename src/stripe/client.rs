@@ -1,0 +1,390 @@
+//! Requests to Stripe's API, real or simulated: only those that this service makes.
+//!
+//! Form-encoded requests with bracketed names, JSON answers, a pinned `Stripe-Version`. A request
+//! that may have been lost is repeated with the same `Idempotency-Key`, a few times and not for long;
+//! what is still unknown then is said to be unknown, never assumed.
+
+use crate::domain::ids::{PaymentIntentId, SessionId};
+use crate::http_client::{Answer, HttpClient, HttpError, Method};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The version of the API that our requests are written for.
+pub const API_VERSION: &str = "2026-10-28.endive";
+
+/// How often a request is made at most.
+const ATTEMPTS: u32 = 3;
+/// The wait before the first repetition; it doubles. Stripe's libraries begin with the same.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The longest single request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The most pages that a listing reads.
+const MAX_PAGES: usize = 200;
+
+/// Speaks to Stripe. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: HttpClient,
+    base: String,
+    key: SecretString,
+    first_wait: Duration,
+}
+
+/// Why Stripe did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StripeError {
+    /// Stripe understood and refused: asking the same again gives the same.
+    #[error("Stripe refused ({status}, request {request_id}): {message}")]
+    Refused {
+        /// The HTTP status, 4xx.
+        status: u16,
+        /// Stripe's `code`, or its `type` where there is none.
+        code: String,
+        /// The parameter at fault, if Stripe named one.
+        param: Option<String>,
+        /// Stripe's message.
+        message: String,
+        /// Stripe's request id.
+        request_id: String,
+    },
+    /// There is no such object.
+    #[error("Stripe knows no such object")]
+    NotFound,
+    /// Too many requests; nothing was done.
+    #[error("Stripe asks us to slow down")]
+    Limited,
+    /// The key was not accepted; nothing was done.
+    #[error("Stripe does not accept the key: check STRIPE_SECRET_KEY ({message})")]
+    Key {
+        /// Stripe's message.
+        message: String,
+    },
+    /// Stripe could not be reached; nothing was done.
+    #[error("Stripe cannot be reached: {0}")]
+    Unreachable(String),
+    /// Stripe failed while doing it, under this idempotency key it will say so again.
+    #[error("Stripe failed ({status}, request {request_id})")]
+    Failed {
+        /// The HTTP status, 5xx.
+        status: u16,
+        /// Stripe's request id.
+        request_id: String,
+    },
+    /// It is not known whether it was done: no answer, a cut one, or one that is not Stripe's.
+    #[error("no usable answer of Stripe's: {0}")]
+    Uncertain(String),
+}
+
+impl StripeError {
+    /// Whether it is certain that nothing was done, and that the same request will not do it either.
+    #[must_use]
+    pub fn is_definite_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
+/// What a checkout session is made of. Amounts are in minor units, times in unix seconds.
+#[derive(Debug, Clone)]
+pub struct NewSession<'a> {
+    /// The offer, as the customer reads it.
+    pub name: &'a str,
+    /// A line under it: the slot.
+    pub description: &'a str,
+    /// Price.
+    pub amount: i64,
+    /// Lower-case code.
+    pub currency: &'a str,
+    /// The booking's id.
+    pub reference: &'a str,
+    /// This database's id.
+    pub instance: &'a str,
+    /// Prefilled on the payment page.
+    pub email: &'a str,
+    /// Where the customer comes back to; holds `{CHECKOUT_SESSION_ID}`.
+    pub success_url: &'a str,
+    /// Where the customer comes back to without paying.
+    pub cancel_url: &'a str,
+    /// When it ends.
+    pub expires_at: i64,
+    /// The language of the payment page.
+    pub locale: &'a str,
+}
+
+impl Client {
+    /// A client for the API at `base` (no slash at the end).
+    ///
+    /// # Errors
+    /// [`HttpError`] if the HTTP client cannot be made.
+    pub fn new(base: &str, key: SecretString) -> Result<Self, HttpError> {
+        Ok(Self {
+            http: HttpClient::new(TIMEOUT)?,
+            base: base.trim_end_matches('/').to_owned(),
+            key,
+            first_wait: FIRST_WAIT,
+        })
+    }
+
+    /// The same with another first wait between repetitions, for tests of many failures.
+    #[must_use]
+    pub fn with_first_wait(mut self, wait: Duration) -> Self {
+        self.first_wait = wait;
+        self
+    }
+
+    /// Makes a checkout session. With the same `idempotency_key` and content it makes it once.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn create_session(
+        &self,
+        session: &NewSession<'_>,
+        idempotency_key: &str,
+    ) -> Result<Value, StripeError> {
+        let amount = session.amount.to_string();
+        let expires_at = session.expires_at.to_string();
+        let form = [
+            ("mode", "payment"),
+            ("line_items[0][quantity]", "1"),
+            ("line_items[0][price_data][currency]", session.currency),
+            ("line_items[0][price_data][unit_amount]", &amount),
+            ("line_items[0][price_data][product_data][name]", session.name),
+            ("line_items[0][price_data][product_data][description]", session.description),
+            ("client_reference_id", session.reference),
+            ("customer_email", session.email),
+            ("success_url", session.success_url),
+            ("cancel_url", session.cancel_url),
+            ("expires_at", &expires_at),
+            ("locale", session.locale),
+            ("allow_promotion_codes", "false"),
+            ("automatic_tax[enabled]", "false"),
+            ("adaptive_pricing[enabled]", "false"),
+            // Session metadata is not copied to the payment: both must say whose they are.
+            ("metadata[booking_id]", session.reference),
+            ("metadata[instance]", session.instance),
+            ("payment_intent_data[metadata][booking_id]", session.reference),
+            ("payment_intent_data[metadata][instance]", session.instance),
+        ];
+        self.post("/v1/checkout/sessions", &form, idempotency_key).await
+    }
+
+    /// A session as it is now.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn session(&self, id: &SessionId) -> Result<Value, StripeError> {
+        self.get(&format!("/v1/checkout/sessions/{}", path_segment(id.as_str())), &[]).await
+    }
+
+    /// Ends an open session, so that it can no longer be paid.
+    ///
+    /// # Errors
+    /// [`StripeError::Refused`] if it is not open any more; else any [`StripeError`].
+    pub async fn expire_session(&self, id: &SessionId) -> Result<Value, StripeError> {
+        let path = format!("/v1/checkout/sessions/{}/expire", path_segment(id.as_str()));
+        self.post(&path, &[], &format!("expire-{id}")).await
+    }
+
+    /// A payment intent as it is now.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn payment_intent(&self, id: &PaymentIntentId) -> Result<Value, StripeError> {
+        self.get(&format!("/v1/payment_intents/{}", path_segment(id.as_str())), &[]).await
+    }
+
+    /// A charge as it is now.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn charge(&self, id: &str) -> Result<Value, StripeError> {
+        self.get(&format!("/v1/charges/{}", path_segment(id)), &[]).await
+    }
+
+    /// Gives money back. With the same `idempotency_key` and content it does so once.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn create_refund(
+        &self,
+        form: &[(&str, &str)],
+        idempotency_key: &str,
+    ) -> Result<Value, StripeError> {
+        self.post("/v1/refunds", form, idempotency_key).await
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn event(&self, id: &str) -> Result<Value, StripeError> {
+        self.get(&format!("/v1/events/{}", path_segment(id)), &[]).await
+    }
+
+    /// The account's webhook endpoints, for `doctor`.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn webhook_endpoints(&self) -> Result<Vec<Value>, StripeError> {
+        self.list("/v1/webhook_endpoints", &[]).await
+    }
+
+    /// Every object of a list, all pages, as Stripe orders them (newest first). Lists longer than
+    /// 20,000 objects are refused rather than cut.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, StripeError> {
+        let mut all: Vec<Value> = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let last =
+                all.last().and_then(|object| object.get("id")).and_then(Value::as_str).map(str::to_owned);
+            let mut page_query = query.to_vec();
+            page_query.push(("limit", "100"));
+            if let Some(last) = &last {
+                page_query.push(("starting_after", last));
+            }
+            let mut page = self.get(path, &page_query).await?;
+            let more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
+            match page.get_mut("data").map(Value::take) {
+                Some(Value::Array(objects)) if more && objects.is_empty() => {
+                    return Err(StripeError::Uncertain("an empty page that is not the last".to_owned()));
+                }
+                Some(Value::Array(objects)) => all.extend(objects),
+                _ => return Err(StripeError::Uncertain("a list without data".to_owned())),
+            }
+            if !more {
+                return Ok(all);
+            }
+        }
+        Err(StripeError::Uncertain("a list that does not end".to_owned()))
+    }
+
+    /// What `path` holds now.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, StripeError> {
+        let mut url = format!("{}{path}", self.base);
+        if !query.is_empty() {
+            url = format!("{url}?{}", encode(query));
+        }
+        self.request(Method::Get, &url, String::new(), None).await
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        idempotency_key: &str,
+    ) -> Result<Value, StripeError> {
+        self.request(Method::Post, &format!("{}{path}", self.base), encode(form), Some(idempotency_key)).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        body: String,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, StripeError> {
+        let mut wait = self.first_wait;
+        let mut attempt = 1;
+        loop {
+            let result = self.request_once(method, url, body.clone(), idempotency_key).await;
+            let again = match &result {
+                Ok(_) => false,
+                Err((_, Some(should_retry))) => *should_retry,
+                Err((error, None)) => match error {
+                    StripeError::Limited
+                    | StripeError::Unreachable(_)
+                    | StripeError::Failed { .. }
+                    | StripeError::Uncertain(_) => true,
+                    StripeError::Refused { status, .. } => *status == 409,
+                    StripeError::NotFound | StripeError::Key { .. } => false,
+                },
+            };
+            if !again || attempt == ATTEMPTS {
+                return result.map_err(|(error, _)| error);
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2);
+            attempt += 1;
+        }
+    }
+
+    /// One request; an error comes with what Stripe says about repeating it (`Stripe-Should-Retry`).
+    async fn request_once(
+        &self,
+        method: Method,
+        url: &str,
+        body: String,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, (StripeError, Option<bool>)> {
+        let authorization = format!("Bearer {}", self.key.expose_secret());
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("stripe-version", API_VERSION),
+            ("user-agent", concat!("checkout-backend/", env!("CARGO_PKG_VERSION"))),
+        ];
+        if method == Method::Post {
+            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        }
+        if let Some(key) = idempotency_key {
+            headers.push(("idempotency-key", key));
+        }
+        let answer = self.http.send(method, url, &headers, body.into_bytes()).await.map_err(|error| {
+            let error = match error {
+                HttpError::Connect(cause) => StripeError::Unreachable(cause),
+                HttpError::Lost(cause) | HttpError::Invalid(cause) => StripeError::Uncertain(cause),
+            };
+            (error, None)
+        })?;
+        let should_retry = match answer.header("stripe-should-retry") {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        };
+        judge(&answer).map_err(|error| (error, should_retry))
+    }
+}
+
+/// What an answer means, by status and Stripe's error object.
+fn judge(answer: &Answer) -> Result<Value, StripeError> {
+    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    if answer.is_success() {
+        return match body {
+            Some(value) if value.is_object() => Ok(value),
+            _ => Err(StripeError::Uncertain(format!("status {} without a JSON object", answer.status))),
+        };
+    }
+    let request_id = answer.header("request-id").unwrap_or("unknown").to_owned();
+    let error = body.as_ref().and_then(|body| body.get("error"));
+    let member =
+        |name: &str| error.and_then(|error| error.get(name)).and_then(Value::as_str).map(str::to_owned);
+    let message = member("message").unwrap_or_default();
+    match (answer.status, error) {
+        (401 | 403, Some(_)) => Err(StripeError::Key { message }),
+        (404, Some(_)) => Err(StripeError::NotFound),
+        (429, _) => Err(StripeError::Limited),
+        (status @ 400..=499, Some(_)) => Err(StripeError::Refused {
+            status,
+            code: member("code").or_else(|| member("type")).unwrap_or_default(),
+            param: member("param"),
+            message,
+            request_id,
+        }),
+        (status @ 500..=599, _) => Err(StripeError::Failed { status, request_id }),
+        // A page of some proxy's, a redirect: not Stripe's words, whatever the status says.
+        (status, _) => Err(StripeError::Uncertain(format!("status {status} without Stripe's error object"))),
+    }
+}
+
+fn encode(pairs: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// Ids come from outside: one must not change the path.
+fn path_segment(id: &str) -> String {
+    form_urlencoded::byte_serialize(id.as_bytes()).collect()
+}

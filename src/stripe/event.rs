@@ -1,0 +1,215 @@
+//! Events and objects as Stripe writes them, read into domain facts.
+//!
+//! Reading is tolerant: unknown members, kinds and enumeration values, null and missing parts never
+//! fail. The only thing that an event must have is an id. What is missing stays `None`, and is
+//! asked for later if a decision needs it.
+
+use super::json::parse_tolerantly;
+use super::signature::Verified;
+use crate::domain::booking::{DisputeStatus, RefundStatus};
+use crate::domain::event::{
+    ChargeRefundedFact, Claim, DisputeFact, Event, EventKey, Fact, PaymentStatus, RefundFact, SessionFact,
+    SessionMoment, Source,
+};
+use crate::domain::ids::{BookingId, ChargeId, DisputeId, EventId, PaymentIntentId, RefundId, SessionId};
+use crate::domain::time::Timestamp;
+use serde_json::Value;
+
+/// The metadata member by which our objects name their booking.
+pub const METADATA_BOOKING: &str = "booking_id";
+/// The metadata member by which our objects name the database that made them.
+pub const METADATA_INSTANCE: &str = "instance";
+
+/// The body was signed, but it is not an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEvent {
+    /// Not JSON.
+    #[error("the body is not JSON")]
+    NotJson,
+    /// JSON, but no object with a usable `id`.
+    #[error("the body is not an event object with an id")]
+    NoId,
+}
+
+/// The event in a verified delivery.
+///
+/// # Errors
+/// [`NotAnEvent`] if the body is none.
+pub fn parse(delivery: &Verified<'_>) -> Result<Event, NotAnEvent> {
+    let value = parse_tolerantly(delivery.body()).ok_or(NotAnEvent::NotJson)?;
+    let payload = match std::str::from_utf8(delivery.body()) {
+        // A database's text cannot hold NUL; in JSON it can only stand escaped, so nothing is lost.
+        Ok(text) => text.trim_start_matches('\u{feff}').replace('\0', ""),
+        Err(_) => value.to_string(),
+    };
+    from_value(&value, Source::Webhook, payload)
+}
+
+/// An event that Stripe's API returned, or that stands in the ledger.
+///
+/// # Errors
+/// [`NotAnEvent`] if the value is none.
+pub fn from_api(value: &Value, source: Source) -> Result<Event, NotAnEvent> {
+    from_value(value, source, value.to_string())
+}
+
+/// A ledger row's payload, read again.
+///
+/// # Errors
+/// [`NotAnEvent`] if it cannot be read.
+pub fn from_payload(payload: &str, source: Source) -> Result<Event, NotAnEvent> {
+    let value = parse_tolerantly(payload.as_bytes()).ok_or(NotAnEvent::NotJson)?;
+    from_value(&value, source, payload.to_owned())
+}
+
+fn from_value(value: &Value, source: Source, payload: String) -> Result<Event, NotAnEvent> {
+    let id = text(value, "id").and_then(|id| EventId::parse(id).ok());
+    let polled = text(value, POLLED_KEY);
+    let key = match (id, polled) {
+        (_, Some(key)) if source != Source::Webhook => EventKey::Polled(key.to_owned()),
+        (Some(id), _) => EventKey::Stripe(id),
+        (None, _) => return Err(NotAnEvent::NoId),
+    };
+    // A thin event (`v2.core.event`) carries no snapshot: it is none of the kinds that we act on.
+    let kind: String =
+        text(value, "type").unwrap_or("unknown").chars().filter(|c| !c.is_control()).take(120).collect();
+    let object = value.get("data").and_then(|data| data.get("object")).unwrap_or(&Value::Null);
+    let snapshot = text(value, "object").is_none_or(|object| object == "event");
+    let fact = if snapshot { fact(&kind, object) } else { Fact::Other };
+    Ok(Event {
+        key,
+        kind,
+        created: value.get("created").and_then(Value::as_i64).map(Timestamp::from_unix_seconds),
+        livemode: value.get("livemode").and_then(Value::as_bool),
+        source,
+        fact,
+        payload,
+    })
+}
+
+/// Marks a payload in the ledger as a state that we saw by asking, not as an event of Stripe's.
+const POLLED_KEY: &str = "polled_key";
+
+/// The state of an object, seen by asking, in the form of an event: the same state again is the same
+/// fact. `key` names the state; `kind` is the event that would have told it.
+///
+/// # Errors
+/// [`NotAnEvent`] never in practice: the value is made here.
+pub fn polled(key: &str, kind: &str, object: &Value) -> Result<Event, NotAnEvent> {
+    let value = serde_json::json!({
+        POLLED_KEY: key,
+        "type": kind,
+        "livemode": object.get("livemode"),
+        "data": { "object": object },
+    });
+    from_api(&value, Source::Poll)
+}
+
+fn fact(kind: &str, object: &Value) -> Fact {
+    use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
+    let fact = match kind {
+        "checkout.session.completed" => session(object, Completed).map(Fact::Session),
+        "checkout.session.async_payment_succeeded" => session(object, AsyncSucceeded).map(Fact::Session),
+        "checkout.session.async_payment_failed" => session(object, AsyncFailed).map(Fact::Session),
+        "checkout.session.expired" => session(object, Expired).map(Fact::Session),
+        "refund.created" | "refund.updated" | "refund.failed" => {
+            refund(object, kind == "refund.failed").map(Fact::Refund)
+        }
+        "charge.refunded" => charge_refunded(object).map(Fact::ChargeRefunded),
+        "charge.dispute.created" | "charge.dispute.updated" | "charge.dispute.closed" => {
+            dispute(object).map(Fact::Dispute)
+        }
+        _ => None,
+    };
+    fact.unwrap_or(Fact::Other)
+}
+
+/// A session object; none without a usable id.
+#[must_use]
+pub fn session(object: &Value, moment: SessionMoment) -> Option<SessionFact> {
+    let details = object.get("total_details").unwrap_or(&Value::Null);
+    Some(SessionFact {
+        id: SessionId::parse(text(object, "id")?).ok()?,
+        moment,
+        payment_status: match text(object, "payment_status") {
+            Some("paid") => PaymentStatus::Paid,
+            Some("unpaid") => PaymentStatus::Unpaid,
+            Some("no_payment_required") => PaymentStatus::NoPaymentRequired,
+            _ => PaymentStatus::Unknown,
+        },
+        claim: claim(object),
+        intent: intent(object),
+        mode: text(object, "mode").map(str::to_owned),
+        currency: text(object, "currency").map(str::to_owned),
+        subtotal: amount(object, "amount_subtotal"),
+        total: amount(object, "amount_total"),
+        discount: amount(details, "amount_discount"),
+        tax: amount(details, "amount_tax"),
+        shipping: amount(details, "amount_shipping"),
+    })
+}
+
+fn refund(object: &Value, failed: bool) -> Option<RefundFact> {
+    let status = text(object, "status").map_or(RefundStatus::Pending, RefundStatus::parse);
+    Some(RefundFact {
+        id: RefundId::parse(text(object, "id")?).ok()?,
+        claim: claim(object),
+        intent: intent(object),
+        charge: id_of(object, "charge").and_then(|id| ChargeId::parse(id).ok()),
+        amount: amount(object, "amount"),
+        // The kind of event says so even where the snapshot is older than the event.
+        status: if failed { RefundStatus::Failed } else { status },
+    })
+}
+
+fn charge_refunded(object: &Value) -> Option<ChargeRefundedFact> {
+    Some(ChargeRefundedFact {
+        charge: ChargeId::parse(text(object, "id")?).ok()?,
+        claim: claim(object),
+        intent: intent(object),
+        amount_refunded: amount(object, "amount_refunded").unwrap_or(0),
+    })
+}
+
+fn dispute(object: &Value) -> Option<DisputeFact> {
+    let due_by = object.get("evidence_details").and_then(|details| details.get("due_by"));
+    Some(DisputeFact {
+        id: DisputeId::parse(text(object, "id")?).ok()?,
+        claim: claim(object),
+        intent: intent(object),
+        charge: id_of(object, "charge").and_then(|id| ChargeId::parse(id).ok()),
+        amount: amount(object, "amount").unwrap_or(0),
+        status: text(object, "status").map_or(DisputeStatus::NeedsResponse, DisputeStatus::parse),
+        due_by: due_by.and_then(Value::as_i64).map(Timestamp::from_unix_seconds),
+    })
+}
+
+/// Whom an object says it belongs to, by its reference and metadata.
+#[must_use]
+pub fn claim(object: &Value) -> Claim {
+    let metadata = object.get("metadata").unwrap_or(&Value::Null);
+    let booking = |text: Option<&str>| text.and_then(|text| BookingId::parse(text).ok());
+    Claim {
+        reference: booking(text(object, "client_reference_id")),
+        metadata_booking: booking(text(metadata, METADATA_BOOKING)),
+        instance: text(metadata, METADATA_INSTANCE).map(str::to_owned),
+    }
+}
+
+fn intent(object: &Value) -> Option<PaymentIntentId> {
+    id_of(object, "payment_intent").and_then(|id| PaymentIntentId::parse(id).ok())
+}
+
+/// An id that may stand alone or be expanded into its object.
+fn id_of<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
+    let value = object.get(member)?;
+    value.as_str().or_else(|| text(value, "id"))
+}
+
+fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
+    object.get(member).and_then(Value::as_str)
+}
+
+fn amount(object: &Value, member: &str) -> Option<i64> {
+    object.get(member).and_then(Value::as_i64)
+}
