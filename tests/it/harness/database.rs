@@ -1,0 +1,203 @@
+//! A fresh, migrated database for one test.
+
+use super::postgres::{self, Cluster, Durability};
+use checkout_backend::clock::Clock;
+use checkout_backend::domain::ids::InstanceId;
+use checkout_backend::store::Store;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use tokio::sync::OnceCell;
+
+/// The engines that everything runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// A database of one test's own. Clones are the same database.
+#[derive(Debug, Clone)]
+pub struct TestDatabase {
+    /// Open, as the program opens it.
+    pub store: Store,
+    /// What `DATABASE_URL` would be.
+    pub url: String,
+    pub engine: Engine,
+    /// Where an SQLite file stands; also a place for the test's other files.
+    pub folder: Arc<tempfile::TempDir>,
+}
+
+impl TestDatabase {
+    /// A migrated database that nobody else has.
+    pub async fn fresh(engine: Engine) -> Self {
+        let db = match engine {
+            Engine::Sqlite => {
+                let folder = temporary_folder();
+                std::fs::write(folder.path().join("checkout.db"), sqlite_template().await).unwrap();
+                Self::in_folder(Engine::Sqlite, sqlite_url(&folder), folder)
+            }
+            Engine::Postgres => {
+                let template = postgres_template().await;
+                let url = create_postgres_database(Some(template)).await;
+                Self::in_folder(Engine::Postgres, url, temporary_folder())
+            }
+        };
+        // A copy of the template would otherwise take the template's events for its own.
+        db.execute(&format!("update instance set id = '{}'", InstanceId::new())).await;
+        db
+    }
+
+    /// A database without any table.
+    pub async fn empty(engine: Engine) -> Self {
+        let folder = temporary_folder();
+        let url = match engine {
+            Engine::Sqlite => sqlite_url(&folder),
+            Engine::Postgres => create_postgres_database(None).await,
+        };
+        Self::in_folder(engine, url, folder)
+    }
+
+    fn in_folder(engine: Engine, url: String, folder: tempfile::TempDir) -> Self {
+        Self { store: Store::open(&url).unwrap(), url, engine, folder: Arc::new(folder) }
+    }
+
+    /// The same database, opened once more: what a second process would have.
+    pub fn reopen(&self) -> Store {
+        Store::open(&self.url).unwrap()
+    }
+
+    /// Runs statements from outside the program.
+    pub async fn execute(&self, sql: &str) {
+        self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Runs statements from outside the program, which the database may refuse.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self.engine {
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await?;
+                sqlx::raw_sql(sql).execute(&mut connection).await?;
+                connection.close().await
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await?;
+                sqlx::raw_sql(sql).execute(&mut connection).await?;
+                connection.close().await
+            }
+        }
+    }
+
+    /// A number that the database tells, such as a count.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let query = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
+        let number: Option<i64> = match self.engine {
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                query.fetch_one(&mut connection).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                let query = sqlx::query_scalar(AssertSqlSafe(format!("select ({sql})::bigint")));
+                query.fetch_one(&mut connection).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+            }
+        };
+        number.unwrap_or_else(|| panic!("{sql}: null"))
+    }
+
+    /// One column of texts that the database tells.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self.engine {
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+            }
+        }
+    }
+
+    /// Gives its place back. A failed test does not get here: its database stays for a look at it until
+    /// the run ends.
+    pub async fn remove(self) {
+        self.store.close().await;
+        if self.engine == Engine::Postgres {
+            let (server, name) = self.url.rsplit_once('/').unwrap();
+            on_server(server, &format!("drop database if exists {name} with (force)")).await;
+        }
+    }
+}
+
+fn temporary_folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("checkout-test-").tempdir().unwrap()
+}
+
+fn sqlite_url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite://{}/checkout.db", folder.path().display())
+}
+
+/// Migrated once, then copied: a copy costs a tenth of the migrations.
+async fn sqlite_template() -> &'static [u8] {
+    static TEMPLATE: OnceCell<Vec<u8>> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(async || {
+        let folder = temporary_folder();
+        let store = Store::open(&sqlite_url(&folder)).unwrap();
+        store.migrate(Clock::system().now()).await.unwrap();
+        // Closing the last connection folds the write-ahead log into the one file that is copied.
+        store.close().await;
+        std::fs::read(folder.path().join("checkout.db")).unwrap()
+    });
+    template.await
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+async fn postgres_template() -> &'static str {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    TEMPLATE
+        .get_or_init(async || {
+            let url = create_postgres_database(None).await;
+            let store = Store::open(&url).unwrap();
+            store.migrate(Clock::system().now()).await.unwrap();
+            store.close().await;
+            url.rsplit_once('/').unwrap().1.to_owned()
+        })
+        .await
+}
+
+/// Creates a database on the server that all tests share, and tells its address.
+async fn create_postgres_database(template: Option<&str>) -> String {
+    let server = shared_server();
+    // The process id keeps runs apart that share a server through TEST_POSTGRES_URL.
+    let name = format!("checkout_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let template = template.unwrap_or("template0");
+    on_server(server, &format!("create database {name} template {template}")).await;
+    format!("{server}/{name}")
+}
+
+/// `postgres://user@host:port` of the server that all tests share: that of `TEST_POSTGRES_URL`, or a
+/// private one that starts with the first test that needs it and stops with the test process.
+fn shared_server() -> &'static str {
+    static SERVER: LazyLock<(String, Option<Cluster>)> =
+        LazyLock::new(|| match postgres::environment("TEST_POSTGRES_URL") {
+            Some(url) => (url.trim_end_matches('/').to_owned(), None),
+            None => {
+                let cluster = Cluster::start(Durability::Fast);
+                (cluster.url(), Some(cluster))
+            }
+        });
+    &SERVER.0
+}
+
+async fn on_server(server: &str, sql: &str) {
+    let mut connection = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    connection.close().await.unwrap();
+}

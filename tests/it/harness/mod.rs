@@ -1,0 +1,48 @@
+//! What every test stands on: a fresh database of each engine, and waiting without sleeping.
+
+pub mod database;
+pub mod postgres;
+
+pub use database::{Engine, TestDatabase};
+
+use std::time::{Duration, Instant};
+
+/// The list of contents of a test file. Each name is an `async fn name(db: TestDatabase)` below it, and
+/// becomes two tests: `file::sqlite::name` and `file::postgres::name`, each on a database of its own.
+macro_rules! on_each_engine {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let db = $crate::harness::TestDatabase::fresh($crate::harness::Engine::Sqlite).await;
+                    super::$name(db.clone()).await;
+                    db.remove().await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let db = $crate::harness::TestDatabase::fresh($crate::harness::Engine::Postgres).await;
+                    super::$name(db.clone()).await;
+                    db.remove().await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_each_engine;
+
+/// Waits until `condition` holds, looking again every few milliseconds.
+///
+/// # Panics
+/// After ten seconds, naming `what` was waited for.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,15 @@
+//! The integration tests: one binary, one file per behaviour, everything on both engines.
+//!
+//! `cargo test --test it webhook::` runs one file, `cargo test --test it sqlite::` one engine. PostgreSQL is
+//! started by the tests themselves, or is that of `TEST_POSTGRES_URL`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is a failed test"
+)]
+
+#[allow(dead_code)] // each helper is for whoever needs it
+mod harness;
+mod store;
