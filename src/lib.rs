@@ -3,6 +3,7 @@
 //! Modules in reading order. Arrows go one way: `cli, http → flow → store, stripe → domain`.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http_client;
 pub mod store;

@@ -1,0 +1,647 @@
+//! The configuration: read once, from the environment and `.env`, with every mistake told at once.
+//!
+//! Only this module reads the environment. Secrets are [`SecretString`]s: `Debug` shows none.
+
+mod kept;
+mod reader;
+mod variables;
+
+pub use reader::{ConfigError, Mistake};
+pub use variables::{VARIABLES, Variable};
+
+use reader::Reader;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use url::Url;
+
+/// The shortest `SESSION_SECRET`, in bytes.
+pub const MIN_SESSION_SECRET: usize = 32;
+/// The most webhook secrets at once: a roll needs two, each costs one HMAC per delivery.
+const MAX_WEBHOOK_SECRETS: usize = 8;
+/// Where SQLite and the kept secrets are if nobody says.
+const DEFAULT_SQLITE: &str = "sqlite://data/checkout.db";
+/// What secrets are called in examples that nobody filled in.
+const PLACEHOLDERS: [&str; 10] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "change me",
+    "placeholder",
+    "replace",
+    "example",
+    "your-",
+    "your_",
+    "secret-here",
+];
+
+/// Where the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's machine: everything has a default.
+    Development,
+    /// For customers: nothing that matters has a default.
+    Production,
+}
+
+/// Where sessions live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionStore {
+    /// They survive a restart and are shared between instances.
+    Database,
+    /// They end with the process, as in the original service.
+    Memory,
+}
+
+/// Whether and how Stripe's events feed is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollEvents {
+    /// At the start, and slowly after.
+    Auto,
+    /// Often: there is no public address for webhooks.
+    Only,
+    /// Never.
+    Off,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For eyes.
+    Text,
+}
+
+/// A cookie's `SameSite`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Sent when a link leads here, as from Stripe's payment page.
+    Lax,
+    /// Only sent from our own pages.
+    Strict,
+    /// Sent from everywhere, and then only over https.
+    None,
+}
+
+/// How the session cookie is set. It is always `HttpOnly`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieSettings {
+    /// `COOKIE_SECURE`
+    pub secure: bool,
+    /// `COOKIE_SAMESITE`
+    pub same_site: SameSite,
+    /// `COOKIE_DOMAIN`
+    pub domain: Option<String>,
+}
+
+/// Where changes of bookings are posted.
+#[derive(Debug, Clone)]
+pub struct NotifySettings {
+    /// `NOTIFY_URL`: an http or https address, secret because it may carry a token.
+    pub url: SecretString,
+    /// `NOTIFY_SECRET`
+    pub secret: SecretString,
+}
+
+/// How mails leave.
+#[derive(Debug, Clone)]
+pub struct MailSettings {
+    /// `SMTP_URL`
+    pub smtp_url: SecretString,
+    /// `MAIL_FROM`
+    pub from: String,
+}
+
+/// The whole configuration. Each field names its variable.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `APP_ENV`, or `NODE_ENV`
+    pub environment: Environment,
+    /// `DATABASE_URL`
+    pub database_url: SecretString,
+    /// The folder for what this machine keeps: that of the SQLite file, else `data`.
+    pub data_dir: PathBuf,
+    /// `SESSION_SECRET`
+    pub session_secret: SecretString,
+    /// `STRIPE_SECRET_KEY`; none: the simulated Stripe
+    pub stripe_secret_key: Option<SecretString>,
+    /// `STRIPE_WEBHOOK_SECRET`, at least one, none of them empty
+    pub webhook_secrets: Vec<SecretString>,
+    /// `APP_URL`, an origin without a slash at its end
+    pub app_url: String,
+    /// Whether `APP_URL` was given, and does not follow the port.
+    app_url_given: bool,
+    /// `ADMIN_EMAIL`
+    pub admin_email: Option<String>,
+    /// `ADMIN_PASSWORD`
+    pub admin_password: Option<SecretString>,
+    /// `APP_VERSION`
+    pub app_version: String,
+    /// `HOST`
+    pub host: IpAddr,
+    /// `PORT`
+    pub port: u16,
+    /// `TRUST_PROXY`
+    pub trust_proxy: usize,
+    /// `ALLOWED_ORIGINS`, as browsers write them
+    pub allowed_origins: Vec<String>,
+    /// `APP_TIMEZONE`
+    pub timezone: jiff::tz::TimeZone,
+    /// `PAYLOAD_RETENTION_DAYS`
+    pub payload_retention_days: u32,
+    /// `COOKIE_…`
+    pub cookie: CookieSettings,
+    /// `SESSION_STORE`
+    pub session_store: SessionStore,
+    /// `STRIPE_API_BASE`, without a slash at its end; not used with the simulated Stripe
+    pub stripe_api_base: String,
+    /// `SIMULATOR_HOST`
+    pub simulator_host: IpAddr,
+    /// `SIMULATOR_PORT`; none: 12111, or a free one if that is taken
+    pub simulator_port: Option<u16>,
+    /// `LOG_FORMAT`; none: by whether stdout is a terminal
+    pub log_format: Option<LogFormat>,
+    /// `LOG_LEVEL`
+    pub log_level: tracing::Level,
+    /// `METRICS_TOKEN`
+    pub metrics_token: Option<SecretString>,
+    /// `POLL_EVENTS`
+    pub poll_events: PollEvents,
+    /// `NOTIFY_URL`, `NOTIFY_SECRET`
+    pub notify: Option<NotifySettings>,
+    /// `SMTP_URL`, `MAIL_FROM`
+    pub mail: Option<MailSettings>,
+    /// What is odd but no reason to stop: the log tells of it at the start.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Config {
+    /// From this process's environment and, for what is not set there, `.env` in the working folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_vars(&environment()?)
+    }
+
+    /// From a map of variables. In development this makes and keeps the secrets that are not given.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every mistake.
+    pub fn from_vars(vars: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(vars);
+        let r = &mut reader;
+
+        let environment = read_environment(r);
+        let production = environment == Environment::Production;
+        let database_url = read_database_url(r, production);
+        let data_dir = data_dir(database_url.expose_secret());
+        let stripe_secret_key = read_stripe_key(r, production);
+        let port = r.parse("PORT", "a number from 0 to 65535", |text| text.parse().ok()).unwrap_or(4242);
+        let app_url = read_app_url(r, production);
+        let session_secret = read_session_secret(r, production);
+        let webhook_secrets = read_webhook_secrets(r, production, stripe_secret_key.is_some());
+        let live = stripe_secret_key.as_ref().is_some_and(|key| is_live(key.expose_secret()));
+        let stripe_api_base = read_api_base(r, production || live);
+        let cookie = read_cookie(r, production, app_url.as_deref());
+        let simulator_port = r.parse("SIMULATOR_PORT", "a number from 0 to 65535", |text| text.parse().ok());
+        let (notify, mail) = (read_notify(r, production), read_mail(r));
+        let default_host = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+
+        let mut config = Self {
+            environment,
+            database_url,
+            session_secret: SecretString::default(),
+            stripe_secret_key,
+            webhook_secrets: Vec::new(),
+            app_url: app_url.clone().unwrap_or_else(|| local_url(port)),
+            app_url_given: app_url.is_some(),
+            admin_email: r.text("ADMIN_EMAIL").map(str::to_owned),
+            admin_password: r.secret_string("ADMIN_PASSWORD"),
+            app_version: r.text("APP_VERSION").unwrap_or(env!("CARGO_PKG_VERSION")).to_owned(),
+            host: read_host(r, "HOST").unwrap_or(IpAddr::V4(default_host)),
+            port,
+            trust_proxy: r
+                .parse("TRUST_PROXY", "the number of proxies in front, from 0 to 16", |text| {
+                    text.parse().ok().filter(|n| *n <= 16)
+                })
+                .unwrap_or(0),
+            allowed_origins: read_allowed_origins(r),
+            timezone: r
+                .parse("APP_TIMEZONE", "a name of the time zone database, as Europe/Paris", |text| {
+                    jiff::tz::TimeZone::get(text).ok()
+                })
+                .unwrap_or_else(|| {
+                    jiff::tz::TimeZone::get("Europe/Paris").unwrap_or(jiff::tz::TimeZone::UTC)
+                }),
+            payload_retention_days: r
+                .parse("PAYLOAD_RETENTION_DAYS", "a number of days from 1 to 3650", |text| {
+                    text.parse().ok().filter(|days| (1..=3650).contains(days))
+                })
+                .unwrap_or(90),
+            cookie,
+            session_store: r
+                .parse("SESSION_STORE", "database or memory", |text| match text {
+                    "database" => Some(SessionStore::Database),
+                    "memory" => Some(SessionStore::Memory),
+                    _ => None,
+                })
+                .unwrap_or(SessionStore::Database),
+            stripe_api_base,
+            simulator_host: read_host(r, "SIMULATOR_HOST").unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            simulator_port,
+            log_format: r.parse("LOG_FORMAT", "json or text", |text| match text {
+                "json" => Some(LogFormat::Json),
+                "text" => Some(LogFormat::Text),
+                _ => None,
+            }),
+            log_level: r
+                .parse("LOG_LEVEL", "error, warn, info, debug or trace", |text| {
+                    let named = ["error", "warn", "info", "debug", "trace"].contains(&text);
+                    text.parse().ok().filter(|_| named)
+                })
+                .unwrap_or(tracing::Level::INFO),
+            metrics_token: r.secret_string("METRICS_TOKEN"),
+            poll_events: r
+                .parse("POLL_EVENTS", "auto, only or off", |text| match text {
+                    "auto" => Some(PollEvents::Auto),
+                    "only" => Some(PollEvents::Only),
+                    "off" => Some(PollEvents::Off),
+                    _ => None,
+                })
+                .unwrap_or(PollEvents::Auto),
+            notify,
+            mail,
+            warnings: Vec::new(),
+            data_dir,
+        };
+
+        // Last, so that a configuration with mistakes leaves no files behind.
+        if reader.mistakes.is_empty() {
+            let folder = config.data_dir.clone();
+            let mut keep = |given: Option<SecretString>, name: &str, file: &str, prefix: &str| match given {
+                Some(secret) => secret,
+                None => kept::load_or_make(&folder, file, prefix).unwrap_or_else(|error| {
+                    let path = folder.join(file);
+                    reader.mistake(name, format!("set it, or make {} usable: {error}", path.display()));
+                    SecretString::default()
+                }),
+            };
+            config.session_secret = keep(session_secret, "SESSION_SECRET", "session.secret", "");
+            config.webhook_secrets = match webhook_secrets {
+                Some(secrets) => secrets,
+                None => vec![keep(None, "STRIPE_WEBHOOK_SECRET", "webhook.secret", "whsec_")],
+            };
+        }
+        config.warnings = reader.warnings;
+        if reader.mistakes.is_empty() { Ok(config) } else { Err(ConfigError(reader.mistakes)) }
+    }
+
+    /// Whether this is production.
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        self.environment == Environment::Production
+    }
+
+    /// Whether Stripe is simulated.
+    #[must_use]
+    pub fn simulated(&self) -> bool {
+        self.stripe_secret_key.is_none()
+    }
+
+    /// Whether money is real: the `livemode` that our objects at Stripe have, by the key's prefix.
+    #[must_use]
+    pub fn livemode(&self) -> bool {
+        self.stripe_secret_key.as_ref().is_some_and(|key| is_live(key.expose_secret()))
+    }
+
+    /// Whether browsers reach us over https.
+    #[must_use]
+    pub fn https(&self) -> bool {
+        self.app_url.starts_with("https://")
+    }
+
+    /// Tells which port `PORT=0` became; an `APP_URL` that was not given follows it.
+    pub fn listening_on(&mut self, port: u16) {
+        self.port = port;
+        if !self.app_url_given {
+            self.app_url = local_url(port);
+        }
+    }
+}
+
+/// The process's variables over those of `.env`.
+#[expect(clippy::disallowed_methods, reason = "this is the environment's home")]
+fn environment() -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut mistakes = Vec::new();
+    let mut mistake = |name: &str, message: String| mistakes.push(Mistake { name: name.to_owned(), message });
+    let mut vars = BTreeMap::new();
+    match dotenvy::from_path_iter(Path::new(".env")) {
+        Ok(lines) => {
+            for line in lines {
+                match line {
+                    Ok((name, value)) => drop(vars.insert(name, value)),
+                    // The error's text would quote the line, which may hold a secret.
+                    Err(_) => {
+                        mistake(".env", "a line cannot be read; write NAME=value or NAME='value'".to_owned())
+                    }
+                }
+            }
+        }
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(_) => mistake(".env", "the file is there but cannot be read".to_owned()),
+    }
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        match value.to_str() {
+            Some(value) => drop(vars.insert(name.to_owned(), value.to_owned())),
+            None if VARIABLES.iter().any(|v| v.name == name) => mistake(name, "is not UTF-8".to_owned()),
+            None => {}
+        }
+    }
+    if mistakes.is_empty() { Ok(vars) } else { Err(ConfigError(mistakes)) }
+}
+
+fn read_environment(r: &mut Reader<'_>) -> Environment {
+    let name = if r.text("APP_ENV").is_some() { "APP_ENV" } else { "NODE_ENV" };
+    r.parse(name, "development or production", |text| match text {
+        "development" | "test" => Some(Environment::Development),
+        "production" => Some(Environment::Production),
+        _ => None,
+    })
+    // Whoever wrote something that we do not know did not ask for lenient defaults.
+    .unwrap_or(if r.text(name).is_some() { Environment::Production } else { Environment::Development })
+}
+
+fn read_database_url(r: &mut Reader<'_>, production: bool) -> SecretString {
+    let url = r.secret("DATABASE_URL");
+    match &url {
+        Some(url) if !["postgres://", "postgresql://", "sqlite:"].iter().any(|s| url.starts_with(s)) => {
+            r.mistake(
+                "DATABASE_URL",
+                "give postgres://user:password@host/database or sqlite://path/to/file.db",
+            );
+        }
+        None if production => {
+            r.mistake("DATABASE_URL", "is required in production: postgres://… or sqlite://…")
+        }
+        Some(_) | None => {}
+    }
+    SecretString::from(url.unwrap_or_else(|| DEFAULT_SQLITE.to_owned()))
+}
+
+/// The folder of the SQLite file; `data` for PostgreSQL.
+fn data_dir(database_url: &str) -> PathBuf {
+    let path = database_url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    let path = path.map(|path| Path::new(path.split('?').next().unwrap_or(path)));
+    match path.map(Path::parent) {
+        Some(Some(folder)) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        Some(_) => PathBuf::from("."),
+        None => PathBuf::from("data"),
+    }
+}
+
+fn read_session_secret(r: &mut Reader<'_>, production: bool) -> Option<SecretString> {
+    const MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
+    let secret = r.secret("SESSION_SECRET");
+    match &secret {
+        None if production => r.mistake("SESSION_SECRET", format!("is required in production; {MAKE_ONE}")),
+        None => {}
+        Some(secret) if secret.len() < MIN_SESSION_SECRET => r.mistake(
+            "SESSION_SECRET",
+            format!("has {} bytes, at least {MIN_SESSION_SECRET} are needed; {MAKE_ONE}", secret.len()),
+        ),
+        Some(secret) if production && is_placeholder(secret) => {
+            r.mistake("SESSION_SECRET", format!("is a placeholder; {MAKE_ONE}"));
+        }
+        Some(secret) => {
+            let distinct: std::collections::BTreeSet<_> = secret.bytes().collect();
+            if distinct.len() < 8 {
+                r.warn("SESSION_SECRET", format!("has few different characters; {MAKE_ONE}"));
+            }
+        }
+    }
+    secret.map(SecretString::from)
+}
+
+fn is_placeholder(secret: &str) -> bool {
+    let lower = secret.to_ascii_lowercase();
+    PLACEHOLDERS.iter().any(|word| lower.contains(word))
+}
+
+fn read_stripe_key(r: &mut Reader<'_>, production: bool) -> Option<SecretString> {
+    let key = r.secret("STRIPE_SECRET_KEY").map(|key| key.trim().to_owned());
+    match &key {
+        None if production => r.mistake(
+            "STRIPE_SECRET_KEY",
+            "is required in production, where Stripe is never simulated; copy it from \
+             https://dashboard.stripe.com/apikeys",
+        ),
+        None => {}
+        Some(key) if key.starts_with("pk_") => r.mistake(
+            "STRIPE_SECRET_KEY",
+            "is a publishable key (pk_…); give the secret key (sk_…) or a restricted one (rk_…)",
+        ),
+        Some(key) => {
+            let known = ["sk_test_", "sk_live_", "rk_test_", "rk_live_"].iter().any(|p| key.starts_with(p));
+            let clean = key.bytes().all(|b| b.is_ascii_graphic());
+            if !(known && clean) {
+                r.mistake("STRIPE_SECRET_KEY", "give a key that starts with sk_test_, sk_live_ or rk_");
+            } else if is_live(key) && !production {
+                r.warn("STRIPE_SECRET_KEY", "is a live key outside production: payments are real");
+            }
+        }
+    }
+    key.map(SecretString::from)
+}
+
+fn is_live(key: &str) -> bool {
+    key.starts_with("sk_live_") || key.starts_with("rk_live_")
+}
+
+/// None: the simulator's own, in development.
+fn read_webhook_secrets(
+    r: &mut Reader<'_>,
+    production: bool,
+    real_stripe: bool,
+) -> Option<Vec<SecretString>> {
+    const NAME: &str = "STRIPE_WEBHOOK_SECRET";
+    let Some(list) = r.secret(NAME) else {
+        if production {
+            r.mistake(NAME, "is required in production; copy the endpoint's signing secret (whsec_…)");
+        } else if real_stripe {
+            r.warn(
+                NAME,
+                "is not set: no webhook of Stripe will be accepted; see `stripe listen --print-secret`",
+            );
+        }
+        return None;
+    };
+    let secrets: Vec<&str> = list.split(',').map(str::trim).collect();
+    if secrets.iter().any(|secret| secret.is_empty()) {
+        r.mistake(
+            NAME,
+            "one of the secrets is empty, which would accept anybody's signature; remove the comma",
+        );
+    }
+    if secrets.len() > MAX_WEBHOOK_SECRETS {
+        r.mistake(
+            NAME,
+            format!("holds more than {MAX_WEBHOOK_SECRETS} secrets; remove the ones no longer used"),
+        );
+    }
+    Some(secrets.into_iter().map(SecretString::from).collect())
+}
+
+/// An origin: scheme, host and port, as browsers write it.
+fn read_origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let bare = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    bare.then(|| url.origin().ascii_serialization())
+}
+
+fn local_url(port: u16) -> String {
+    format!("http://localhost:{port}")
+}
+
+fn read_app_url(r: &mut Reader<'_>, production: bool) -> Option<String> {
+    let url = r.parse("APP_URL", "an address without a path, as https://pay.my-company.com", read_origin);
+    match &url {
+        Some(url) if production && !url.starts_with("https://") => {
+            r.mistake(
+                "APP_URL",
+                "must begin with https:// in production: customers type personal data there",
+            );
+        }
+        None if production && r.text("APP_URL").is_none() => {
+            r.mistake("APP_URL", "is required in production: the public https address of this service");
+        }
+        Some(_) | None => {}
+    }
+    url
+}
+
+fn read_allowed_origins(r: &mut Reader<'_>) -> Vec<String> {
+    let expected = "origins without a path, separated by commas, as https://shop.my-company.com";
+    r.parse("ALLOWED_ORIGINS", expected, |text| {
+        text.split(',').map(|part| read_origin(part.trim())).collect()
+    })
+    .unwrap_or_default()
+}
+
+fn read_host(r: &mut Reader<'_>, name: &str) -> Option<IpAddr> {
+    r.parse(name, "an IP address, as 127.0.0.1 or 0.0.0.0", |text| match text {
+        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => text.parse().ok(),
+    })
+}
+
+/// Whether nobody between us and `url` can read along.
+fn is_private(url: &Url) -> bool {
+    match url.host() {
+        _ if url.scheme() == "https" => true,
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn read_api_base(r: &mut Reader<'_>, must_be_private: bool) -> String {
+    let url = r.parse("STRIPE_API_BASE", "an http or https address", |text| {
+        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+    });
+    match url {
+        None => "https://api.stripe.com".to_owned(),
+        Some(url) => {
+            if must_be_private && !is_private(&url) {
+                r.mistake(
+                    "STRIPE_API_BASE",
+                    "must be https, or on this machine: the secret key travels there",
+                );
+            }
+            url.as_str().trim_end_matches('/').to_owned()
+        }
+    }
+}
+
+fn read_cookie(r: &mut Reader<'_>, production: bool, app_url: Option<&str>) -> CookieSettings {
+    let https = production || app_url.is_some_and(|url| url.starts_with("https://"));
+    let secure = r.parse("COOKIE_SECURE", "true or false", |text| match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    });
+    if secure == Some(false) && production {
+        r.warn("COOKIE_SECURE", "is off in production: session cookies also travel over http");
+    }
+    let secure = secure.unwrap_or(https);
+    let same_site = r
+        .parse("COOKIE_SAMESITE", "lax, strict or none", |text| match text.to_ascii_lowercase().as_str() {
+            "lax" => Some(SameSite::Lax),
+            "strict" => Some(SameSite::Strict),
+            "none" => Some(SameSite::None),
+            _ => None,
+        })
+        .unwrap_or(SameSite::Lax);
+    if same_site == SameSite::None && !secure {
+        r.mistake(
+            "COOKIE_SAMESITE",
+            "none needs COOKIE_SECURE=true: browsers refuse such a cookie otherwise",
+        );
+    }
+    let domain = r.parse("COOKIE_DOMAIN", "a host name, as my-company.com", |text| {
+        let name = text.trim_start_matches('.');
+        let usable = !name.is_empty()
+            && name.len() <= 253
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+        usable.then(|| name.to_ascii_lowercase())
+    });
+    CookieSettings { secure, same_site, domain }
+}
+
+fn read_notify(r: &mut Reader<'_>, production: bool) -> Option<NotifySettings> {
+    let url = r.secret_string("NOTIFY_URL");
+    let secret = r.secret_string("NOTIFY_SECRET");
+    let url = url?;
+    match Url::parse(url.expose_secret()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+            if production && !is_private(&url) {
+                r.mistake("NOTIFY_URL", "must be https in production: bookings travel there");
+            }
+        }
+        Ok(_) | Err(_) => r.mistake("NOTIFY_URL", "give an http or https address"),
+    }
+    if secret.is_none() {
+        r.mistake("NOTIFY_SECRET", "is required with NOTIFY_URL, so that the receiver can tell our posts");
+    }
+    Some(NotifySettings { url, secret: secret? })
+}
+
+fn read_mail(r: &mut Reader<'_>) -> Option<MailSettings> {
+    let smtp_url = r.secret_string("SMTP_URL");
+    let from = r.text("MAIL_FROM").map(str::to_owned);
+    let smtp_url = smtp_url?;
+    let scheme = Url::parse(smtp_url.expose_secret()).map(|url| url.scheme().to_owned());
+    if !scheme.is_ok_and(|scheme| matches!(scheme.as_str(), "smtp" | "smtps")) {
+        r.mistake("SMTP_URL", "give smtps://user:password@host, or smtp://host:port");
+    }
+    let from = match from {
+        Some(from) => from,
+        None => {
+            r.mistake("MAIL_FROM", "is required with SMTP_URL: the sender's address");
+            return None;
+        }
+    };
+    if from.parse::<lettre::message::Mailbox>().is_err() {
+        r.mistake("MAIL_FROM", "give an address, as shop@my-company.com or 'My shop <shop@my-company.com>'");
+    }
+    Some(MailSettings { smtp_url, from })
+}
