@@ -20,7 +20,7 @@ insert into outcomes (outcome) values
 
 create table case_kinds (kind text primary key);
 insert into case_kinds (kind) values
-    ('amount_mismatch'), ('currency_mismatch'), ('mode_mismatch'), ('livemode_mismatch'), ('paid_twice'),
+    ('amount_mismatch'), ('currency_mismatch'), ('mode_mismatch'), ('session_mismatch'), ('livemode_mismatch'), ('paid_twice'),
     ('late_payment'), ('unknown_booking'), ('refund_failed'), ('dispute');
 
 create table offers (

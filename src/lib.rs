@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod flow;
 pub mod http_client;
 pub mod store;
 pub mod stripe;

@@ -11,6 +11,8 @@ pub enum CaseKind {
     CurrencyMismatch,
     /// The session is no payment.
     ModeMismatch,
+    /// The session belongs to another booking than the one it names.
+    SessionMismatch,
     /// A test event for a live key, or the reverse.
     LivemodeMismatch,
     /// A second session of the same booking was paid.
@@ -27,10 +29,11 @@ pub enum CaseKind {
 
 impl CaseKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AmountMismatch,
         Self::CurrencyMismatch,
         Self::ModeMismatch,
+        Self::SessionMismatch,
         Self::LivemodeMismatch,
         Self::PaidTwice,
         Self::LatePayment,
@@ -46,6 +49,7 @@ impl CaseKind {
             Self::AmountMismatch => "amount_mismatch",
             Self::CurrencyMismatch => "currency_mismatch",
             Self::ModeMismatch => "mode_mismatch",
+            Self::SessionMismatch => "session_mismatch",
             Self::LivemodeMismatch => "livemode_mismatch",
             Self::PaidTwice => "paid_twice",
             Self::LatePayment => "late_payment",

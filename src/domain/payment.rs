@@ -252,6 +252,9 @@ pub fn case_sentence(kind: CaseKind, lang: Lang) -> &'static str {
         CaseKind::ModeMismatch => {
             ("La session n'est pas un paiement unique.", "The session is not a one-time payment.")
         }
+        CaseKind::SessionMismatch => {
+            ("La session payée est celle d'une autre réservation.", "The session paid is another booking's.")
+        }
         CaseKind::LivemodeMismatch => (
             "L'événement est en mode test et la clé en mode réel, ou l'inverse.",
             "The event is in test mode and the key is live, or the reverse.",
@@ -403,6 +406,23 @@ pub fn decide(booking: &Booking, event: &Event, context: Context) -> Decision {
         Fact::ChargeRefunded(fact) => rules.charge_refunded(fact),
         Fact::Dispute(fact) => rules.dispute(fact),
         Fact::Other => rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn),
+    }
+}
+
+/// What an event means whose session belongs to another booking than the one that it names: nobody
+/// is paid by it, and a person has to look.
+pub fn decide_session_of_another(booking: &Booking, event: &Event) -> Decision {
+    // Neither time nor seats play a part: nothing of the booking changes.
+    let context = Context { now: booking.updated_at, livemode: false, free_seat: None };
+    let rules = Rules { before: booking, context };
+    match &event.fact {
+        Fact::Session(fact) => {
+            let detail = format!("session {} is another booking's, but names {}", fact.id, booking.id);
+            rules.session_case(CaseKind::SessionMismatch, fact, detail)
+        }
+        Fact::Refund(_) | Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::Other => {
+            rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn)
+        }
     }
 }
 

@@ -286,7 +286,7 @@ impl Tx {
                  processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
              from {from}
              where payment_events.event_key = r.event_key
-               and payment_events.outcome in ('ignored', 'parked', 'rejected')")))
+               and payment_events.outcome in ('ignored', 'parked', 'rejected', 'case')")))
             .bind(json_array(entries))
             .execute(conn)
             .await
@@ -360,22 +360,6 @@ impl Tx {
                 })
             })
             .collect()
-    }
-
-    /// Makes parked rows due at once: something that they may have waited for has just happened.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn wake_parked(&mut self, session: &str, now: Timestamp) -> Result<(), StoreError> {
-        on_engine!(self, conn => sqlx::query(
-            "update payment_events set next_try_at = $2
-             where stripe_session_id = $1 and outcome = 'parked' and next_try_at is not null")
-            .bind(session)
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .map(drop))?;
-        Ok(())
     }
 
     /// A row, by its id or by Stripe's event id.

@@ -1,0 +1,300 @@
+//! The one road by which a payment fact becomes state.
+//!
+//! Webhook, events feed, polling, result page and replay all call [`Recorder::record`]. Facts wait in
+//! a bounded queue; a writer takes all that are waiting and applies them in one transaction, so that
+//! under load many facts share one commit. The answer goes out only after that commit.
+//!
+//! **Invariants.** A fact that was answered is in the ledger. An event is applied once. A caller that
+//! goes away does not stop the work. A fact that fails never fails its neighbours: a failed batch is
+//! halved until the culprit stands alone. No transaction is open while Stripe is asked.
+
+mod batch;
+
+use crate::clock::Clock;
+use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, SessionFact, Source};
+use crate::domain::ids::{BookingId, InstanceId, LedgerId};
+use crate::domain::payment::{Outcome, Reason};
+use crate::domain::time::Timestamp;
+use crate::store::{Store, StoreError};
+use crate::stripe::{Client, StripeError, event};
+use batch::Verdict;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// Facts that may wait. More than the writers take in the time that a caller waits.
+const QUEUE: usize = 4096;
+/// Facts that share a commit at most.
+const BATCH: usize = 128;
+/// How long a caller waits for its fact to be durable. Stripe holds the buyer's redirect for 10 s.
+const DEADLINE: Duration = Duration::from_secs(8);
+/// How long Stripe is waited for when a fact cannot be judged without asking.
+const ASK_DEADLINE: Duration = Duration::from_secs(5);
+/// How often a batch is tried again after it collided with another transaction.
+const COLLISIONS: u32 = 8;
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Recorded {
+    /// For the answer and the log.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// The booking it is about, if one is known.
+    pub booking: Option<BookingId>,
+    /// Whether it is the one that paid the booking.
+    pub applied_payment: bool,
+}
+
+/// Why a fact was not applied. Whoever told it must tell it again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecordError {
+    /// Too many facts are waiting.
+    #[error("too many events are waiting to be written")]
+    QueueFull,
+    /// It was not durable in time. It may still become so.
+    #[error("the event was not durable within {} seconds", DEADLINE.as_secs())]
+    TimedOut,
+    /// The database could not be written.
+    #[error("nothing durable could be written: {0}")]
+    NotDurable(Arc<StoreError>),
+    /// It could not be applied, was stored as not applied, and is tried again by ourselves.
+    #[error("the event was stored but could not be applied: {0}")]
+    Stored(String),
+    /// The writer is gone: the program is stopping.
+    #[error("the program is stopping")]
+    Stopping,
+}
+
+/// The recorder. Clones share the queue; the writers end when the last clone is gone.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    queue: mpsc::Sender<Job>,
+    stripe: Client,
+    clock: Clock,
+}
+
+/// Whether Stripe has been asked for what an event leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    NotYet,
+    Answered,
+    /// It did not answer.
+    Failed,
+}
+
+/// A fact on its way to the ledger.
+#[derive(Debug)]
+struct Job {
+    event: Event,
+    asked: Asked,
+    /// Fixed here, so that after a lost answer to a commit our own row is told from another's.
+    ledger_id: LedgerId,
+    received_at: Timestamp,
+    reply: oneshot::Sender<Result<Verdict, RecordError>>,
+}
+
+impl Recorder {
+    /// Starts the writers: one for SQLite, which has one writer anyway; two for PostgreSQL, where one
+    /// fills a batch while the other commits.
+    #[must_use]
+    pub fn start(store: &Store, stripe: Client, clock: Clock, instance: InstanceId, livemode: bool) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let writers = match store {
+            Store::Sqlite { .. } => 1,
+            Store::Postgres(_) => 2,
+        };
+        for _ in 0..writers {
+            let writer = batch::Writer { store: store.clone(), clock: clock.clone(), instance, livemode };
+            tokio::spawn(write(writer, Arc::clone(&jobs)));
+        }
+        Self { queue, stripe, clock }
+    }
+
+    /// Makes `event` durable and applies it. Returns after the commit.
+    ///
+    /// # Errors
+    /// A [`RecordError`]: the event must be told again.
+    pub async fn record(&self, event: Event) -> Result<Recorded, RecordError> {
+        let work = async {
+            let question = match self.submit(event.clone(), Asked::NotYet).await? {
+                Verdict::Done(recorded) => return Ok(recorded),
+                Verdict::Ask(question) => question,
+            };
+            let mut event = event;
+            let asking = self.complete(&mut event, &question);
+            let asked = match tokio::time::timeout(ASK_DEADLINE, asking).await {
+                Ok(Ok(())) => Asked::Answered,
+                Ok(Err(error)) => {
+                    tracing::warn!(module = "stripe", action = "stripe.lookup_failed", "{error}");
+                    Asked::Failed
+                }
+                Err(_) => Asked::Failed,
+            };
+            match self.submit(event, asked).await? {
+                Verdict::Done(recorded) => Ok(recorded),
+                Verdict::Ask(_) => Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
+            }
+        };
+        tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(RecordError::TimedOut))
+    }
+
+    async fn submit(&self, event: Event, asked: Asked) -> Result<Verdict, RecordError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { event, asked, ledger_id: LedgerId::new(), received_at: self.clock.now(), reply };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RecordError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => RecordError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(RecordError::Stopping))
+    }
+
+    /// Asks Stripe for what the event leaves open, and fills only what is missing: what the signed
+    /// event says stays as it is.
+    async fn complete(&self, event: &mut Event, question: &Question) -> Result<(), StripeError> {
+        match question {
+            Question::Session => {
+                let Fact::Session(fact) = &mut event.fact else { return Ok(()) };
+                match self.stripe.session(&fact.id).await {
+                    Ok(object) => {
+                        if let Some(known) = event::session(&object, fact.moment) {
+                            fill(fact, known);
+                        }
+                        Ok(())
+                    }
+                    Err(StripeError::NotFound) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            Question::Owner => {
+                let intent = match self.intent_of(&event.fact).await {
+                    Ok(Some(intent)) => intent,
+                    Ok(None) | Err(StripeError::NotFound) => return Ok(()),
+                    Err(error) => return Err(error),
+                };
+                if let Some(claim) = event.fact.claim_mut() {
+                    *claim = event::claim(&intent);
+                }
+                let id = intent.get("id").and_then(serde_json::Value::as_str);
+                let id = id.and_then(|id| crate::domain::ids::PaymentIntentId::parse(id).ok());
+                match &mut event.fact {
+                    Fact::Refund(fact) => fact.intent = id.or(fact.intent.take()),
+                    Fact::ChargeRefunded(fact) => fact.intent = id.or(fact.intent.take()),
+                    Fact::Dispute(fact) => fact.intent = id.or(fact.intent.take()),
+                    Fact::Session(_) | Fact::Other => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The payment intent behind a refund, charge or dispute, by way of the charge if need be.
+    async fn intent_of(&self, fact: &Fact) -> Result<Option<serde_json::Value>, StripeError> {
+        if let Some(intent) = fact.intent() {
+            return self.stripe.payment_intent(intent).await.map(Some);
+        }
+        let charge = match fact {
+            Fact::Refund(fact) => fact.charge.as_ref(),
+            Fact::Dispute(fact) => fact.charge.as_ref(),
+            Fact::ChargeRefunded(fact) => Some(&fact.charge),
+            Fact::Session(_) | Fact::Other => None,
+        };
+        let Some(charge) = charge else { return Ok(None) };
+        let charge = self.stripe.charge(charge.as_str()).await?;
+        let intent = charge.get("payment_intent").and_then(serde_json::Value::as_str);
+        match intent.and_then(|id| crate::domain::ids::PaymentIntentId::parse(id).ok()) {
+            Some(intent) => self.stripe.payment_intent(&intent).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Tries again what is parked or could not be applied, as far as it is due. Returns how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the ledger cannot be read.
+    pub async fn retry_due(&self, store: &Store) -> Result<usize, StoreError> {
+        /// How long a row is ours to try before another instance may.
+        const LEASE: Duration = Duration::from_secs(60);
+        let mut tx = store.begin().await?;
+        let due = tx.take_due_entries(self.clock.now(), LEASE, 100).await?;
+        tx.commit().await?;
+        let count = due.len();
+        for entry in due {
+            match event::from_payload(&entry.payload, retry_source(entry.source)) {
+                Ok(mut event) => {
+                    event.source = entry.source;
+                    if let Err(error) = self.record(event).await {
+                        tracing::warn!(module = "recorder", action = "ledger.retry_failed", "{error}");
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(module = "recorder", action = "ledger.unreadable", "{error}");
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A polled state in the ledger is read as one; a webhook's payload must carry its own id.
+fn retry_source(source: Source) -> Source {
+    match source {
+        Source::Poll => Source::Poll,
+        Source::Webhook | Source::Feed | Source::Replay => Source::Webhook,
+    }
+}
+
+/// What must be asked of Stripe before an event can be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// The session's amounts or payment status.
+    Session,
+    /// Whose payment it is.
+    Owner,
+}
+
+/// Takes over what `fact` does not say.
+fn fill(fact: &mut SessionFact, known: SessionFact) {
+    fact.currency = fact.currency.take().or(known.currency);
+    fact.mode = fact.mode.take().or(known.mode);
+    fact.intent = fact.intent.take().or(known.intent);
+    if fact.payment_status == PaymentStatus::Unknown {
+        fact.payment_status = known.payment_status;
+    }
+    // The parts of a sum belong together: a part of one reading never meets a part of another.
+    if fact.total.is_none() || fact.subtotal.is_none() {
+        if fact.total.is_none() || fact.total == known.total {
+            fact.discount = fact.discount.or(known.discount);
+            fact.tax = fact.tax.or(known.tax);
+            fact.shipping = fact.shipping.or(known.shipping);
+        }
+        fact.total = fact.total.or(known.total);
+        fact.subtotal = fact.subtotal.or(known.subtotal);
+    }
+}
+
+/// The writer's life: take what is waiting, make it durable, answer.
+async fn write(writer: batch::Writer, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    loop {
+        let taken = jobs.lock().await.recv_many(&mut waiting, BATCH).await;
+        if taken == 0 {
+            return;
+        }
+        let batch = std::mem::take(&mut waiting);
+        writer.settle(batch).await;
+        waiting.reserve(BATCH);
+    }
+}
+
+impl Event {
+    /// Stripe's own id of the event; none for a polled state.
+    fn stripe_id(&self) -> Option<String> {
+        match &self.key {
+            EventKey::Stripe(id) => Some(id.as_str().to_owned()),
+            EventKey::Polled(_) => None,
+        }
+    }
+}

@@ -1,0 +1,553 @@
+//! One batch of facts in one transaction: look, decide, write, commit, answer.
+
+use super::{Asked, COLLISIONS, Job, Question, RecordError, Recorded};
+use crate::clock::Clock;
+use crate::domain::booking::Booking;
+use crate::domain::case::CaseKind;
+use crate::domain::event::{Event, Fact, PaymentStatus, SessionFact, SessionMoment, Source};
+use crate::domain::ids::{BookingId, InstanceId};
+use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
+use crate::domain::time::Timestamp;
+use crate::store::bookings::Handle;
+use crate::store::cases::CaseToOpen;
+use crate::store::ledger::{KnownEntry, NewEntry};
+use crate::store::{Store, StoreError, Tx};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After this, what is parked becomes a case.
+const PARKED_AT_MOST: Duration = Duration::from_secs(3600);
+/// The first wait before we try a parked or failed row again; it doubles up to [`LONGEST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// What a job's caller hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is durable.
+    Done(Recorded),
+    /// Nothing was written: Stripe must be asked first.
+    Ask(Question),
+}
+
+/// What became of one job inside a transaction.
+enum Step {
+    Done(Verdict),
+    /// It needs the transaction for itself: it takes a seat, and must see all others settled.
+    Alone,
+    /// It must not be applied now; it is to be stored as not applied.
+    StoreUnapplied(&'static str),
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub store: Store,
+    pub clock: Clock,
+    pub instance: InstanceId,
+    pub livemode: bool,
+}
+
+impl Writer {
+    /// Settles every job and answers its caller. Never fails as a whole.
+    pub(super) async fn settle(&self, jobs: Vec<Job>) {
+        // Halved on failure: a stack of batches instead of a recursion.
+        let mut stack = vec![jobs];
+        while let Some(jobs) = stack.pop() {
+            match self.apply_with_retries(&jobs).await {
+                Ok(steps) => {
+                    for (job, step) in jobs.into_iter().zip(steps) {
+                        match step {
+                            Step::Done(verdict) => drop(job.reply.send(Ok(verdict))),
+                            Step::Alone => stack.push(vec![job]),
+                            Step::StoreUnapplied(why) => self.store_unapplied(job, why.to_owned()).await,
+                        }
+                    }
+                }
+                Err(error) if error.is_outage() => {
+                    let error = Arc::new(error);
+                    for job in jobs {
+                        drop(job.reply.send(Err(RecordError::NotDurable(Arc::clone(&error)))));
+                    }
+                }
+                Err(error) => {
+                    let mut jobs = jobs;
+                    if jobs.len() > 1 {
+                        let half = jobs.split_off(jobs.len() / 2);
+                        stack.push(half);
+                        stack.push(jobs);
+                    } else if let Some(job) = jobs.pop() {
+                        self.store_unapplied(job, error.to_string()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn apply_with_retries(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.apply(jobs).await {
+                Err(error) if error.is_collision() && tries < COLLISIONS => {
+                    tries += 1;
+                    let jitter = rand::random_range(0..10_u64);
+                    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 5 + jitter)).await;
+                }
+                // A connection that died is replaced by the pool, and what may have been committed is
+                // found by its ledger id: trying again is safe, and saves Stripe a round.
+                Err(StoreError::Unavailable(_)) if tries == 0 => tries = COLLISIONS,
+                result => return result,
+            }
+        }
+    }
+
+    async fn apply(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        let owners = lock_owners(&mut tx, jobs).await?;
+        let keys: Vec<&str> = jobs.iter().map(|job| job.event.key.as_str()).collect();
+        let known = tx.known_entries(&keys).await?;
+        let mut batch = Batch {
+            writer: self,
+            now,
+            alone: jobs.len() == 1,
+            changed: vec![false; owners.bookings.len()],
+            owners,
+            known,
+            seen: HashMap::new(),
+            new: Vec::new(),
+            settled: Vec::new(),
+            again: HashMap::new(),
+            cases: Vec::new(),
+            effects: Vec::new(),
+        };
+        let mut steps = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            steps.push(batch.judge(&mut tx, job).await?);
+        }
+        if batch.write(&mut tx).await? {
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
+        Ok(steps)
+    }
+
+    /// Keeps an event that could not be applied, so that we try it again ourselves, and tells the
+    /// caller that it was not applied.
+    async fn store_unapplied(&self, job: Job, why: String) {
+        tracing::error!(module = "recorder", action = "stripe.webhook.stored_unapplied", "{why}");
+        let stored = async {
+            let now = self.clock.now();
+            let mut tx = self.store.begin().await?;
+            let known = tx.known_entries(&[job.event.key.as_str()]).await?;
+            let known = known.get(job.event.key.as_str());
+            let mut entry = new_entry(&job, Outcome::Rejected, Reason::Fault, None, false);
+            entry.next_try_at = Some(next_try(now, known).as_micros());
+            match known {
+                None => tx.insert_entries(&[entry]).await?,
+                Some(known) if !known.outcome.is_settled() => tx.settle_entries(&[entry]).await?,
+                Some(_) => {}
+            }
+            tx.commit().await
+        };
+        let answer = match stored.await {
+            Ok(()) => RecordError::Stored(why),
+            Err(error) => RecordError::NotDurable(Arc::new(error)),
+        };
+        drop(job.reply.send(Err(answer)));
+    }
+}
+
+/// The bookings that a batch is about, locked, and how to find each.
+struct Owners {
+    bookings: Vec<Booking>,
+    by_id: HashMap<BookingId, usize>,
+    by_handle: HashMap<Handle, BookingId>,
+}
+
+impl Owners {
+    /// By reference, then session, then metadata, then payment (then the refund or dispute itself).
+    fn find(&self, event: &Event) -> Option<usize> {
+        let claim = event.fact.claim()?;
+        let by_id = |id: Option<BookingId>| id.and_then(|id| self.by_id.get(&id).copied());
+        let by_handle = |handle: Option<Handle>| by_id(handle.and_then(|h| self.by_handle.get(&h).copied()));
+        by_id(claim.reference)
+            .or_else(|| by_handle(event.fact.session().map(|id| Handle::Session(id.to_string()))))
+            .or_else(|| by_id(claim.metadata_booking))
+            .or_else(|| by_handle(event.fact.intent().map(|id| Handle::Intent(id.to_string()))))
+            .or_else(|| by_handle(own_handle(&event.fact)))
+    }
+
+    /// Whether the event's session is attached to another booking than the one it names.
+    fn session_of_another(&self, event: &Event, index: usize) -> bool {
+        let attached =
+            event.fact.session().and_then(|id| self.by_handle.get(&Handle::Session(id.to_string())));
+        attached.is_some_and(|owner| *owner != self.bookings[index].id)
+    }
+
+    fn lock_more(&mut self, bookings: Vec<Booking>) {
+        for booking in bookings {
+            self.by_id.entry(booking.id).or_insert_with(|| {
+                self.bookings.push(booking);
+                self.bookings.len() - 1
+            });
+        }
+    }
+}
+
+fn own_handle(fact: &Fact) -> Option<Handle> {
+    match fact {
+        Fact::Refund(fact) => Some(Handle::Refund(fact.id.to_string())),
+        Fact::Dispute(fact) => Some(Handle::Dispute(fact.id.to_string())),
+        Fact::Session(_) | Fact::ChargeRefunded(_) | Fact::Other => None,
+    }
+}
+
+fn handles(event: &Event) -> impl Iterator<Item = Handle> {
+    let session = event.fact.session().map(|id| Handle::Session(id.to_string()));
+    let intent = event.fact.intent().map(|id| Handle::Intent(id.to_string()));
+    session.into_iter().chain(intent).chain(own_handle(&event.fact))
+}
+
+/// Finds and locks the bookings of a batch, in the order of their ids.
+async fn lock_owners(tx: &mut Tx, jobs: &[Job]) -> Result<Owners, StoreError> {
+    let events = || jobs.iter().map(|job| &job.event);
+    let unreferenced: Vec<Handle> = events()
+        .filter(|event| event.fact.claim().is_some_and(|claim| claim.reference.is_none()))
+        .flat_map(handles)
+        .collect();
+    let mut owners = Owners { bookings: Vec::new(), by_id: HashMap::new(), by_handle: HashMap::new() };
+    if !unreferenced.is_empty() {
+        owners.by_handle = tx.bookings_by_handle(&unreferenced).await?;
+    }
+    let mut ids: Vec<BookingId> = events()
+        .filter_map(|event| event.fact.claim())
+        .flat_map(|claim| claim.reference.into_iter().chain(claim.metadata_booking))
+        .chain(owners.by_handle.values().copied())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let locked = tx.lock_bookings(&ids).await?;
+    owners.lock_more(locked);
+
+    // A reference that leads nowhere may still come with a session or payment that does.
+    let unfound: Vec<Handle> = events()
+        .filter(|event| event.fact.claim().is_some_and(|claim| claim.reference.is_some()))
+        .filter(|event| owners.find(event).is_none())
+        .flat_map(handles)
+        .collect();
+    if !unfound.is_empty() {
+        let found = tx.bookings_by_handle(&unfound).await?;
+        let mut more: Vec<BookingId> =
+            found.values().copied().filter(|id| !owners.by_id.contains_key(id)).collect();
+        owners.by_handle.extend(found);
+        more.sort_unstable();
+        more.dedup();
+        let locked = tx.lock_bookings(&more).await?;
+        owners.lock_more(locked);
+    }
+
+    // A session that is not attached to the booking it names could be attached to another.
+    let unattached: Vec<Handle> = events()
+        .filter_map(|event| {
+            let session = event.fact.session()?;
+            let booking = &owners.bookings[owners.find(event)?];
+            (booking.session.as_ref() != Some(session)).then(|| Handle::Session(session.to_string()))
+        })
+        .collect();
+    if !unattached.is_empty() {
+        let found = tx.bookings_by_handle(&unattached).await?;
+        owners.by_handle.extend(found);
+    }
+    Ok(owners)
+}
+
+/// What a batch has decided so far, and will write at its end.
+struct Batch<'w> {
+    writer: &'w Writer,
+    now: Timestamp,
+    /// Whether it is a batch of one.
+    alone: bool,
+    owners: Owners,
+    changed: Vec<bool>,
+    known: HashMap<String, KnownEntry>,
+    /// What was decided in this batch for a key, for further copies of the same event.
+    seen: HashMap<String, Recorded>,
+    new: Vec<NewEntry>,
+    settled: Vec<NewEntry>,
+    again: HashMap<String, i32>,
+    cases: Vec<CaseToOpen>,
+    effects: Vec<(BookingId, Effect)>,
+}
+
+impl Batch<'_> {
+    async fn judge(&mut self, tx: &mut Tx, job: &Job) -> Result<Step, StoreError> {
+        let event = &job.event;
+        let key = event.key.as_str();
+        let owner = self.owners.find(event);
+        let booking = owner.map(|index| self.owners.bookings[index].id);
+
+        if let Some(first) = self.seen.get(key).copied() {
+            return Ok(Step::Done(Verdict::Done(self.copy_of(key, first))));
+        }
+        if let Some(known) = self.known.get(key) {
+            if known.id == job.ledger_id {
+                // Our own row: the answer to an earlier commit was lost, the commit was not.
+                let recorded = Recorded {
+                    outcome: known.outcome,
+                    reason: Reason::AlreadyApplied,
+                    booking,
+                    applied_payment: false,
+                };
+                return Ok(Step::Done(Verdict::Done(recorded)));
+            }
+            let judged_again = event.source == Source::Replay && known.outcome == Outcome::Case;
+            if known.outcome.is_settled() && !judged_again {
+                *self.again.entry(key.to_owned()).or_default() += 1;
+                return Ok(Step::Done(Verdict::Done(duplicate(Reason::AlreadyApplied, booking))));
+            }
+        }
+
+        let recorded = match owner {
+            None => match self.judge_unmatched(job) {
+                Ok(recorded) => recorded,
+                Err(question) => return Ok(Step::Done(Verdict::Ask(question))),
+            },
+            Some(index) if self.owners.session_of_another(event, index) => {
+                self.session_of_another(index, job)
+            }
+            Some(index) => {
+                if let Fact::Session(fact) = &event.fact
+                    && leaves_open(fact)
+                    && self.owners.bookings[index].payment().is_none()
+                {
+                    match job.asked {
+                        Asked::NotYet => return Ok(Step::Done(Verdict::Ask(Question::Session))),
+                        Asked::Failed => {
+                            return Ok(Step::StoreUnapplied("Stripe did not say what was paid"));
+                        }
+                        Asked::Answered => {}
+                    }
+                }
+                let free_seat = if may_take_a_seat(&self.owners.bookings[index], event) {
+                    if !self.alone {
+                        return Ok(Step::Alone);
+                    }
+                    free_seat(tx, &self.owners.bookings[index]).await?
+                } else {
+                    None
+                };
+                self.decide(index, job, free_seat)
+            }
+        };
+        self.seen.insert(key.to_owned(), recorded);
+        Ok(Step::Done(Verdict::Done(recorded)))
+    }
+
+    /// A further copy in the same batch: a duplicate if the first was applied, else the same again.
+    fn copy_of(&mut self, key: &str, first: Recorded) -> Recorded {
+        let entries = self.new.iter_mut().chain(self.settled.iter_mut());
+        match entries.into_iter().find(|entry| entry.event_key == key) {
+            Some(entry) => entry.deliveries += 1,
+            None => *self.again.entry(key.to_owned()).or_default() += 1,
+        }
+        if first.outcome.is_settled() { duplicate(Reason::AlreadyApplied, first.booking) } else { first }
+    }
+
+    fn judge_unmatched(&mut self, job: &Job) -> Result<Recorded, Question> {
+        let event = &job.event;
+        let (mut outcome, mut reason) =
+            payment::decide_unmatched(event, self.writer.instance, self.writer.livemode);
+        // A refund or dispute seldom says whose it is; its payment does.
+        let says_whose = event.fact.claim().is_some_and(|claim| claim.instance.is_some());
+        let indirect = match &event.fact {
+            Fact::Refund(_) | Fact::ChargeRefunded(_) | Fact::Dispute(_) => true,
+            Fact::Session(_) | Fact::Other => false,
+        };
+        if outcome == Outcome::Ignored && indirect && !says_whose {
+            match job.asked {
+                Asked::NotYet => return Err(Question::Owner),
+                Asked::Failed => (outcome, reason) = (Outcome::Parked, Reason::OwnerNotKnown),
+                Asked::Answered => {}
+            }
+        }
+        let known = self.known.get(event.key.as_str());
+        let waited = known.map_or(Duration::ZERO, |known| self.now.since(known.received_at));
+        if outcome == Outcome::Parked && waited >= PARKED_AT_MOST {
+            let case = unknown_booking(event);
+            (outcome, reason) = (Outcome::Case, Reason::Case(case.kind));
+            self.cases.push(CaseToOpen { case, booking: None, event_key: event.key.as_str().to_owned() });
+        }
+        let recorded = Recorded { outcome, reason, booking: None, applied_payment: false };
+        self.keep(job, recorded);
+        Ok(recorded)
+    }
+
+    fn session_of_another(&mut self, index: usize, job: &Job) -> Recorded {
+        let decision = payment::decide_session_of_another(&self.owners.bookings[index], &job.event);
+        self.take_over(index, job, decision)
+    }
+
+    fn decide(&mut self, index: usize, job: &Job, free_seat: Option<i32>) -> Recorded {
+        let context = Context { now: self.now, livemode: self.writer.livemode, free_seat };
+        let decision = payment::decide(&self.owners.bookings[index], &job.event, context);
+        self.take_over(index, job, decision)
+    }
+
+    fn take_over(&mut self, index: usize, job: &Job, decision: Decision) -> Recorded {
+        let before = &self.owners.bookings[index];
+        let Decision { outcome, reason, booking, applied_payment, case, effects } = decision;
+        let id = booking.id;
+        if booking != *before {
+            self.owners.bookings[index] = booking;
+            self.changed[index] = true;
+        }
+        let event_key = job.event.key.as_str().to_owned();
+        self.cases.extend(case.map(|case| CaseToOpen { case, booking: Some(id), event_key }));
+        self.effects.extend(effects.into_iter().map(|effect| (id, effect)));
+        let recorded = Recorded { outcome, reason, booking: Some(id), applied_payment };
+        self.keep(job, recorded);
+        recorded
+    }
+
+    /// Puts the ledger row on the list of what will be written.
+    fn keep(&mut self, job: &Job, recorded: Recorded) {
+        let Recorded { outcome, reason, booking, applied_payment } = recorded;
+        let known = self.known.get(job.event.key.as_str());
+        let mut entry = new_entry(job, outcome, reason, booking, applied_payment);
+        if outcome.is_settled() || outcome == Outcome::Ignored {
+            entry.processed_at = Some(self.now.as_micros());
+        } else {
+            entry.next_try_at = Some(next_try(self.now, known).as_micros());
+        }
+        match known {
+            None => self.new.push(entry),
+            // A replayed case that changes nothing stays the case that it is.
+            Some(known) if known.outcome == Outcome::Case && outcome == Outcome::Duplicate => {}
+            Some(_) => self.settled.push(entry),
+        }
+    }
+
+    /// Writes all of it. Rows go in the order of their keys, so that two writers that share some
+    /// never wait for each other. `false` if there was nothing to write.
+    async fn write(mut self, tx: &mut Tx) -> Result<bool, StoreError> {
+        if self.new.is_empty() && self.settled.is_empty() && self.again.is_empty() {
+            return Ok(false);
+        }
+        self.new.sort_by(|a, b| a.event_key.cmp(&b.event_key));
+        self.settled.sort_by(|a, b| a.event_key.cmp(&b.event_key));
+        let mut again: Vec<(&str, i32)> = self.again.iter().map(|(key, n)| (key.as_str(), *n)).collect();
+        again.sort_unstable();
+        let changed = self.owners.bookings.iter().zip(&self.changed);
+        let changed: Vec<&Booking> = changed.filter(|(_, changed)| **changed).map(|(b, _)| b).collect();
+        tx.insert_entries(&self.new).await?;
+        tx.settle_entries(&self.settled).await?;
+        tx.count_deliveries(&again, self.now).await?;
+        tx.save_bookings(&changed).await?;
+        tx.open_cases(&self.cases, self.now).await?;
+        tx.push_effects(&self.effects, self.now).await?;
+        Ok(true)
+    }
+}
+
+fn duplicate(reason: Reason, booking: Option<BookingId>) -> Recorded {
+    Recorded { outcome: Outcome::Duplicate, reason, booking, applied_payment: false }
+}
+
+/// Whether a session's event says too little to judge a payment by.
+fn leaves_open(fact: &SessionFact) -> bool {
+    match fact.moment {
+        SessionMoment::Completed | SessionMoment::AsyncSucceeded => match fact.payment_status {
+            PaymentStatus::Unknown => true,
+            PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => {
+                fact.currency.is_none() || fact.total.is_none() || fact.subtotal.is_none()
+            }
+            PaymentStatus::Unpaid => false,
+        },
+        SessionMoment::AsyncFailed | SessionMoment::Expired => false,
+    }
+}
+
+/// Whether the rules may want to seat a booking that holds no seat.
+fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
+    booking.seat.is_none()
+        && match &event.fact {
+            Fact::Session(fact) => {
+                matches!(fact.moment, SessionMoment::Completed | SessionMoment::AsyncSucceeded)
+                    && booking.payment().is_none()
+            }
+            Fact::Refund(_) => booking.payment().is_some(),
+            Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::Other => false,
+        }
+}
+
+/// The lowest free seat of the booking's slot.
+async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result<Option<i32>, StoreError> {
+    let Some(offer) = tx.offer(booking.offer).await? else { return Ok(None) };
+    let taken = tx.taken_seats(booking.offer, &booking.slot).await?;
+    Ok((1..=offer.capacity).find(|seat| !taken.contains(seat)))
+}
+
+fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {
+    let tries = known.map_or(0, |known| u32::try_from(known.tries).unwrap_or(0));
+    now.plus(FIRST_RETRY.saturating_mul(1_u32 << tries.min(10)).min(LONGEST_RETRY))
+}
+
+fn unknown_booking(event: &Event) -> NewCase {
+    let session = event.fact.session().cloned();
+    let intent = event.fact.intent().cloned();
+    let subject = session.as_ref().map_or(event.key.as_str(), |id| id.as_str());
+    let (amount, currency) = match &event.fact {
+        Fact::Session(fact) => (fact.total, fact.currency.clone()),
+        Fact::Refund(fact) => (fact.amount, None),
+        Fact::ChargeRefunded(fact) => (Some(fact.amount_refunded), None),
+        Fact::Dispute(fact) => (Some(fact.amount), None),
+        Fact::Other => (None, None),
+    };
+    let named = event.fact.claim().and_then(|claim| claim.booking());
+    NewCase {
+        kind: CaseKind::UnknownBooking,
+        key: format!("{}:{subject}", CaseKind::UnknownBooking),
+        session,
+        intent,
+        amount,
+        currency,
+        deadline: None,
+        detail: match named {
+            Some(booking) => format!("{} names booking {booking}, which is not here", event.kind),
+            None => format!("{} names no booking that is here", event.kind),
+        },
+    }
+}
+
+fn new_entry(
+    job: &Job,
+    outcome: Outcome,
+    reason: Reason,
+    booking_id: Option<BookingId>,
+    applied_payment: bool,
+) -> NewEntry {
+    let event = &job.event;
+    // Of what is no business of ours only id, kind and time are kept.
+    let ours = outcome != Outcome::Ignored;
+    NewEntry {
+        id: job.ledger_id,
+        event_key: event.key.as_str().to_owned(),
+        stripe_event_id: event.stripe_id(),
+        r#type: event.kind.clone(),
+        source: event.source.as_str(),
+        livemode: event.livemode.filter(|_| ours),
+        stripe_session_id: event.fact.session().filter(|_| ours).map(|id| id.as_str().to_owned()),
+        booking_id,
+        applied_payment,
+        outcome: outcome.as_str(),
+        reason: reason.as_str(),
+        payload: ours.then(|| event.payload.clone()),
+        deliveries: 1,
+        stripe_created_at: event.created.map(Timestamp::as_micros),
+        received_at: job.received_at.as_micros(),
+        processed_at: None,
+        next_try_at: None,
+    }
+}
