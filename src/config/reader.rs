@@ -48,7 +48,12 @@ impl<'v> Reader<'v> {
         reader
     }
 
+    /// The first mistake of a variable is told; what follows from it is not.
     pub(super) fn mistake(&mut self, name: &str, message: impl Into<String>) {
+        let told = |m: &Mistake| m.name == name || m.name.strip_suffix("_FILE") == Some(name);
+        if self.mistakes.iter().any(told) {
+            return;
+        }
         self.mistakes.push(Mistake { name: name.to_owned(), message: message.into() });
     }
 

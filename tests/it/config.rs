@@ -1,0 +1,303 @@
+//! The configuration: what holds by default, and what refuses the start.
+
+use checkout_backend::config::{
+    Config, ConfigError, LogFormat, PollEvents, SameSite, SessionStore, VARIABLES,
+};
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+
+type Vars = BTreeMap<String, String>;
+
+fn vars(pairs: &[(&str, &str)]) -> Vars {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Development in a folder of its own, so that kept secrets do not meet.
+fn development(folder: &tempfile::TempDir, more: &[(&str, &str)]) -> Vars {
+    let mut vars = vars(more);
+    vars.entry("DATABASE_URL".to_owned())
+        .or_insert_with(|| format!("sqlite://{}/data/checkout.db", folder.path().display()));
+    vars
+}
+
+const SECRET: &str = "0f9c1d2e3b4a59687706152433425160";
+
+fn production(more: &[(&str, &str)]) -> Vars {
+    let mut all = vars(&[
+        ("APP_ENV", "production"),
+        ("DATABASE_URL", "postgres://db/checkout"),
+        ("SESSION_SECRET", SECRET),
+        ("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_one"),
+        ("APP_URL", "https://pay.test"),
+    ]);
+    all.extend(vars(more));
+    all
+}
+
+fn mistakes(vars: &Vars) -> Vec<String> {
+    match Config::from_vars(vars) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError(mistakes)) => mistakes.into_iter().map(|mistake| mistake.name).collect(),
+    }
+}
+
+#[test]
+fn nothing_configured_is_a_working_development() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::from_vars(&development(&folder, &[])).unwrap();
+    assert!(config.simulated() && !config.is_production() && !config.livemode());
+    assert_eq!((config.host.to_string().as_str(), config.port), ("127.0.0.1", 4242));
+    assert_eq!(config.app_url, "http://localhost:4242");
+    assert_eq!(config.timezone.iana_name(), Some("Europe/Paris"));
+    assert_eq!(config.payload_retention_days, 90);
+    assert_eq!((config.trust_proxy, config.allowed_origins.len()), (0, 0));
+    assert_eq!(config.session_store, SessionStore::Database);
+    assert_eq!(config.poll_events, PollEvents::Auto);
+    assert_eq!(config.stripe_api_base, "https://api.stripe.com");
+    assert_eq!((config.simulator_host.to_string().as_str(), config.simulator_port), ("127.0.0.1", None));
+    assert!(!config.cookie.secure && config.cookie.same_site == SameSite::Lax);
+    assert_eq!(config.cookie.domain, None);
+    assert_eq!(config.app_version, env!("CARGO_PKG_VERSION"));
+    assert!(config.metrics_token.is_none() && config.notify.is_none() && config.mail.is_none());
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn the_database_is_a_file_in_data_by_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut vars = development(&folder, &[("SESSION_SECRET", SECRET), ("STRIPE_WEBHOOK_SECRET", "whsec_x")]);
+    vars.remove("DATABASE_URL");
+    let config = Config::from_vars(&vars).unwrap();
+    assert_eq!(config.database_url.expose_secret(), "sqlite://data/checkout.db");
+    assert_eq!(config.data_dir.to_str(), Some("data"));
+}
+
+#[test]
+fn development_makes_its_secrets_once_and_keeps_them_from_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Config::from_vars(&development(&folder, &[])).unwrap();
+    let second = Config::from_vars(&development(&folder, &[])).unwrap();
+    assert!(first.session_secret.expose_secret().len() >= 32);
+    assert_eq!(first.session_secret.expose_secret(), second.session_secret.expose_secret());
+    assert_eq!(first.webhook_secrets[0].expose_secret(), second.webhook_secrets[0].expose_secret());
+    assert!(first.webhook_secrets[0].expose_secret().starts_with("whsec_"));
+    for name in ["session.secret", "webhook.secret"] {
+        let path = folder.path().join("data").join(name);
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Config::from_vars(&development(&elsewhere, &[])).unwrap();
+    assert_ne!(first.session_secret.expose_secret(), other.session_secret.expose_secret());
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty: Vec<(&str, &str)> =
+        VARIABLES.iter().map(|v| (v.name, "")).filter(|(name, _)| *name != "DATABASE_URL").collect();
+    let config = Config::from_vars(&development(&folder, &empty)).unwrap();
+    assert_eq!((config.port, config.webhook_secrets.len()), (4242, 1));
+}
+
+#[test]
+fn production_switches_the_safe_defaults_on() {
+    let config = Config::from_vars(&production(&[])).unwrap();
+    assert!(config.is_production() && !config.simulated() && config.https());
+    assert_eq!(config.host.to_string(), "0.0.0.0");
+    assert!(config.cookie.secure);
+    let node = production(&[("APP_ENV", ""), ("NODE_ENV", "production")]);
+    assert!(Config::from_vars(&node).unwrap().is_production());
+    let both = production(&[("APP_ENV", "production"), ("NODE_ENV", "development")]);
+    assert!(Config::from_vars(&both).unwrap().is_production());
+}
+
+/// S37
+#[test]
+fn production_refuses_what_is_not_safe() {
+    let cases: &[(&str, &str)] = &[
+        ("SESSION_SECRET", ""),
+        ("SESSION_SECRET", "short"),
+        ("SESSION_SECRET", "changeme-changeme-changeme-changeme"),
+        ("APP_URL", ""),
+        ("APP_URL", "http://pay.test"),
+        ("STRIPE_SECRET_KEY", ""),
+        ("STRIPE_SECRET_KEY", "pk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_WEBHOOK_SECRET", ""),
+        ("DATABASE_URL", ""),
+        ("STRIPE_API_BASE", "http://stripe.test"),
+    ];
+    for (name, value) in cases {
+        assert_eq!(mistakes(&production(&[(name, value)])), [*name], "{name}={value}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
+    let vars = production(&[
+        ("SESSION_SECRET", "s3cr3t-canary"),
+        ("STRIPE_SECRET_KEY", "canary-key"),
+        ("APP_URL", "http://pay.test"),
+        ("PORT", "70000"),
+        ("DATABASE_URL", "mysql://root:canary@db/x"),
+    ]);
+    let error = Config::from_vars(&vars).unwrap_err();
+    let text = error.to_string();
+    for name in ["SESSION_SECRET", "STRIPE_SECRET_KEY", "APP_URL", "PORT", "DATABASE_URL"] {
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with(&format!("  {name}: "))).collect();
+        assert_eq!(lines.len(), 1, "{text}");
+    }
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_configuration_with_mistakes_leaves_no_files_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(mistakes(&development(&folder, &[("PORT", "x")])), ["PORT"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn webhook_secrets_are_a_list_without_holes() {
+    let secrets = |list: &str| -> Option<Vec<String>> {
+        let config = Config::from_vars(&production(&[("STRIPE_WEBHOOK_SECRET", list)])).ok()?;
+        Some(config.webhook_secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect())
+    };
+    assert_eq!(secrets("whsec_new , whsec_old").unwrap(), ["whsec_new", "whsec_old"]);
+    for holed in [",", "whsec_a,", ",whsec_a", "whsec_a,,whsec_b", "whsec_a, ,whsec_b", " "] {
+        assert_eq!(secrets(holed), None, "{holed:?}");
+    }
+}
+
+#[test]
+fn every_other_variable_says_what_it_takes() {
+    let wrong = [
+        ("APP_ENV", "staging"),
+        ("PORT", "-1"),
+        ("HOST", "example.test"),
+        ("TRUST_PROXY", "true"),
+        ("TRUST_PROXY", "17"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "https://shop.test/path"),
+        ("APP_URL", "https://pay.test/path"),
+        ("APP_URL", "pay.test"),
+        ("APP_TIMEZONE", "Europe/Atlantis"),
+        ("PAYLOAD_RETENTION_DAYS", "0"),
+        ("COOKIE_SECURE", "maybe"),
+        ("COOKIE_SAMESITE", "loose"),
+        ("COOKIE_SAMESITE", "none"),
+        ("COOKIE_DOMAIN", "a b"),
+        ("SESSION_STORE", "redis"),
+        ("STRIPE_API_BASE", "ftp://x"),
+        ("SIMULATOR_PORT", "many"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("POLL_EVENTS", "sometimes"),
+        ("SMTP_URL", "http://mail.test"),
+        ("NOTIFY_URL", "not an address"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value) in wrong {
+        let more = [(name, value), ("MAIL_FROM", "a@shop.test"), ("NOTIFY_SECRET", "n")];
+        // Whoever asks for an unknown environment gets production's rules, so it is not the only mistake.
+        assert!(mistakes(&development(&folder, &more)).contains(&name.to_owned()), "{name}={value}");
+    }
+    let incomplete = [("NOTIFY_URL", "https://hook.test"), ("SMTP_URL", "smtps://mail.test")];
+    assert_eq!(mistakes(&development(&folder, &incomplete)), ["NOTIFY_SECRET", "MAIL_FROM"]);
+}
+
+#[test]
+fn every_variable_can_be_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::from_vars(&development(
+        &folder,
+        &[
+            ("APP_URL", "https://pay.test/"),
+            ("APP_VERSION", "1.2.3"),
+            ("HOST", "::1"),
+            ("PORT", "8080"),
+            ("TRUST_PROXY", "2"),
+            ("ALLOWED_ORIGINS", "https://shop.test, http://localhost:3000"),
+            ("APP_TIMEZONE", "America/New_York"),
+            ("COOKIE_SAMESITE", "Strict"),
+            ("COOKIE_DOMAIN", ".pay.test"),
+            ("SESSION_STORE", "memory"),
+            ("STRIPE_API_BASE", "http://127.0.0.1:9/"),
+            ("STRIPE_SECRET_KEY", "rk_live_x"),
+            ("LOG_FORMAT", "text"),
+            ("LOG_LEVEL", "debug"),
+            ("POLL_EVENTS", "only"),
+            ("ADMIN_EMAIL", "admin@pay.test"),
+            ("ADMIN_PASSWORD", "x"),
+        ],
+    ))
+    .unwrap();
+    assert_eq!(config.app_url, "https://pay.test");
+    assert!(config.cookie.secure, "an https address has secure cookies by default");
+    assert_eq!(config.allowed_origins, ["https://shop.test", "http://localhost:3000"]);
+    assert_eq!(config.cookie.domain.as_deref(), Some("pay.test"));
+    assert_eq!(config.stripe_api_base, "http://127.0.0.1:9");
+    assert!(config.livemode());
+    assert_eq!(config.log_format, Some(LogFormat::Text));
+    assert_eq!(config.poll_events, PollEvents::Only);
+    assert_eq!(config.warnings.len(), 2, "a live key and no webhook secret: {:?}", config.warnings);
+}
+
+#[test]
+fn secrets_may_stand_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("session");
+    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
+    let path = path.to_str().unwrap();
+    let config =
+        Config::from_vars(&production(&[("SESSION_SECRET", ""), ("SESSION_SECRET_FILE", path)])).unwrap();
+    assert_eq!(config.session_secret.expose_secret(), SECRET);
+    assert_eq!(mistakes(&production(&[("SESSION_SECRET_FILE", path)])), ["SESSION_SECRET"], "given twice");
+    let missing = production(&[("SESSION_SECRET", ""), ("SESSION_SECRET_FILE", "/nowhere/at/all")]);
+    assert_eq!(mistakes(&missing), ["SESSION_SECRET_FILE"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let vars =
+        development(&folder, &[("STRIPE_WEBHOOK_SECRETS", "x"), ("SESION_SECRET", "x"), ("PATH", "/bin")]);
+    let config = Config::from_vars(&vars).unwrap();
+    let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter()
+            .any(|line| line == "STRIPE_WEBHOOK_SECRETS: is not read; did you mean STRIPE_WEBHOOK_SECRET?")
+    );
+}
+
+#[test]
+fn debug_output_shows_no_secret() {
+    let vars = production(&[
+        ("DATABASE_URL", "postgres://u:canary1@db/x"),
+        ("SESSION_SECRET", "canary2-0f9c1d2e3b4a59687706152433425160"),
+        ("STRIPE_SECRET_KEY", "sk_test_canary3"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_canary4,whsec_canary5"),
+        ("ADMIN_PASSWORD", "canary6"),
+        ("METRICS_TOKEN", "canary7"),
+        ("NOTIFY_URL", "https://hook.test/canary8"),
+        ("NOTIFY_SECRET", "canary9"),
+        ("SMTP_URL", "smtps://u:canary10@mail.test"),
+        ("MAIL_FROM", "shop@pay.test"),
+    ]);
+    let text = format!("{:?}", Config::from_vars(&vars).unwrap());
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn the_address_follows_the_port_unless_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::from_vars(&development(&folder, &[("PORT", "0")])).unwrap();
+    config.listening_on(5555);
+    assert_eq!((config.port, config.app_url.as_str()), (5555, "http://localhost:5555"));
+    let mut config =
+        Config::from_vars(&development(&folder, &[("PORT", "0"), ("APP_URL", "http://shop.test")])).unwrap();
+    config.listening_on(5555);
+    assert_eq!(config.app_url, "http://shop.test");
+}
