@@ -2,6 +2,7 @@
 //!
 //! Modules in reading order. Arrows go one way: `cli, http → flow → store, stripe → domain`.
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;

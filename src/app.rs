@@ -1,0 +1,83 @@
+//! What handlers, commands and background work share.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::ids::InstanceId;
+use crate::flow::recorder::Recorder;
+use crate::http_client::HttpError;
+use crate::store::{Store, StoreError};
+use crate::stripe::Client;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The running program. Clones share everything.
+pub type Shared = Arc<App>;
+
+/// The running program's parts.
+#[derive(Debug)]
+pub struct App {
+    /// How it was configured.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// This database's id.
+    pub instance: InstanceId,
+    /// Stripe's API, real or simulated.
+    pub stripe: Client,
+    /// The one road for payment facts.
+    pub recorder: Recorder,
+    /// The time.
+    pub clock: Clock,
+    draining: AtomicBool,
+}
+
+/// Why the program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl App {
+    /// Opens a migrated database and starts the writers. `stripe_base` is where Stripe's API is;
+    /// `stripe_key` its key.
+    ///
+    /// # Errors
+    /// [`StartError`] if the database or the HTTP client cannot be used.
+    pub async fn start(
+        config: Config,
+        store: Store,
+        stripe_base: &str,
+        stripe_key: SecretString,
+        clock: Clock,
+    ) -> Result<Shared, StartError> {
+        let instance = store.instance().await?;
+        let stripe = Client::new(stripe_base, stripe_key)?;
+        let recorder = Recorder::start(&store, stripe.clone(), clock.clone(), instance, config.livemode());
+        Ok(Arc::new(Self {
+            config,
+            store,
+            instance,
+            stripe,
+            recorder,
+            clock,
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// From now on the program takes no new work: `/readyz` says so at once.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the program is stopping.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
