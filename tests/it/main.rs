@@ -13,4 +13,5 @@
 mod config;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
+mod migrations;
 mod store;

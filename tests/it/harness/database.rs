@@ -4,7 +4,8 @@ use super::postgres::{self, Cluster, Durability};
 use checkout_backend::clock::Clock;
 use checkout_backend::domain::ids::InstanceId;
 use checkout_backend::store::Store;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::OnceCell;
@@ -77,7 +78,7 @@ impl TestDatabase {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.engine {
             Engine::Sqlite => {
-                let mut connection = SqliteConnection::connect(&self.url).await?;
+                let mut connection = self.sqlite().await?;
                 sqlx::raw_sql(sql).execute(&mut connection).await?;
                 connection.close().await
             }
@@ -89,12 +90,16 @@ impl TestDatabase {
         }
     }
 
+    async fn sqlite(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.url.parse::<SqliteConnectOptions>()?.create_if_missing(true).connect().await
+    }
+
     /// A number that the database tells, such as a count.
     pub async fn number(&self, sql: &str) -> i64 {
         let query = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
         let number: Option<i64> = match self.engine {
             Engine::Sqlite => {
-                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                let mut connection = self.sqlite().await.unwrap();
                 query.fetch_one(&mut connection).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
             }
             Engine::Postgres => {
@@ -111,7 +116,7 @@ impl TestDatabase {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.engine {
             Engine::Sqlite => {
-                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                let mut connection = self.sqlite().await.unwrap();
                 sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
             }
             Engine::Postgres => {

@@ -1,0 +1,199 @@
+//! The schema's versions: applied once, to empty and to full databases, and never by a program too old.
+
+use crate::harness::{Engine, TestDatabase, on_each_engine};
+use checkout_backend::clock::Clock;
+use checkout_backend::store::ledger::LedgerFilter;
+use checkout_backend::store::page::PageRequest;
+use checkout_backend::store::{Store, StoreError, bookings::BookingFilter};
+use sqlx::migrate::Migrator;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+on_each_engine! {
+    an_empty_database_is_brought_up_to_date,
+    migrating_again_changes_nothing,
+    instances_that_start_together_migrate_once,
+    every_migration_keeps_what_is_in_the_tables,
+    a_migration_that_fails_leaves_nothing_behind_and_can_be_repeated,
+    a_start_that_died_before_the_first_rows_is_completed,
+    an_older_program_refuses_a_newer_schema_in_one_line,
+    a_migration_changed_afterwards_is_refused,
+    status_tells_what_is_applied_and_what_is_not,
+}
+
+async fn an_empty_database_is_brought_up_to_date(db: TestDatabase) {
+    let empty = TestDatabase::empty(db.engine).await;
+    assert!(matches!(empty.store.ready().await, Err(StoreError::NotMigrated)));
+    migrate(&empty.store).await.unwrap();
+    empty.store.ready().await.unwrap();
+    assert_eq!(tables(&empty).await, tables(&db).await);
+    empty.remove().await;
+}
+
+async fn migrating_again_changes_nothing(db: TestDatabase) {
+    let instance = db.store.instance().await.unwrap();
+    db.execute("update offers set name = 'Consultation', amount = 9000").await;
+    migrate(&db.store).await.unwrap();
+    assert_eq!(db.store.instance().await.unwrap(), instance);
+    assert_eq!(db.texts("select name from offers").await, ["Consultation"]);
+}
+
+async fn instances_that_start_together_migrate_once(db: TestDatabase) {
+    let empty = TestDatabase::empty(db.engine).await;
+    let starts = (0..6).map(async |_| {
+        let store = empty.reopen();
+        migrate(&store).await.unwrap();
+        let instance = store.instance().await.unwrap();
+        store.close().await;
+        instance
+    });
+    let mut instances = futures_util::future::join_all(starts).await;
+    instances.dedup();
+    assert_eq!(instances.len(), 1, "every instance sees the same database");
+    let migrations = i64::try_from(migration_files().len()).unwrap();
+    assert_eq!(empty.number("select count(*) from _sqlx_migrations").await, migrations);
+    assert_eq!(empty.number("select count(*) from offers").await, 1);
+    empty.remove().await;
+}
+
+/// After each migration the rows of `fixtures/NNNN.sql` are added: what a customer's database of that
+/// version may hold. Every later migration has to leave them where they are, and readable.
+async fn every_migration_keeps_what_is_in_the_tables(db: TestDatabase) {
+    let old = TestDatabase::empty(db.engine).await;
+    for (version, _) in migration_files() {
+        let before = counts(&old).await;
+        migrate_to(&old, version).await;
+        let after = counts(&old).await;
+        for (table, count) in before {
+            assert!(after.get(&table) >= Some(&count), "migration {version} lost rows of {table}");
+        }
+        let fixture = root().join(format!("tests/it/fixtures/{version:04}.sql"));
+        if let Ok(rows) = std::fs::read_to_string(&fixture) {
+            old.execute(&rows).await;
+        }
+    }
+    // What a program of today makes of it.
+    migrate(&old.store).await.unwrap();
+    old.store.ready().await.unwrap();
+    let mut tx = old.store.read().await.unwrap();
+    let page = PageRequest::default();
+    let bookings = tx.list_bookings(&BookingFilter::default(), &page).await.unwrap().items;
+    let mut statuses: Vec<_> = bookings.iter().map(|booking| booking.status().as_str()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, ["en attente", "expiré", "litige", "partiellement remboursé", "payé"]);
+    assert_eq!(tx.list_entries(&LedgerFilter::default(), &page).await.unwrap().items.len(), 4);
+    assert_eq!(tx.list_cases(None, &page).await.unwrap().items.len(), 1);
+    tx.rollback().await.unwrap();
+    old.remove().await;
+}
+
+async fn a_migration_that_fails_leaves_nothing_behind_and_can_be_repeated(db: TestDatabase) {
+    let empty = TestDatabase::empty(db.engine).await;
+    // Something of this name stands in the way of the first migration's last table.
+    empty.execute("create table audit_log (obstacle text)").await;
+    migrate(&empty.store).await.unwrap_err();
+    assert!(!tables(&empty).await.contains(&"bookings".to_owned()), "half a migration was kept");
+    assert!(matches!(empty.store.ready().await, Err(StoreError::NotMigrated)));
+    empty.execute("drop table audit_log").await;
+    migrate(&empty.store).await.unwrap();
+    empty.store.ready().await.unwrap();
+    empty.remove().await;
+}
+
+async fn a_start_that_died_before_the_first_rows_is_completed(db: TestDatabase) {
+    db.execute("delete from instance").await;
+    db.execute("delete from offers").await;
+    migrate(&db.store).await.unwrap();
+    db.store.instance().await.unwrap();
+    assert_eq!(db.number("select count(*) from offers").await, 1);
+}
+
+async fn an_older_program_refuses_a_newer_schema_in_one_line(db: TestDatabase) {
+    db.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         select 9999, 'from the future', success, checksum, execution_time from _sqlx_migrations where version = 1",
+    )
+    .await;
+    for refusal in [migrate(&db.store).await.unwrap_err(), db.store.ready().await.unwrap_err()] {
+        assert!(matches!(refusal, StoreError::Newer { found: 9999, .. }), "{refusal:?}");
+        let text = refusal.to_string();
+        assert!(!text.contains('\n') && text.contains("9999") && text.contains("newer"), "{text}");
+    }
+}
+
+async fn a_migration_changed_afterwards_is_refused(db: TestDatabase) {
+    let checksum = if db.engine == Engine::Sqlite { "x'00'" } else { "'\\x00'" };
+    db.execute(&format!("update _sqlx_migrations set checksum = {checksum} where version = 1")).await;
+    let refusal = migrate(&db.store).await.unwrap_err();
+    assert!(refusal.to_string().contains("modified"), "{refusal}");
+}
+
+async fn status_tells_what_is_applied_and_what_is_not(db: TestDatabase) {
+    let versions: Vec<i64> = migration_files().into_iter().map(|(version, _)| version).collect();
+    let empty = TestDatabase::empty(db.engine).await;
+    let status = empty.store.migration_status().await.unwrap();
+    assert_eq!(status.iter().map(|row| row.version).collect::<Vec<_>>(), versions);
+    assert!(status.iter().all(|row| !row.applied));
+    empty.remove().await;
+
+    let status = db.store.migration_status().await.unwrap();
+    assert!(status.iter().all(|row| row.applied));
+    assert_eq!(status[0].name, "bookings and ledger");
+
+    db.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         select 9999, 'from the future', success, checksum, execution_time from _sqlx_migrations where version = 1",
+    )
+    .await;
+    let status = db.store.migration_status().await.unwrap();
+    let newest = status.last().unwrap();
+    assert!(newest.version == 9999 && newest.applied && newest.name.contains("not known"), "{newest:?}");
+}
+
+async fn migrate(store: &Store) -> Result<(), StoreError> {
+    store.migrate(Clock::system().now()).await
+}
+
+/// Applies the migrations up to `version`, as a program of that time did.
+async fn migrate_to(db: &TestDatabase, version: i64) {
+    let all = Migrator::new(root().join("migrations")).await.unwrap();
+    match &db.store {
+        Store::Postgres(pool) => all.run_to(version, pool).await.unwrap(),
+        Store::Sqlite { writer, .. } => all.run_to(version, writer).await.unwrap(),
+    }
+}
+
+fn migration_files() -> BTreeMap<i64, PathBuf> {
+    let files = std::fs::read_dir(root().join("migrations")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    files
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let (version, _) = name.split_once('_').unwrap();
+            (version.parse().unwrap(), path)
+        })
+        .collect()
+}
+
+async fn tables(db: &TestDatabase) -> Vec<String> {
+    db.texts(match db.engine {
+        Engine::Sqlite => "select name from sqlite_master where type = 'table' order by name",
+        Engine::Postgres => {
+            "select table_name::text from information_schema.tables where table_schema = 'public' order by 1"
+        }
+    })
+    .await
+}
+
+async fn counts(db: &TestDatabase) -> BTreeMap<String, i64> {
+    let mut counts = BTreeMap::new();
+    for table in tables(db).await {
+        let count = db.number(&format!("select count(*) from {table}")).await;
+        counts.insert(table, count);
+    }
+    counts
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
