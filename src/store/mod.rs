@@ -40,7 +40,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -116,7 +116,9 @@ impl Store {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|error| StoreError::Config(error.to_string()))?;
         let path = options.get_filename().to_path_buf();
-        if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        // In memory each connection would see a database of its own, and nothing would be durable.
+        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+        if path.as_os_str().is_empty() || in_memory {
             return Err(StoreError::Config(
                 "an SQLite database needs a file, as in sqlite://data/x.db".into(),
             ));
