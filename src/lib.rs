@@ -10,3 +10,4 @@ pub mod flow;
 pub mod http_client;
 pub mod store;
 pub mod stripe;
+pub mod telemetry;

@@ -13,5 +13,6 @@
 mod config;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
+mod logs;
 mod migrations;
 mod store;

@@ -1,0 +1,127 @@
+//! Log lines: what they look like, and how they leave without anybody waiting for them.
+//!
+//! A call site writes `tracing::info!(module = "webhook", action = "stripe.webhook.received", …)`;
+//! a line is one flat JSON object with the members `timestamp, level, requestId, module, action,
+//! message` and whatever fields the call site names, `duration_ms` becoming `durationMs`. The
+//! request's id comes from the span that [`request_span`] made.
+//!
+//! Never logged: names, e-mail addresses, bodies, cookies, secrets, the text of a panic.
+
+mod line;
+mod sink;
+
+use crate::clock::Clock;
+use crate::config::LogFormat;
+use line::Line;
+use std::fmt;
+use std::panic::PanicHookInfo;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub use sink::{dropped_lines, flush};
+
+/// The name of this crate in the paths of its modules.
+const CRATE: &str = env!("CARGO_CRATE_NAME");
+
+/// Logs to standard output from now on, and panics too. For the binary, once; later calls change nothing.
+pub fn init(format: LogFormat, level: Level, clock: Clock) {
+    sink::start();
+    if subscriber(format, level, clock, sink::push).try_init().is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// What turns events into lines and hands them to `write`, each with its line end.
+pub fn subscriber(
+    format: LogFormat,
+    level: Level,
+    clock: Clock,
+    write: impl Fn(&str) + Send + Sync + 'static,
+) -> impl Subscriber + Send + Sync + for<'s> LookupSpan<'s> {
+    let ours = LevelFilter::from_level(level);
+    // Other crates speak only of what is wrong with them, and in their own words: see `Lines::on_event`.
+    let targets = Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target(CRATE, ours);
+    Registry::default().with(Lines { format, clock, write }.with_filter(targets))
+}
+
+/// The span of one request: every line written inside it, by whatever task is instrumented with it,
+/// carries its id.
+#[must_use]
+pub fn request_span(request_id: &str) -> tracing::Span {
+    // `error`, so that no LOG_LEVEL switches it off.
+    tracing::error_span!("request", request_id)
+}
+
+/// One line for a panic. Its text may hold anything, so only its place is told.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    tracing::error!(module = "process", action = "process.panicked", place, thread, "a task panicked");
+}
+
+struct Lines<W> {
+    format: LogFormat,
+    clock: Clock,
+    write: W,
+}
+
+/// A request's id, kept with its span.
+struct RequestId(String);
+
+impl<S, W> Layer<S> for Lines<W>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: Fn(&str) + Send + Sync + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut find = FindRequestId(None);
+        attributes.record(&mut find);
+        if let (Some(request_id), Some(span)) = (find.0, context.span(id)) {
+            span.extensions_mut().insert(RequestId(request_id));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let path = metadata.target();
+        let ours = path.split("::").next() == Some(CRATE);
+        let mut line = Line::new(self.clock.now(), metadata.level());
+        // Fields of other crates are not ours to vouch for: only their message is taken.
+        line.fields_wanted = ours;
+        line.module = path.rsplit("::").next().unwrap_or_default().to_owned();
+        event.record(&mut line);
+        if !ours {
+            line.module = path.split("::").next().unwrap_or_default().to_owned();
+            line.action = "library.message".to_owned();
+        }
+        if line.request_id.is_none() {
+            let mut scope = context.event_scope(event).into_iter().flatten();
+            line.request_id =
+                scope.find_map(|span| span.extensions().get::<RequestId>().map(|id| id.0.clone()));
+        }
+        (self.write)(&match self.format {
+            LogFormat::Json => line.json(),
+            LogFormat::Text => line.text(),
+        });
+    }
+}
+
+struct FindRequestId(Option<String>);
+
+impl Visit for FindRequestId {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "request_id" {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
