@@ -8,6 +8,7 @@ pub mod config;
 pub mod domain;
 pub mod flow;
 pub mod http_client;
+pub mod metrics;
 pub mod store;
 pub mod stripe;
 pub mod telemetry;

@@ -1,0 +1,399 @@
+//! What is counted since the process started, and how Prometheus reads it.
+//!
+//! Plain atomics: `/admin/metrics` needs exact numbers, and a scrape a few dozen lines of text. No
+//! label ever holds an id.
+
+mod text;
+
+pub use text::Exposition;
+
+use crate::domain::payment::Outcome;
+use crate::domain::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Why deliveries are refused before they are events. The first five are `SignatureError::reason`'s.
+const REJECT_REASONS: [&str; 7] = [
+    "header_missing",
+    "header_malformed",
+    "no_v1_signature",
+    "secret_or_body",
+    "timestamp_out_of_tolerance",
+    "body_too_large",
+    "other",
+];
+const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+/// The most routes told apart. There are fewer; unknown paths share one name.
+const MAX_ROUTES: usize = 200;
+
+/// The counters of one process.
+#[derive(Debug)]
+pub struct Counters {
+    started: Instant,
+    started_at: Timestamp,
+    received: AtomicU64,
+    failed: AtomicU64,
+    outcomes: Family<{ Outcome::ALL.len() }>,
+    rejects: Family<{ REJECT_REASONS.len() }>,
+    webhook_time: Histogram,
+    signature_age: Histogram,
+    /// By the secret's place in the configuration: unix seconds of its last use, 0 for never.
+    secret_last_used: [AtomicI64; 8],
+    http_5xx: AtomicU64,
+    request_time: Histogram,
+    requests: RwLock<BTreeMap<String, RouteCounts>>,
+    logins: Family<4>,
+    limited: Family<3>,
+    connections: AtomicI64,
+    connections_refused: AtomicU64,
+}
+
+type RouteCounts = [[AtomicU64; CLASSES.len()]; METHODS.len()];
+
+/// What `/admin/metrics` tells of webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct WebhookCounts {
+    /// Deliveries with a valid signature.
+    pub received: u64,
+    /// Those of them whose event had been applied before.
+    pub duplicates: u64,
+    /// Deliveries with an invalid signature, or that failed through a fault of ours.
+    pub errors: u64,
+}
+
+/// How a try to sign in ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// Signed in.
+    Success,
+    /// Wrong address or password, or a disabled account.
+    Failure,
+    /// Too many tries.
+    Limited,
+    /// Too many at once: nothing was judged.
+    Overloaded,
+}
+
+/// What a limit protects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// Signing in.
+    Login,
+    /// Starting a checkout.
+    Checkout,
+    /// Deliveries that fail verification.
+    Webhook,
+}
+
+impl Counters {
+    /// All zero; time counts from now.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            started: Instant::now(),
+            started_at: now,
+            received: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            outcomes: Family::new(Outcome::ALL.map(Outcome::as_str)),
+            rejects: Family::new(REJECT_REASONS),
+            webhook_time: Histogram::new(&LATENCY_BUCKETS),
+            signature_age: Histogram::new(&AGE_BUCKETS),
+            secret_last_used: Default::default(),
+            http_5xx: AtomicU64::new(0),
+            request_time: Histogram::new(&LATENCY_BUCKETS),
+            requests: RwLock::default(),
+            logins: Family::new(["success", "failure", "limited", "overloaded"]),
+            limited: Family::new(["login", "checkout", "webhook"]),
+            connections: AtomicI64::new(0),
+            connections_refused: AtomicU64::new(0),
+        }
+    }
+
+    /// A delivery whose signature fits the secret at `secret_index`, signed at `signed_at` (unix seconds).
+    pub fn webhook_received(&self, secret_index: usize, signed_at: i64, now: Timestamp) {
+        add(&self.received);
+        if let Some(last) = self.secret_last_used.get(secret_index) {
+            last.fetch_max(now.as_unix_seconds(), Ordering::Relaxed);
+        }
+        let age = now.since(Timestamp::from_unix_seconds(signed_at));
+        self.signature_age.observe(age);
+    }
+
+    /// A delivery that was refused unread, for `reason`.
+    pub fn webhook_rejected(&self, reason: &str) {
+        self.rejects.add(reason);
+        self.outcomes.add(Outcome::Rejected.as_str());
+        add(&self.failed);
+    }
+
+    /// A verified delivery that ended with `outcome` after `took`.
+    pub fn webhook_done(&self, outcome: Outcome, took: Duration) {
+        self.outcomes.add(outcome.as_str());
+        if outcome == Outcome::Rejected {
+            add(&self.failed);
+        }
+        self.webhook_time.observe(took);
+    }
+
+    /// An answer to any request. `route` is the route's pattern, never the path that was asked for.
+    pub fn request_done(&self, route: &str, method: &str, status: u16, took: Duration) {
+        if status >= 500 {
+            add(&self.http_5xx);
+        }
+        self.request_time.observe(took);
+        let method = METHODS.iter().position(|name| *name == method).unwrap_or(METHODS.len() - 1);
+        let class = usize::from((status / 100).clamp(2, 5) - 2);
+        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = requests.get(route) {
+            add(&route[method][class]);
+            return;
+        }
+        drop(requests);
+        let mut requests = self.requests.write().unwrap_or_else(PoisonError::into_inner);
+        if requests.len() < MAX_ROUTES || requests.contains_key(route) {
+            add(&requests.entry(route.to_owned()).or_default()[method][class]);
+        }
+    }
+
+    /// A try to sign in.
+    pub fn login(&self, login: Login) {
+        self.logins.add(match login {
+            Login::Success => "success",
+            Login::Failure => "failure",
+            Login::Limited => "limited",
+            Login::Overloaded => "overloaded",
+        });
+    }
+
+    /// A request that a limit refused.
+    pub fn limited(&self, limit: Limited) {
+        self.limited.add(match limit {
+            Limited::Login => "login",
+            Limited::Checkout => "checkout",
+            Limited::Webhook => "webhook",
+        });
+    }
+
+    /// A connection was accepted, until the guard is dropped.
+    #[must_use]
+    pub fn connection(&self) -> Connection<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connection(&self.connections)
+    }
+
+    /// A connection was closed unserved, because there were too many.
+    pub fn connection_refused(&self) {
+        add(&self.connections_refused);
+    }
+
+    /// For `/admin/metrics`.
+    #[must_use]
+    pub fn webhook(&self) -> WebhookCounts {
+        WebhookCounts {
+            received: self.received.load(Ordering::Relaxed),
+            duplicates: self.outcomes.get(Outcome::Duplicate.as_str()),
+            errors: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Deliveries by outcome, for `/admin/metrics`.
+    pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.outcomes.iter()
+    }
+
+    /// Answers of 500 and above.
+    #[must_use]
+    pub fn http_5xx(&self) -> u64 {
+        self.http_5xx.load(Ordering::Relaxed)
+    }
+
+    /// How long the process has run, by a clock that nobody sets.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// When each webhook secret, by its place in the configuration, last fitted.
+    pub fn secrets_last_used(&self) -> impl Iterator<Item = Option<Timestamp>> {
+        let used = self.secret_last_used.iter().map(|last| last.load(Ordering::Relaxed));
+        used.map(|at| (at > 0).then(|| Timestamp::from_unix_seconds(at)))
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn expose(&self, text: &mut Exposition, version: &str, secrets: usize) {
+        text.gauge("checkout_build_info", "The program that answers.");
+        text.sample(&[("version", version)], 1);
+        text.gauge("checkout_start_time_seconds", "When the process started, in unix seconds.");
+        text.sample(&[], self.started_at.as_unix_seconds());
+        text.gauge("checkout_uptime_seconds", "How long the process has run.");
+        text.sample(&[], self.uptime().as_secs());
+
+        text.counter("checkout_webhook_received_total", "Deliveries with a valid signature.");
+        text.sample(&[], self.received.load(Ordering::Relaxed));
+        text.counter(
+            "checkout_webhook_errors_total",
+            "Deliveries with an invalid signature or failed processing.",
+        );
+        text.sample(&[], self.failed.load(Ordering::Relaxed));
+        text.counter("checkout_webhook_deliveries_total", "Deliveries by what became of them.");
+        self.outcomes.expose(text, "outcome");
+        text.counter("checkout_webhook_rejects_total", "Deliveries refused unread, by reason.");
+        self.rejects.expose(text, "reason");
+        text.gauge(
+            "checkout_webhook_secret_last_used_timestamp_seconds",
+            "When a webhook secret last fitted, by its place in the configuration; 0 for never.",
+        );
+        for (index, last) in self.secret_last_used.iter().take(secrets).enumerate() {
+            text.sample(&[("index", &index.to_string())], last.load(Ordering::Relaxed));
+        }
+        text.histogram("checkout_webhook_duration_seconds", "From a verified delivery to its answer.");
+        self.webhook_time.expose(text);
+        text.histogram("checkout_webhook_signature_age_seconds", "How old the signature of a delivery was.");
+        self.signature_age.expose(text);
+
+        text.counter("checkout_http_requests_total", "Answers by route, method and class of status.");
+        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);
+        for (route, methods) in requests.iter() {
+            for (method, classes) in METHODS.iter().zip(methods) {
+                for (class, count) in CLASSES.iter().zip(classes) {
+                    let count = count.load(Ordering::Relaxed);
+                    if count > 0 {
+                        text.sample(&[("route", route), ("method", method), ("status", class)], count);
+                    }
+                }
+            }
+        }
+        drop(requests);
+        text.counter("checkout_http_5xx_total", "Answers of 500 and above.");
+        text.sample(&[], self.http_5xx());
+        text.histogram("checkout_http_request_duration_seconds", "From a request's head to its answer's.");
+        self.request_time.expose(text);
+        text.gauge("checkout_http_connections", "Open connections.");
+        text.sample(&[], self.connections.load(Ordering::Relaxed));
+        text.counter(
+            "checkout_http_connections_refused_total",
+            "Connections closed because there were too many.",
+        );
+        text.sample(&[], self.connections_refused.load(Ordering::Relaxed));
+
+        text.counter("checkout_logins_total", "Tries to sign in by how they ended.");
+        self.logins.expose(text, "result");
+        text.counter("checkout_rate_limited_total", "Requests that a limit refused.");
+        self.limited.expose(text, "limit");
+        text.counter("checkout_log_lines_dropped_total", "Log lines lost because standard output took none.");
+        text.sample(&[], crate::telemetry::dropped_lines());
+    }
+}
+
+/// An open connection, counted until this is dropped.
+#[derive(Debug)]
+pub struct Connection<'c>(&'c AtomicI64);
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// One counter for each of a few known values of a label.
+#[derive(Debug)]
+struct Family<const N: usize> {
+    values: [&'static str; N],
+    counts: [AtomicU64; N],
+}
+
+impl<const N: usize> Family<N> {
+    fn new(values: [&'static str; N]) -> Self {
+        Self { values, counts: std::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+
+    /// Counts `value`; one that is not known counts as the last.
+    fn add(&self, value: &str) {
+        let known = self.values.iter().position(|known| *known == value);
+        if let Some(count) = self.counts.get(known.unwrap_or(N - 1)) {
+            add(count);
+        }
+    }
+
+    fn get(&self, value: &str) -> u64 {
+        self.iter().find(|(known, _)| *known == value).map_or(0, |(_, count)| count)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.values.iter().zip(&self.counts).map(|(value, count)| (*value, count.load(Ordering::Relaxed)))
+    }
+
+    fn expose(&self, text: &mut Exposition, label: &str) {
+        for (value, count) in self.iter() {
+            text.sample(&[(label, value)], count);
+        }
+    }
+}
+
+/// Upper bounds in microseconds, and as Prometheus writes them.
+type Buckets = [(u64, &'static str); 9];
+
+const LATENCY_BUCKETS: Buckets = [
+    (1_000, "0.001"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (25_000, "0.025"),
+    (100_000, "0.1"),
+    (250_000, "0.25"),
+    (1_000_000, "1"),
+    (2_500_000, "2.5"),
+    (8_000_000, "8"),
+];
+const AGE_BUCKETS: Buckets = [
+    (1_000_000, "1"),
+    (2_000_000, "2"),
+    (5_000_000, "5"),
+    (10_000_000, "10"),
+    (30_000_000, "30"),
+    (60_000_000, "60"),
+    (120_000_000, "120"),
+    (240_000_000, "240"),
+    (300_000_000, "300"),
+];
+
+#[derive(Debug)]
+struct Histogram {
+    buckets: &'static Buckets,
+    counts: [AtomicU64; 10],
+    sum_micros: AtomicU64,
+}
+
+impl Histogram {
+    fn new(buckets: &'static Buckets) -> Self {
+        Self { buckets, counts: Default::default(), sum_micros: AtomicU64::new(0) }
+    }
+
+    fn observe(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = self.buckets.partition_point(|(bound, _)| *bound < micros);
+        if let Some(count) = self.counts.get(bucket) {
+            add(count);
+        }
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    fn expose(&self, text: &mut Exposition) {
+        let counts = self.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let bounds = self.buckets.iter().map(|(_, bound)| *bound).chain(["+Inf"]);
+        let mut total = 0;
+        for (bound, count) in bounds.zip(counts) {
+            total += count;
+            text.suffixed("_bucket", &[("le", bound)], total);
+        }
+        let micros = self.sum_micros.load(Ordering::Relaxed);
+        text.suffixed("_sum", &[], format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+        text.suffixed("_count", &[], total);
+    }
+}
