@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::domain::ids::InstanceId;
 use crate::flow::recorder::Recorder;
 use crate::http_client::HttpError;
+use crate::metrics::Counters;
 use crate::store::{Store, StoreError};
 use crate::stripe::Client;
 use secrecy::SecretString;
@@ -29,6 +30,8 @@ pub struct App {
     pub recorder: Recorder,
     /// The time.
     pub clock: Clock,
+    /// What is counted since the start.
+    pub counters: Counters,
     draining: AtomicBool,
 }
 
@@ -65,6 +68,7 @@ impl App {
             instance,
             stripe,
             recorder,
+            counters: Counters::new(clock.now()),
             clock,
             draining: AtomicBool::new(false),
         }))
