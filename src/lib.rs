@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod flow;
+pub mod http;
 pub mod http_client;
 pub mod metrics;
 pub mod store;

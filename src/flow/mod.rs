@@ -1,3 +1,5 @@
-//! Where database, Stripe and rules meet. Each function here is one thing that the service does.
+//! Where database, Stripe and rules meet. Each module here is one thing that the service does.
 
+pub mod checkout;
+pub mod observe;
 pub mod recorder;

@@ -234,6 +234,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Gives back the seat of a booking for which Stripe surely has no session.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn release_unattached(&mut self, booking: BookingId, now: Timestamp) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update bookings set status = 'expiré', seat = null, next_check_at = null, updated_at = $2
+             where id = $1 and stripe_session_id is null and status = 'en attente'")
+            .bind(booking.to_string())
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// What a checkout needs to know of a booking.
     ///
     /// # Errors

@@ -95,6 +95,29 @@ impl Tx {
         Ok(KeyState::Resumed(booking))
     }
 
+    /// The answer that `key` was given for the same request; none if it was not answered.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn answer_of_key(
+        &mut self,
+        scope: &str,
+        key: &str,
+        request_hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let answer: Option<Option<String>> = on_engine!(self, conn => sqlx::query_scalar(
+            "select response from idempotency_keys
+             where scope = $1 and key = $2 and request_hash = $3 and created_at >= $4")
+            .bind(scope)
+            .bind(key)
+            .bind(request_hash)
+            .bind(now.minus(KEPT).as_micros())
+            .fetch_optional(conn)
+            .await)?;
+        Ok(answer.flatten())
+    }
+
     /// Remembers which booking the request made, so that a repetition after a crash resumes it.
     ///
     /// # Errors

@@ -1,0 +1,515 @@
+//! From a customer's wish to a payment page: seat first, then Stripe, then the session attached.
+//!
+//! **Invariants.** The seat and the pending booking are committed before Stripe is called. No
+//! transaction is open while Stripe is called. A booking's session is made with one idempotency key
+//! and one content for each attempt, and a new attempt begins only when it is certain that the one
+//! before made none: so a booking never has two sessions that can be paid. A crash after any step is
+//! healed by the webhook, by the same caller's repetition, or by reconciliation.
+
+use crate::app::App;
+use crate::domain::Fault;
+use crate::domain::booking::{Booking, BookingRequest, NewBooking, Progress, Status};
+use crate::domain::ids::{BookingId, SessionId};
+use crate::domain::lang::Lang;
+use crate::domain::offer::Offer;
+use crate::domain::time::Timestamp;
+use crate::flow::observe;
+use crate::flow::recorder::RecordError;
+use crate::store::idempotency::KeyState;
+use crate::store::{StoreError, Tx};
+use crate::stripe::StripeError;
+use crate::stripe::client::NewSession;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// How long a session can be paid, and so how long a seat is held unpaid. Stripe takes 30 minutes at
+/// least, counted from its own clock at creation: five more cover a slow call and clocks that differ.
+pub const HOLD: Duration = Duration::from_secs(35 * 60);
+/// When Stripe is asked for the first time about a booking that stays pending.
+const FIRST_CHECK: Duration = Duration::from_secs(3 * 60);
+/// How often another seat is tried when one was taken between look and claim.
+const SEAT_TRIES: usize = 50;
+/// The scope of callers' keys for this operation.
+const SCOPE: &str = "checkout";
+
+/// Who asks, beside what is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// `Idempotency-Key`, if one was sent.
+    pub idempotency_key: Option<String>,
+    /// The hash of this browser's cookie, by which it resumes what it holds.
+    pub owner_hash: Option<String>,
+    /// The language for the payment page and mails.
+    pub lang: Lang,
+}
+
+/// A payment page that waits for its customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    /// Where to pay.
+    pub url: String,
+    /// Stripe's session.
+    pub stripe_session_id: String,
+    /// The booking.
+    pub booking_id: String,
+}
+
+/// Why there is no payment page.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    /// The request is wrong.
+    #[error("the request is not valid")]
+    Invalid(Vec<Fault>),
+    /// Every seat of the slot is taken.
+    #[error("the slot is full")]
+    SlotFull,
+    /// The caller has paid for this slot already.
+    #[error("the booking is paid or its payment is on its way")]
+    AlreadyPaid(BookingId),
+    /// Another request with this `Idempotency-Key` is being served.
+    #[error("a request with this Idempotency-Key is in flight")]
+    KeyInFlight,
+    /// The `Idempotency-Key` was used with another body.
+    #[error("the Idempotency-Key was used with another body")]
+    KeyReused,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stripe; the booking keeps its seat for another attempt.
+    #[error("no payment page for booking {booking}: {error}")]
+    Stripe {
+        /// The booking.
+        booking: BookingId,
+        /// What Stripe said, or that it said nothing.
+        error: StripeError,
+    },
+    /// A state that Stripe told could not be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Books a seat and opens a payment page, or resumes the one that the caller has open.
+///
+/// # Errors
+/// A [`CheckoutError`]. After [`CheckoutError::Stripe`] the same caller may try again: the seat stays
+/// held.
+pub async fn start(app: &App, request: &BookingRequest, caller: &Caller) -> Result<Started, CheckoutError> {
+    let now = app.clock.now();
+    let key = caller.idempotency_key.as_deref().map(|key| (key, request_hash(request)));
+    if let Some((key, hash)) = &key
+        && let Some(started) = answered(app, key, hash, now).await?
+    {
+        // Before the request is judged: what was right then may be a slot in the past by now.
+        return Ok(started);
+    }
+    let wish = NewBooking::parse(request, &app.config.timezone, now).map_err(CheckoutError::Invalid)?;
+    let offer = choose_offer(app, &wish).await?;
+
+    let booking = match reserve(app, &wish, &offer, caller, key.as_ref()).await? {
+        Reserved::Answered(started) => return Ok(started),
+        Reserved::Booking(booking) => booking,
+    };
+    let result = open_session(app, &booking, &offer).await;
+    if let (Err(_), Some((key, _))) = (&result, &key) {
+        // The same key may be tried again at once, and resumes this booking.
+        if let Err(error) = release_key(app, key).await {
+            tracing::warn!(module = "checkout", action = "booking.key_not_released", "{error}");
+        }
+    }
+    let (session, url, expires_at) = result?;
+    let started = Started {
+        url: url.clone(),
+        stripe_session_id: session.to_string(),
+        booking_id: booking.id.to_string(),
+    };
+
+    let mut tx = app.store.begin().await?;
+    tx.attach_session(booking.id, &session, Some(&url), expires_at, app.clock.now()).await?;
+    if let Some((key, _)) = &key {
+        let answer = serde_json::to_string(&started).unwrap_or_default();
+        tx.finish_key(SCOPE, key, &answer).await?;
+    }
+    tx.commit().await?;
+    tracing::info!(module = "stripe", action = "stripe.checkout_session.created", booking = %booking.id);
+    Ok(started)
+}
+
+/// What can be booked, in the order in which the storefront shows it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn active_offers(app: &App) -> Result<Vec<Offer>, StoreError> {
+    let mut tx = app.store.read().await?;
+    let mut offers = tx.offers().await?;
+    tx.rollback().await?;
+    offers.retain(|offer| offer.active);
+    Ok(offers)
+}
+
+async fn choose_offer(app: &App, wish: &NewBooking) -> Result<Offer, CheckoutError> {
+    let offers = active_offers(app).await?;
+    let chosen = match wish.offer {
+        Some(id) => offers.into_iter().find(|offer| offer.id == id),
+        None => offers.into_iter().next(),
+    };
+    let unknown = || Fault::coded("offer", "unknown_offer", "must be the id of an offer that can be booked");
+    let offer = chosen.ok_or_else(|| CheckoutError::Invalid(vec![unknown()]))?;
+    if !offer.grid.is_empty() && !offer.grid.contains(&wish.slot.time()) {
+        let fault = Fault::coded("time", "not_on_grid", "must be one of the times of this offer");
+        return Err(CheckoutError::Invalid(vec![fault]));
+    }
+    Ok(offer)
+}
+
+enum Reserved {
+    /// A pending booking that needs its payment page.
+    Booking(Booking),
+    /// There is a payment page already.
+    Answered(Started),
+}
+
+/// Finds what the caller holds already, or takes a seat.
+async fn reserve(
+    app: &App,
+    wish: &NewBooking,
+    offer: &Offer,
+    caller: &Caller,
+    key: Option<&(&str, String)>,
+) -> Result<Reserved, CheckoutError> {
+    if let Some(owner_hash) = &caller.owner_hash
+        && let Some(resumed) = resume_held(app, wish, offer, owner_hash, key).await?
+    {
+        return Ok(resumed);
+    }
+    // Twice: a full slot may hold seats whose sessions have ended without our having heard of it.
+    for last in [false, true] {
+        let mut tx = app.store.begin().await?;
+        if let Some((key, hash)) = key {
+            match tx.take_key(SCOPE, key, hash, app.clock.now()).await? {
+                KeyState::Taken | KeyState::Resumed(None) => {}
+                KeyState::Resumed(Some(booking)) => {
+                    let booking = tx.booking(booking).await?;
+                    match booking.map(|booking| (booking.status(), booking)) {
+                        Some((Status::Pending, booking)) => {
+                            tx.commit().await?;
+                            return resume(app, booking).await;
+                        }
+                        Some((status, booking)) if is_paid(status) => {
+                            return Err(CheckoutError::AlreadyPaid(booking.id));
+                        }
+                        // It ended: the key begins a new one.
+                        Some(_) | None => {}
+                    }
+                }
+                KeyState::Answered(answer) => return Ok(Reserved::Answered(read_answer(&answer)?)),
+                KeyState::InFlight => return Err(CheckoutError::KeyInFlight),
+                KeyState::OtherRequest => return Err(CheckoutError::KeyReused),
+            }
+        }
+        if let Some(booking) = claim_seat(app, &mut tx, wish, offer, caller).await? {
+            if let Some((key, _)) = key {
+                tx.bind_key(SCOPE, key, booking.id).await?;
+            }
+            tx.commit().await?;
+            tracing::info!(module = "checkout", action = "booking.pending_created", booking = %booking.id);
+            return Ok(Reserved::Booking(booking));
+        }
+        let lapsed = tx.lapsed_holds(offer.id, &wish.slot, app.clock.now()).await?;
+        tx.rollback().await?;
+        if last || lapsed.is_empty() || !release_lapsed(app, &lapsed).await {
+            break;
+        }
+    }
+    Err(CheckoutError::SlotFull)
+}
+
+/// A pending booking in the lowest free seat; none if the slot is full.
+async fn claim_seat(
+    app: &App,
+    tx: &mut Tx,
+    wish: &NewBooking,
+    offer: &Offer,
+    caller: &Caller,
+) -> Result<Option<Booking>, StoreError> {
+    let now = app.clock.now();
+    let mut booking = Booking {
+        id: BookingId::new(),
+        offer: offer.id,
+        customer: wish.customer.clone(),
+        slot: wish.slot,
+        starts_at: wish.starts_at,
+        price: offer.price,
+        progress: Progress::Pending,
+        session: None,
+        seat: None,
+        hold_expires_at: hold_from(now),
+        charge_refunded: 0,
+        refunds: Vec::new(),
+        disputes: Vec::new(),
+        cases: Vec::new(),
+        created_at: now,
+        updated_at: now,
+    };
+    for _ in 0..SEAT_TRIES {
+        let taken = tx.taken_seats(offer.id, &wish.slot).await?;
+        let Some(seat) = (1..=offer.capacity).find(|seat| !taken.contains(seat)) else { return Ok(None) };
+        booking.seat = Some(seat);
+        let owner_hash = caller.owner_hash.as_deref();
+        if tx.insert_booking(&booking, owner_hash, caller.lang, now.plus(FIRST_CHECK)).await? {
+            return Ok(Some(booking));
+        }
+    }
+    Ok(None)
+}
+
+/// Asks Stripe about holds that are over, and records what it says. Whether any seat may be free now.
+async fn release_lapsed(app: &App, lapsed: &[BookingId]) -> bool {
+    let mut released = false;
+    for id in lapsed {
+        match end_hold(app, *id).await {
+            Ok(ended) => released |= ended,
+            // Not knowing is no reason to give a seat away: the slot stays full.
+            Err(error) => tracing::warn!(module = "checkout", action = "booking.hold_not_ended", "{error}"),
+        }
+    }
+    released
+}
+
+/// Ends an unpaid booking whose hold is over, as far as Stripe says that it is unpaid.
+async fn end_hold(app: &App, id: BookingId) -> Result<bool, CheckoutError> {
+    let mut tx = app.store.read().await?;
+    let booking = tx.booking(id).await?;
+    tx.rollback().await?;
+    let Some(session) = booking.and_then(|booking| booking.session) else { return Ok(false) };
+    let stripe = |error| CheckoutError::Stripe { booking: id, error };
+    let mut object = app.stripe.session(&session).await.map_err(stripe)?;
+    if is_open(&object) {
+        object = app.stripe.expire_session(&session).await.map_err(stripe)?;
+    }
+    observe::session(&app.recorder, &object).await?;
+    Ok(true)
+}
+
+/// What this browser holds in the slot, if it holds something.
+async fn resume_held(
+    app: &App,
+    wish: &NewBooking,
+    offer: &Offer,
+    owner_hash: &str,
+    key: Option<&(&str, String)>,
+) -> Result<Option<Reserved>, CheckoutError> {
+    let mut tx = app.store.read().await?;
+    let held = match tx.held_by(owner_hash, offer.id, &wish.slot).await? {
+        Some(id) => tx.booking(id).await?,
+        None => None,
+    };
+    tx.rollback().await?;
+    let Some(held) = held else { return Ok(None) };
+    let same = held.customer == wish.customer && held.price == offer.price;
+    if same && key.is_none() {
+        return resume(app, held).await.map(Some);
+    }
+    if same {
+        // A key was sent too: it decides whether this is a repetition or a new request.
+        return Ok(None);
+    }
+    // Something was corrected. What was opened for the old details is closed at Stripe before
+    // anything new is made, so that it cannot be paid any more.
+    let session = match held.session.clone() {
+        Some(session) => session,
+        None => open_session(app, &held, offer).await?.0,
+    };
+    let stripe = |error| CheckoutError::Stripe { booking: held.id, error };
+    let object = match app.stripe.expire_session(&session).await {
+        Ok(object) => object,
+        Err(StripeError::Refused { .. }) => app.stripe.session(&session).await.map_err(stripe)?,
+        Err(error) => return Err(stripe(error)),
+    };
+    match observe::session(&app.recorder, &object).await? {
+        Some(_) if text(&object, "status") == Some("complete") => Err(CheckoutError::AlreadyPaid(held.id)),
+        _ => Ok(None),
+    }
+}
+
+/// Goes on with a pending booking: its open payment page if it has one.
+async fn resume(app: &App, booking: Booking) -> Result<Reserved, CheckoutError> {
+    let Some(session) = booking.session.clone() else { return Ok(Reserved::Booking(booking)) };
+    let object = app
+        .stripe
+        .session(&session)
+        .await
+        .map_err(|error| CheckoutError::Stripe { booking: booking.id, error })?;
+    if let (true, Some(url)) = (is_open(&object), text(&object, "url")) {
+        return Ok(Reserved::Answered(Started {
+            url: url.to_owned(),
+            stripe_session_id: session.to_string(),
+            booking_id: booking.id.to_string(),
+        }));
+    }
+    observe::session(&app.recorder, &object).await?;
+    match text(&object, "status") {
+        Some("complete") => Err(CheckoutError::AlreadyPaid(booking.id)),
+        _ => Err(CheckoutError::SlotFull),
+    }
+}
+
+/// Makes the booking's session at Stripe, or finds the one that was made.
+async fn open_session(
+    app: &App,
+    booking: &Booking,
+    offer: &Offer,
+) -> Result<(SessionId, String, Timestamp), CheckoutError> {
+    let failed = |error| CheckoutError::Stripe { booking: booking.id, error };
+    let mut expires_at = booking.hold_expires_at;
+    for last in [false, true] {
+        let mut tx = app.store.read().await?;
+        let state = tx.checkout_state(booking.id).await?;
+        tx.rollback().await?;
+        let Some(state) = state else { return Err(CheckoutError::SlotFull) };
+        let error = match create(app, booking, offer, state.lang, state.attempt, expires_at).await {
+            Ok(object) => return read_session(&object).ok_or_else(|| failed(not_a_session())),
+            Err(error) => error,
+        };
+        tracing::warn!(
+            module = "stripe",
+            action = "booking.checkout_session.failed",
+            booking = %booking.id,
+            "{error}"
+        );
+        if !error.is_definite_refusal() {
+            return Err(failed(error));
+        }
+        // Refused: but a try before this one may have made it without our having heard of it.
+        if let Some(object) = find_session(app, booking).await.map_err(failed)? {
+            return read_session(&object).ok_or_else(|| failed(not_a_session()));
+        }
+        let refused_email =
+            matches!(&error, StripeError::Refused { param: Some(param), .. } if param == "customer_email");
+        let mut tx = app.store.begin().await?;
+        if refused_email {
+            tx.release_unattached(booking.id, app.clock.now()).await?;
+            tx.commit().await?;
+            let fault = Fault::coded("email", "email", "was refused by Stripe: check the address");
+            return Err(CheckoutError::Invalid(vec![fault]));
+        }
+        expires_at = hold_from(app.clock.now());
+        tx.next_attempt(booking.id, state.attempt, expires_at).await?;
+        tx.commit().await?;
+        if last {
+            return Err(failed(error));
+        }
+    }
+    Err(failed(not_a_session()))
+}
+
+async fn create(
+    app: &App,
+    booking: &Booking,
+    offer: &Offer,
+    lang: Lang,
+    attempt: i32,
+    expires_at: Timestamp,
+) -> Result<Value, StripeError> {
+    let reference = booking.id.to_string();
+    let instance = app.instance.to_string();
+    let base = &app.config.app_url;
+    let session = NewSession {
+        name: &offer.name,
+        description: &booking.slot.to_string(),
+        amount: booking.price.amount,
+        currency: booking.price.currency.as_str(),
+        reference: &reference,
+        instance: &instance,
+        email: &booking.customer.email,
+        success_url: &format!("{base}/success?session_id={{CHECKOUT_SESSION_ID}}"),
+        cancel_url: &format!("{base}/cancel"),
+        expires_at: expires_at.as_unix_seconds(),
+        locale: lang.as_str(),
+    };
+    app.stripe.create_session(&session, &format!("{reference}-{attempt}")).await
+}
+
+/// The session that Stripe has for this booking, looked for by time and reference.
+async fn find_session(app: &App, booking: &Booking) -> Result<Option<Value>, StripeError> {
+    // Clocks differ: an hour before is enough, and costs little.
+    let since = booking.created_at.minus(Duration::from_secs(3600)).as_unix_seconds().to_string();
+    let sessions = app.stripe.list("/v1/checkout/sessions", &[("created[gte]", &since)]).await?;
+    let reference = booking.id.to_string();
+    Ok(sessions.into_iter().find(|object| text(object, "client_reference_id") == Some(reference.as_str())))
+}
+
+fn read_session(object: &Value) -> Option<(SessionId, String, Timestamp)> {
+    let id = SessionId::parse(text(object, "id")?).ok()?;
+    let expires_at = object.get("expires_at").and_then(Value::as_i64)?;
+    Some((id, text(object, "url")?.to_owned(), Timestamp::from_unix_seconds(expires_at)))
+}
+
+fn not_a_session() -> StripeError {
+    StripeError::Uncertain("an answer that is no open session".to_owned())
+}
+
+async fn release_key(app: &App, key: &str) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    tx.release_key(SCOPE, key).await?;
+    tx.commit().await
+}
+
+/// In whole seconds, as Stripe counts: a repetition must send exactly the same.
+fn hold_from(now: Timestamp) -> Timestamp {
+    Timestamp::from_unix_seconds(now.plus(HOLD).as_unix_seconds())
+}
+
+fn is_paid(status: Status) -> bool {
+    match status {
+        Status::Processing
+        | Status::Paid
+        | Status::PartiallyRefunded
+        | Status::Refunded
+        | Status::Disputed => true,
+        Status::Pending | Status::Expired | Status::Failed | Status::Cancelled => false,
+    }
+}
+
+fn is_open(object: &Value) -> bool {
+    text(object, "status") == Some("open")
+}
+
+fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
+    object.get(member).and_then(Value::as_str)
+}
+
+/// What the key was answered with, if it was answered.
+async fn answered(
+    app: &App,
+    key: &str,
+    hash: &str,
+    now: Timestamp,
+) -> Result<Option<Started>, CheckoutError> {
+    let mut tx = app.store.read().await?;
+    let answer = tx.answer_of_key(SCOPE, key, hash, now).await?;
+    tx.rollback().await?;
+    Ok(answer.map(|answer| read_answer(&answer)).transpose()?)
+}
+
+fn read_answer(answer: &str) -> Result<Started, StoreError> {
+    serde_json::from_str(answer)
+        .map_err(|_| StoreError::Corrupt { place: "idempotency_keys.response", value: String::new() })
+}
+
+/// The same request has the same hash, however its JSON was written.
+fn request_hash(request: &BookingRequest) -> String {
+    let BookingRequest { first_name, last_name, email, date, time, offer } = request;
+    let offer = offer.as_deref().map(str::trim).filter(|offer| !offer.is_empty());
+    let canonical = serde_json::json!([
+        first_name.trim(),
+        last_name.trim(),
+        email.trim(),
+        date.trim(),
+        time.trim(),
+        offer,
+    ]);
+    hex::encode(Sha256::digest(canonical.to_string()))
+}

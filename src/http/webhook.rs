@@ -1,0 +1,119 @@
+//! `POST /webhook`: Stripe tells us something. Verified, recorded, answered.
+
+use super::error::Problem;
+use crate::app::Shared;
+use crate::domain::payment::Outcome;
+use crate::flow::recorder::{RecordError, Recorded};
+use crate::stripe::event;
+use crate::stripe::signature::{self, SignatureError};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use std::time::Instant;
+
+/// The longest body, in bytes. Stripe's events are far below it.
+pub const MAX_BODY: usize = 1024 * 1024;
+
+/// What Stripe gets to see; it only looks at the status.
+#[derive(Debug, Serialize)]
+pub struct Acknowledgement {
+    received: bool,
+    outcome: &'static str,
+}
+
+/// Takes a delivery. The content type is not looked at: the signature is.
+pub async fn receive(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Acknowledgement>, Problem> {
+    let now = app.clock.now();
+    let header = headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
+    let verified = signature::verify(header, &body, &app.config.webhook_secrets, now.as_unix_seconds())
+        .map_err(|error| refuse_signature(&app, error))?;
+    app.counters.webhook_received(verified.secret_index(), verified.timestamp(), now);
+    tracing::info!(module = "webhook", action = "stripe.webhook.received");
+    let event = event::parse(&verified).map_err(|error| {
+        app.counters.webhook_rejected("not_an_event");
+        tracing::warn!(
+            module = "webhook",
+            action = "stripe.webhook.unreadable",
+            outcome = "rejected",
+            "{error}"
+        );
+        Problem::new(StatusCode::BAD_REQUEST, "Not an event", error.to_string())
+    })?;
+
+    let started = Instant::now();
+    let kind = event.kind.clone();
+    let event_id = event.key.as_str().to_owned();
+    match app.recorder.record(event).await {
+        Ok(recorded) => {
+            app.counters.webhook_done(recorded.outcome, started.elapsed());
+            log_outcome(&event_id, &kind, recorded);
+            Ok(Json(Acknowledgement { received: true, outcome: recorded.outcome.as_str() }))
+        }
+        Err(error) => {
+            app.counters.webhook_done(Outcome::Rejected, started.elapsed());
+            Err(not_applied(&event_id, &kind, &error))
+        }
+    }
+}
+
+fn refuse_signature(app: &Shared, error: SignatureError) -> Problem {
+    app.counters.webhook_rejected(error.reason());
+    tracing::warn!(
+        module = "webhook",
+        action = "stripe.webhook.signature_invalid",
+        outcome = Outcome::Rejected.as_str(),
+        reason = error.reason(),
+        "{error}"
+    );
+    // Which check failed helps the owner, in the log; it is nobody else's business.
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "Invalid signature",
+        "The Stripe-Signature header does not fit this body.",
+    )
+}
+
+fn log_outcome(event_id: &str, kind: &str, recorded: Recorded) {
+    let outcome = recorded.outcome.as_str();
+    let reason = recorded.reason.as_str();
+    if recorded.outcome == Outcome::Duplicate {
+        tracing::info!(
+            module = "webhook",
+            action = "stripe.webhook.duplicate_db_ignored",
+            event_id,
+            kind,
+            outcome,
+            reason
+        );
+    }
+    if let (true, Some(booking)) = (recorded.applied_payment, recorded.booking) {
+        tracing::info!(module = "webhook", action = "booking.payment_confirmed", event_id, %booking, outcome);
+    }
+    tracing::info!(
+        module = "webhook",
+        action = "stripe.webhook.acknowledged",
+        event_id,
+        kind,
+        outcome,
+        reason
+    );
+}
+
+/// Always 500, never another 5xx: Stripe tries again.
+fn not_applied(event_id: &str, kind: &str, error: &RecordError) -> Problem {
+    tracing::error!(
+        module = "webhook",
+        action = "stripe.webhook.processing_failed",
+        event_id,
+        kind,
+        outcome = Outcome::Rejected.as_str(),
+        "{error}"
+    );
+    Problem::internal()
+}
