@@ -16,3 +16,4 @@ mod harness;
 mod logs;
 mod migrations;
 mod store;
+mod tidy;

@@ -1,0 +1,236 @@
+//! What the compiler cannot see and people forget: who may know whom, and whether the documents still tell
+//! the truth.
+
+use checkout_backend::config::VARIABLES;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Whom each part of `src/` may name. What is not here may name anybody: `main`, `cli`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("clock", &["domain"]),
+    ("config", &["domain"]),
+    ("http_client", &["domain"]),
+    ("store", &["domain"]),
+    ("stripe", &["domain", "clock", "http_client"]),
+    ("flow", &["domain", "clock", "config", "http_client", "store", "stripe"]),
+    ("app", &["domain", "clock", "config", "http_client", "store", "stripe", "flow"]),
+];
+
+/// Words and the only places in `src/` where they may stand.
+const HOMES: &[(&str, &[&str])] = &[
+    ("sqlx::", &["store/"]),
+    ("reqwest::", &["http_client.rs"]),
+    ("env::var", &["config.rs", "config/"]),
+    ("Timestamp::now", &["clock.rs"]),
+    ("SystemTime::now", &["clock.rs"]),
+    ("axum::", &["http/", "stripe/sim/", "cli/", "app.rs"]),
+    ("println!", &["cli/", "main.rs"]),
+    ("process::exit", &["main.rs"]),
+];
+
+#[test]
+fn every_part_knows_only_whom_it_may() {
+    let mut faults = Vec::new();
+    for (name, text) in sources() {
+        let part = name.split(['/', '.']).next().unwrap();
+        let Some((_, allowed)) = ARROWS.iter().find(|(folder, _)| *folder == part) else { continue };
+        for (line, code) in code_lines(&text) {
+            for named in code.match_indices("crate::").map(|(at, found)| &code[at + found.len()..]) {
+                let named = named.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+                // Macros and types at the root belong to whoever defines them.
+                let known = root().join(format!("src/{named}")).exists()
+                    || root().join(format!("src/{named}.rs")).exists();
+                if known && named != part && !allowed.contains(&named) {
+                    faults.push(format!("src/{name}:{line}: {part} must not know {named}"));
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn each_library_and_each_clock_has_one_home() {
+    let mut faults = Vec::new();
+    for (name, text) in sources() {
+        for (line, code) in code_lines(&text) {
+            for (word, homes) in HOMES {
+                if code.contains(word) && !homes.iter().any(|home| name.starts_with(home)) {
+                    faults.push(format!("src/{name}:{line}: {word} belongs to {}", homes.join(", ")));
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let mut faults = Vec::new();
+    for (name, text) in sources().into_iter().filter(|(name, _)| name.starts_with("domain/")) {
+        for (line, code) in code_lines(&text) {
+            for word in ["async ", "tokio::", "std::fs", "std::net", "std::env", "rand::", "tracing::"] {
+                if code.contains(word) {
+                    faults.push(format!("src/{name}:{line}: {word}"));
+                }
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let silent = sources().into_iter().filter(|(_, text)| !text.starts_with("//!"));
+    none(&silent.map(|(name, _)| format!("src/{name} does not begin with //!")).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_test_file_is_part_of_the_run() {
+    let main = read("tests/it/main.rs");
+    let mut faults = Vec::new();
+    for entry in std::fs::read_dir(root().join("tests/it")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        let code = name.ends_with(".rs") || root().join(format!("tests/it/{name}/mod.rs")).exists();
+        if code && name != "main.rs" && !main.contains(&format!("mod {module};")) {
+            faults.push(format!("tests/it/{name} is in no run: add it to main.rs"));
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn the_image_is_built_with_the_compiler_of_the_toolchain_file() {
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.split('"').nth(1).unwrap();
+    assert!(read("Dockerfile").contains(&format!("FROM rust:{version}-slim")), "{version}");
+}
+
+#[test]
+fn migrations_are_numbered_without_a_gap() {
+    let mut names: Vec<_> = std::fs::read_dir(root().join("migrations"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    for (n, name) in names.iter().enumerate() {
+        assert!(name.starts_with(&format!("{:04}_", n + 1)) && name.ends_with(".sql"), "{name}");
+    }
+}
+
+#[test]
+fn the_example_settings_name_every_variable_and_no_other() {
+    let example = read(".env.example");
+    let named: BTreeSet<_> = example
+        .lines()
+        .filter_map(|line| {
+            let (name, _) = line.trim_start_matches(['#', ' ']).split_once('=')?;
+            let variable = !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+            variable.then(|| name.to_owned())
+        })
+        .collect();
+    // What docker-compose.yml itself reads.
+    let expected: BTreeSet<_> =
+        VARIABLES.iter().map(|v| v.name).chain(["POSTGRES_PASSWORD"]).map(str::to_owned).collect();
+    assert_eq!(named, expected);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut faults = Vec::new();
+    for path in documents() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap();
+            let outside = target.contains("://") || target.starts_with("mailto:") || file.is_empty();
+            if !outside && !path.parent().unwrap().join(file).exists() {
+                faults.push(format!("{} links to {target}", path.display()));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
+fn nothing_unfinished_and_nothing_of_one_machine_is_in_the_tree() {
+    // Put together here, so that this file does not find itself.
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("X", "XX:"),
+        concat!("../", "shared"),
+        concat!("/work", "/"),
+        concat!("/root", "/w"),
+        concat!("dbg", "!("),
+    ];
+    let mut faults = Vec::new();
+    for path in tracked() {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for (n, line) in text.lines().enumerate() {
+            for word in words.iter().filter(|word| line.contains(**word)) {
+                faults.push(format!("{}:{}: {word}", path.display(), n + 1));
+            }
+        }
+    }
+    none(&faults);
+}
+
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// The lines that are neither comment nor unit test, numbered as an editor does.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    code.lines()
+        .enumerate()
+        .map(|(n, line)| (n + 1, line))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// Every file of `src/`, by its path there.
+fn sources() -> Vec<(String, String)> {
+    let src = root().join("src");
+    let files = walk(&src).into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let named = files.map(|path| {
+        let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        (name, std::fs::read_to_string(&path).unwrap())
+    });
+    named.collect()
+}
+
+fn documents() -> Vec<PathBuf> {
+    tracked().into_iter().filter(|path| path.extension().is_some_and(|end| end == "md")).collect()
+}
+
+/// Every file that belongs to the project, as far as its folders tell.
+fn tracked() -> Vec<PathBuf> {
+    walk(root())
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            let foreign = ["target", ".git", "data", "node_modules", "__pycache__", ".venv"].contains(&name);
+            if !foreign {
+                files.extend(walk(&path));
+            }
+        } else if name != ".env" {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
