@@ -387,9 +387,19 @@ fn read_database_url(r: &mut Reader<'_>, production: bool) -> SecretString {
         None if production => {
             r.mistake("DATABASE_URL", "is required in production: postgres://… or sqlite://…")
         }
+        Some(url) if production && password_of(url).is_some_and(|password| is_placeholder(&password)) => {
+            r.mistake(
+                "DATABASE_URL",
+                "has a placeholder for its password; make one with `openssl rand -hex 24`",
+            );
+        }
         Some(_) | None => {}
     }
     SecretString::from(url.unwrap_or_else(|| DEFAULT_SQLITE.to_owned()))
+}
+
+fn password_of(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.password().map(str::to_owned)
 }
 
 /// The folder of the SQLite file; `data` for PostgreSQL.

@@ -126,6 +126,7 @@ fn production_refuses_what_is_not_safe() {
         ("STRIPE_SECRET_KEY", "pk_live_4eC39HqLyjWDarjtT1zdp7dc"),
         ("STRIPE_WEBHOOK_SECRET", ""),
         ("DATABASE_URL", ""),
+        ("DATABASE_URL", "postgres://checkout:change-me@db:5432/checkout"),
         ("STRIPE_API_BASE", "http://stripe.test"),
     ];
     for (name, value) in cases {
