@@ -10,6 +10,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod chaos;
 mod config;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;

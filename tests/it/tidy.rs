@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["domain", "clock", "telemetry"]),
     ("store", &["domain"]),
     ("stripe", &["domain", "clock", "http_client"]),
-    ("flow", &["domain", "clock", "config", "http_client", "metrics", "store", "stripe"]),
+    ("flow", &["domain", "app", "clock", "config", "http_client", "metrics", "store", "stripe"]),
     ("app", &["domain", "clock", "config", "http_client", "metrics", "store", "stripe", "flow"]),
 ];
 

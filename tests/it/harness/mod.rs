@@ -1,8 +1,11 @@
 //! What every test stands on: a fresh database of each engine, and waiting without sleeping.
 
+pub mod app;
 pub mod database;
+pub mod events;
 pub mod postgres;
 
+pub use app::TestApp;
 pub use database::{Engine, TestDatabase};
 
 use std::time::{Duration, Instant};
