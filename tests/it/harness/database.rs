@@ -59,6 +59,14 @@ impl TestDatabase {
         Self::in_folder(engine, url, folder)
     }
 
+    /// A migrated database on a server of the test's own.
+    pub async fn on(cluster: &Cluster) -> Self {
+        let url = create_database_on(&cluster.url(), None).await;
+        let db = Self::in_folder(Engine::Postgres, url, temporary_folder());
+        db.store.migrate(Clock::system().now()).await.unwrap();
+        db
+    }
+
     fn in_folder(engine: Engine, url: String, folder: tempfile::TempDir) -> Self {
         Self { store: Store::open(&url).unwrap(), url, engine, folder: Arc::new(folder) }
     }
@@ -176,7 +184,10 @@ async fn postgres_template() -> &'static str {
 
 /// Creates a database on the server that all tests share, and tells its address.
 async fn create_postgres_database(template: Option<&str>) -> String {
-    let server = shared_server();
+    create_database_on(shared_server(), template).await
+}
+
+async fn create_database_on(server: &str, template: Option<&str>) -> String {
     // The process id keeps runs apart that share a server through TEST_POSTGRES_URL.
     let name = format!("checkout_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let template = template.unwrap_or("template0");
