@@ -1,5 +1,6 @@
 //! What a payment fact means. Pure: no async, no I/O, no clock, no SQL, no HTTP.
 
+pub mod account;
 pub mod booking;
 pub mod case;
 pub mod event;
@@ -7,6 +8,7 @@ pub mod ids;
 pub mod lang;
 pub mod money;
 pub mod offer;
+pub mod password;
 pub mod payment;
 pub mod role;
 pub mod slot;

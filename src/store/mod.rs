@@ -26,11 +26,14 @@ pub mod engine;
 pub mod error;
 pub mod idempotency;
 pub mod ledger;
+pub mod limits;
 mod migrate;
 pub mod offers;
 pub mod outbox;
 pub mod page;
 mod row;
+pub mod sessions;
+pub mod users;
 
 pub use error::StoreError;
 pub use migrate::MigrationStatus;

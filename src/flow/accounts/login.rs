@@ -1,0 +1,292 @@
+//! Signing in, and how often it may be tried.
+//!
+//! Two counts, both shared by all instances through the database. By address: five failures a minute.
+//! By account: after five failures from anywhere each further one doubles a delay, up to a quarter of
+//! an hour. Places where the account was signed in from lately are exempt from the second, so that
+//! strangers who fail on purpose do not lock its owner out.
+
+use super::hashing::{Overloaded, Verified};
+use super::sessions::SessionToken;
+use super::{Accounts, Actor};
+use crate::domain::account::User;
+use crate::domain::ids::UserId;
+use crate::store::StoreError;
+use crate::store::users::Credentials;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::ExposeSecret;
+use sha2::Sha256;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// Failures that an address has per [`LOGIN_WINDOW`].
+pub const LOGIN_LIMIT: u32 = 5;
+/// The time after which an address's failures are forgotten.
+pub const LOGIN_WINDOW: Duration = Duration::from_secs(60);
+/// Failures that an account has before strangers must wait.
+const ACCOUNT_LIMIT: i32 = 5;
+/// The first wait; each further failure doubles it,
+const FIRST_DELAY: Duration = Duration::from_secs(10);
+/// up to this.
+const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+/// An account's failures are forgotten after so long without one.
+const ACCOUNT_WINDOW: Duration = Duration::from_secs(3600);
+/// A place counts as known for so long after its last sign-in.
+const PLACE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// One try.
+#[derive(Debug)]
+pub struct LoginAttempt<'a> {
+    /// As typed.
+    pub email: &'a str,
+    /// As typed.
+    pub password: &'a str,
+    /// From where.
+    pub address: IpAddr,
+    /// The session that the browser has: it ends.
+    pub old_session: Option<&'a SessionToken>,
+    /// For the audit log.
+    pub request_id: Option<&'a str>,
+}
+
+/// What an address may still do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// Failures left.
+    pub remaining: u32,
+    /// Until all are given back.
+    pub resets_in: Duration,
+}
+
+/// A success.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// Who.
+    pub user: User,
+    /// For the cookie.
+    pub session: SessionToken,
+    /// What the address may still do.
+    pub allowance: Allowance,
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Unknown address, wrong password, disabled account: nobody is told which.
+    #[error("wrong address or password")]
+    Refused(Allowance),
+    /// Too many failures.
+    #[error("too many failed tries")]
+    Limited {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Too many people are signing in.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a try is counted against.
+struct Ticket {
+    address_key: String,
+    account_key: String,
+    place: String,
+    known_place: bool,
+    allowance: Allowance,
+    found: Option<Credentials>,
+}
+
+impl Accounts {
+    /// Signs somebody in.
+    ///
+    /// # Errors
+    /// Any [`LoginError`].
+    pub async fn login(&self, attempt: LoginAttempt<'_>) -> Result<LoggedIn, LoginError> {
+        let client = self.keyed("client", &place_of(attempt.address));
+        let ticket = match self.take_ticket(&attempt).await {
+            Err(LoginError::Limited { retry_after }) => {
+                tracing::warn!(
+                    module = "security",
+                    action = "authn_login_fail_max",
+                    client = short(&client),
+                    retry_after_seconds = retry_after.as_secs(),
+                    "too many failed sign-ins"
+                );
+                return Err(LoginError::Limited { retry_after });
+            }
+            ticket => ticket?,
+        };
+        // The same work and the same queries, whoever it is.
+        let hash = ticket.found.as_ref().map(|found| found.password_hash.clone());
+        let verified = match self.hashing.verify(attempt.password, hash).await {
+            Ok(verified) => verified,
+            Err(overloaded) => {
+                self.give_back(&ticket).await?;
+                return Err(overloaded.into());
+            }
+        };
+        let user = ticket.found.as_ref().map(|found| found.user.clone()).filter(|user| user.active);
+        match (verified, user) {
+            (Verified::Yes | Verified::YesButWeak, Some(user)) => {
+                if verified == Verified::YesButWeak {
+                    self.renew_hash(user.id, attempt.password).await;
+                }
+                self.succeed(attempt, ticket, user).await
+            }
+            (Verified::No, _) | (_, None) => {
+                tracing::warn!(
+                    module = "security",
+                    action = "authn_login_fail",
+                    client = short(&client),
+                    account = short(&ticket.account_key),
+                    "a sign-in failed"
+                );
+                Err(LoginError::Refused(ticket.allowance))
+            }
+        }
+    }
+
+    /// Counts the try as a failure before it is judged, so that many at once cannot pass together.
+    async fn take_ticket(&self, attempt: &LoginAttempt<'_>) -> Result<Ticket, LoginError> {
+        let now = self.clock.now();
+        let email = attempt.email.trim().to_lowercase();
+        let place = self.keyed("place", &place_of(attempt.address));
+        let address_key = self.keyed("address", &place_of(attempt.address));
+        let account_key = self.keyed("account", &email);
+
+        let mut tx = self.store.begin().await?;
+        let address = tx.count_login_failure(&address_key, now, now.plus(LOGIN_WINDOW), false).await?;
+        let failures = u32::try_from(address.failures).unwrap_or(u32::MAX);
+        let resets_in = address.window_ends().since(now);
+        if failures > LOGIN_LIMIT {
+            tx.rollback().await?;
+            return Err(LoginError::Limited { retry_after: resets_in });
+        }
+        let found = tx.credentials(&email).await?;
+        let user = found.as_ref().map_or_else(UserId::new, |found| found.user.id);
+        let known_place = tx.is_login_place(user, &place, now.minus(PLACE_LIFETIME)).await?;
+        if !known_place {
+            let account = tx.count_login_failure(&account_key, now, now.plus(ACCOUNT_WINDOW), true).await?;
+            if account.blocked_until() > now {
+                let retry_after = account.blocked_until().since(now);
+                tx.rollback().await?;
+                return Err(LoginError::Limited { retry_after });
+            }
+            if account.failures >= ACCOUNT_LIMIT {
+                tx.block_logins(&account_key, now.plus(delay(account.failures))).await?;
+            }
+        }
+        tx.commit().await?;
+        let allowance = Allowance { remaining: LOGIN_LIMIT - failures, resets_in };
+        Ok(Ticket { address_key, account_key, place, known_place, allowance, found })
+    }
+
+    /// The try was not judged, so it did not fail.
+    async fn give_back(&self, ticket: &Ticket) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        tx.forgive_login_failure(&ticket.address_key).await?;
+        if !ticket.known_place {
+            tx.forgive_login_failure(&ticket.account_key).await?;
+        }
+        tx.commit().await
+    }
+
+    async fn succeed(
+        &self,
+        attempt: LoginAttempt<'_>,
+        ticket: Ticket,
+        user: User,
+    ) -> Result<LoggedIn, LoginError> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        // Read again: the account may have been disabled while the password was hashed.
+        let Some(user) = tx.user(user.id).await?.filter(|user| user.active) else {
+            return Err(LoginError::Refused(ticket.allowance));
+        };
+        tx.forgive_login_failure(&ticket.address_key).await?;
+        if !ticket.known_place {
+            tx.clear_login_failures(&ticket.account_key).await?;
+        }
+        tx.note_login_place(user.id, &ticket.place, now, now.minus(PLACE_LIFETIME)).await?;
+        self.replace(&mut tx, attempt.old_session).await?;
+        let session = self.start_session(&mut tx, user.id, now).await?;
+        let by = Actor { name: &user.email, request_id: attempt.request_id };
+        tx.audit(now, by.name, "session.started", &user.email, "", by.request_id).await?;
+        tx.commit().await?;
+        tracing::info!(module = "security", action = "authn_login_success", user_id = %user.id, "signed in");
+        tracing::info!(module = "security", action = "session_created", user_id = %user.id, "a session began");
+        let allowance = Allowance { remaining: ticket.allowance.remaining + 1, ..ticket.allowance };
+        Ok(LoggedIn { user, session, allowance })
+    }
+
+    /// A hash that is too cheap to guess is made anew now that the password is known. If that fails,
+    /// the next sign-in does it.
+    async fn renew_hash(&self, user: UserId, password: &str) {
+        let renewed = async {
+            let hash = self.hashing.hash(password).await?;
+            let mut tx = self.store.begin().await?;
+            tx.set_password_hash(user, &hash, self.clock.now()).await?;
+            tx.commit().await?;
+            Ok::<_, LoginError>(())
+        };
+        if let Err(error) = renewed.await {
+            tracing::warn!(module = "accounts", action = "password.renewal_failed", "{error}");
+        }
+    }
+
+    /// A name for `text` that tells nothing to whoever does not have our secret.
+    fn keyed(&self, what: &str, text: &str) -> String {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.secret.expose_secret().as_bytes()).expect("any key");
+        mac.update(b"login\0");
+        mac.update(what.as_bytes());
+        mac.update(b"\0");
+        mac.update(text.as_bytes());
+        hex::encode(mac.finalize().into_bytes())
+    }
+}
+
+/// Enough of a keyed name to tell clients apart in a log.
+fn short(keyed: &str) -> &str {
+    keyed.get(..12).unwrap_or(keyed)
+}
+
+/// What counts as one client: an IPv4 address, or the /64 that one IPv6 customer has.
+fn place_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string()
+        }
+    }
+}
+
+/// How long strangers wait after the `failures`-th failure.
+fn delay(failures: i32) -> Duration {
+    let doublings = u32::try_from(failures - ACCOUNT_LIMIT).unwrap_or(0).min(16);
+    (FIRST_DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_up_to_a_quarter_of_an_hour() {
+        let seconds: Vec<_> = [5, 6, 7, 8, 11, 12, 1000].map(|failures| delay(failures).as_secs()).into();
+        assert_eq!(seconds, [10, 20, 40, 80, 640, 900, 900]);
+    }
+
+    #[test]
+    fn one_ipv6_customer_is_one_client() {
+        let place = |text: &str| place_of(text.parse().unwrap());
+        assert_eq!(place("2001:db8::1"), place("2001:db8::ffff:2"));
+        assert_ne!(place("2001:db8::1"), place("2001:db8:0:1::1"));
+        assert_eq!(place("::ffff:192.0.2.1"), place("192.0.2.1"));
+        assert_ne!(place("192.0.2.1"), place("192.0.2.2"));
+    }
+}
