@@ -2,6 +2,9 @@
 //!
 //! Modules in reading order. Arrows go one way: `cli, http → flow → store, stripe → domain`.
 
+// `json!` recurses once for each member, and Stripe's sessions have seventy.
+#![recursion_limit = "256"]
+
 pub mod app;
 pub mod clock;
 pub mod config;

@@ -16,5 +16,6 @@ mod config;
 mod harness;
 mod logs;
 mod migrations;
+mod sim;
 mod store;
 mod tidy;

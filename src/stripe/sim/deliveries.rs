@@ -1,0 +1,351 @@
+//! Webhook deliveries: who gets which event when, signed afresh at each attempt, and retried.
+//!
+//! To each endpoint events go one after the other in their order, and a failed one does not hold up
+//! those behind it. Due times go by the simulator's clock, so moving the clock brings retries on.
+//!
+//! Stripe does not publish its intervals; it says "up to three days with exponential backoff" for
+//! live mode, which [`RETRY_AFTER_SECONDS`] adds up to.
+
+use super::Shared;
+use super::model::{Endpoint, Event};
+use super::world::World;
+use super::{ids, objects};
+use crate::domain::time::Timestamp;
+use crate::http_client::{HttpClient, HttpError, Method};
+use crate::stripe::signature;
+use futures_util::future::join_all;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How long after each failed attempt the next one comes.
+pub const RETRY_AFTER_SECONDS: [u64; 12] =
+    [2, 10, 60, 300, 1_800, 3_600, 7_200, 14_400, 28_800, 57_600, 64_800, 79_200];
+/// An endpoint must answer within this time. Stripe's own limit is not published.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts that run at the same time, over all endpoints.
+const MAX_CONCURRENT: usize = 32;
+/// How often due times are looked at while something is due later: the clock may be moved by hand.
+const TICK: Duration = Duration::from_millis(25);
+/// How much of an endpoint's answer is kept for the page that shows attempts.
+const KEPT_ANSWER_CHARS: usize = 500;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Pending,
+    Succeeded,
+    /// Given up after the last retry.
+    Failed,
+    /// Lost on purpose, by a fault.
+    Lost,
+}
+
+/// One event on its way to one endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delivery {
+    pub event: String,
+    pub endpoint: String,
+    pub state: DeliveryState,
+    /// When the next attempt is due.
+    #[serde(with = "micros")]
+    pub due: Timestamp,
+    /// Place among those that are due at the same time.
+    pub order: u64,
+    /// How many times the first attempt is repeated at once (a fault).
+    pub copies: u8,
+    /// Whether the first attempt is lost on its way (a fault).
+    pub lose_first: bool,
+    /// Whether the signature is made with a foreign secret (a fault).
+    pub wrong_signature: bool,
+    pub attempts: Vec<Attempt>,
+}
+
+/// What became of one attempt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Unix seconds by the simulator's clock.
+    pub at: i64,
+    /// The endpoint's HTTP status, if it answered.
+    pub status: Option<u16>,
+    /// Why there was no acknowledgement.
+    pub error: Option<String>,
+    /// The beginning of the endpoint's answer.
+    pub answer: String,
+}
+
+impl Attempt {
+    fn acknowledged(&self) -> bool {
+        self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
+mod micros {
+    use crate::domain::time::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(at.as_micros())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        i64::deserialize(deserializer).map(Timestamp::from_micros)
+    }
+}
+
+/// Sends an event once more: to `endpoint`, or to all that want it. Returns how many that is.
+pub fn resend(world: &mut World, event_id: &str, endpoint: Option<&str>) -> usize {
+    let Some(kind) = world.events.get(event_id).map(|e| e.kind.clone()) else { return 0 };
+    let targets: Vec<String> = match endpoint {
+        Some(id) => vec![id.to_owned()],
+        None => world.endpoints.iter().filter(|e| e.wants(&kind)).map(|e| e.id.clone()).collect(),
+    };
+    for target in &targets {
+        let due = world.clock.now();
+        world.push_delivery(Delivery {
+            event: event_id.to_owned(),
+            endpoint: target.clone(),
+            state: DeliveryState::Pending,
+            due,
+            order: 0,
+            copies: 0,
+            lose_first: false,
+            wrong_signature: false,
+            attempts: Vec::new(),
+        });
+    }
+    targets.len()
+}
+
+/// Whether every endpoint has acknowledged the event.
+pub fn succeeded(world: &World, event_id: &str) -> bool {
+    world.deliveries.of(event_id).all(|d| d.state == DeliveryState::Succeeded)
+}
+
+/// Whether every delivery of these events has had its first attempt, or never will.
+pub fn attempted(world: &World, events: &[String]) -> bool {
+    let tried = |d: &Delivery| !d.attempts.is_empty() || d.state != DeliveryState::Pending;
+    events.iter().all(|event| world.deliveries.of(event).all(tried))
+}
+
+/// All deliveries, with those that still wait and those of one event at hand.
+#[derive(Debug, Default)]
+pub struct Book {
+    rows: BTreeMap<u64, Delivery>,
+    pending: BTreeSet<u64>,
+    by_event: HashMap<String, Vec<u64>>,
+    next: u64,
+}
+
+impl Book {
+    /// Adds a delivery behind all others. Returns its serial number.
+    pub fn push(&mut self, mut delivery: Delivery) -> u64 {
+        let serial = self.next;
+        self.next += 1;
+        delivery.order = serial;
+        if delivery.state == DeliveryState::Pending {
+            self.pending.insert(serial);
+        }
+        self.by_event.entry(delivery.event.clone()).or_default().push(serial);
+        self.rows.insert(serial, delivery);
+        serial
+    }
+
+    /// Changes one delivery.
+    pub fn update(&mut self, serial: u64, change: impl FnOnce(&mut Delivery)) {
+        let Some(delivery) = self.rows.get_mut(&serial) else { return };
+        change(delivery);
+        if delivery.state == DeliveryState::Pending {
+            self.pending.insert(serial);
+        } else {
+            self.pending.remove(&serial);
+        }
+    }
+
+    /// Forgets the oldest finished ones beyond `max`.
+    pub fn trim(&mut self, max: usize) {
+        while self.rows.len() > max {
+            let oldest = self.rows.keys().find(|serial| !self.pending.contains(serial)).copied();
+            let Some(gone) = oldest.and_then(|serial| self.rows.remove(&serial).map(|d| (serial, d))) else {
+                return;
+            };
+            if let Some(serials) = self.by_event.get_mut(&gone.1.event) {
+                serials.retain(|serial| *serial != gone.0);
+                if serials.is_empty() {
+                    self.by_event.remove(&gone.1.event);
+                }
+            }
+        }
+    }
+
+    /// Those of one event.
+    pub fn of(&self, event: &str) -> impl Iterator<Item = &Delivery> {
+        self.by_event.get(event).into_iter().flatten().filter_map(|serial| self.rows.get(serial))
+    }
+
+    /// Those that wait for an attempt.
+    pub fn pending(&self) -> impl Iterator<Item = (u64, &Delivery)> {
+        self.pending.iter().filter_map(|serial| self.rows.get(serial).map(|d| (*serial, d)))
+    }
+
+    /// All, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Delivery)> {
+        self.rows.iter().map(|(serial, d)| (*serial, d))
+    }
+}
+
+/// What one attempt needs, taken out of the world so that no lock is held while it runs.
+#[derive(Debug)]
+struct Job {
+    serial: u64,
+    url: String,
+    body: Vec<u8>,
+    secrets: Vec<SecretString>,
+    at: i64,
+    signed_at: i64,
+    copies: u8,
+    lost: bool,
+}
+
+/// Runs until the simulator stops: does what time brings, and delivers what is due.
+pub async fn run(shared: Arc<Shared>, client: HttpClient) {
+    let slots = Arc::new(Semaphore::new(MAX_CONCURRENT));
+    let busy = Arc::new(std::sync::Mutex::new(HashSet::<String>::new()));
+    loop {
+        shared.tick();
+        let mut idle = true;
+        while let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            let next = {
+                let mut busy = busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                shared.read(|world| next_job(world, shared.paused(), &mut busy))
+            };
+            let Some((endpoint, job)) = next else { break };
+            idle = false;
+            let (shared, client, busy) = (Arc::clone(&shared), client.clone(), Arc::clone(&busy));
+            tokio::spawn(async move {
+                let attempts = perform(&client, &job).await;
+                busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint);
+                shared.change_quietly(|world| record(world, job.serial, attempts));
+                drop(slot);
+            });
+        }
+        if idle {
+            tokio::select! {
+                () = shared.woken() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+}
+
+/// The first due delivery whose endpoint is free. Its endpoint counts as busy from then on.
+fn next_job(world: &World, paused: bool, busy: &mut HashSet<String>) -> Option<(String, Job)> {
+    if paused {
+        return None;
+    }
+    let now = world.clock.now();
+    let (serial, delivery) = world
+        .deliveries
+        .pending()
+        .filter(|(_, d)| d.due <= now && !busy.contains(&d.endpoint))
+        .min_by_key(|(_, d)| (d.due, d.order))?;
+    let endpoint = world.endpoints.get(&delivery.endpoint);
+    let event = world.events.get(&delivery.event);
+    let job = match (endpoint, event) {
+        (Some(endpoint), Some(event)) if endpoint.enabled => job(world, serial, delivery, endpoint, event),
+        // The endpoint was deleted or disabled, or the event forgotten: an attempt that goes nowhere.
+        _ => Job {
+            serial,
+            url: String::new(),
+            body: Vec::new(),
+            secrets: Vec::new(),
+            at: world.now(),
+            signed_at: 0,
+            copies: 0,
+            lost: true,
+        },
+    };
+    busy.insert(delivery.endpoint.clone());
+    Some((delivery.endpoint.clone(), job))
+}
+
+fn job(world: &World, serial: u64, delivery: &Delivery, endpoint: &Endpoint, event: &Event) -> Job {
+    let first = delivery.attempts.is_empty();
+    let mut secrets: Vec<SecretString> = Vec::new();
+    if delivery.wrong_signature {
+        secrets.push(ids::webhook_secret().into());
+    } else {
+        if world.faults.old_secret_too {
+            secrets.push("whsec_retired_secret_of_the_simulator".to_owned().into());
+        }
+        secrets.extend(endpoint.secrets.iter().cloned().map(SecretString::from));
+    }
+    let body = serde_json::to_vec_pretty(&objects::event(world, event)).unwrap_or_default();
+    let at = world.now();
+    Job {
+        serial,
+        url: endpoint.url.clone(),
+        body,
+        secrets,
+        at,
+        signed_at: at.saturating_add(world.faults.signature_skew_seconds),
+        copies: if first { delivery.copies } else { 0 },
+        lost: first && delivery.lose_first,
+    }
+}
+
+/// Makes the attempt, and its copies at the same time.
+async fn perform(client: &HttpClient, job: &Job) -> Vec<Attempt> {
+    if job.lost {
+        let error = Some("lost on its way".to_owned());
+        return vec![Attempt { at: job.at, status: None, error, answer: String::new() }];
+    }
+    join_all((0..=job.copies).map(|_| post(client, job))).await
+}
+
+async fn post(client: &HttpClient, job: &Job) -> Attempt {
+    let signature = signature::sign(&job.secrets, job.signed_at, &job.body);
+    let headers = [
+        ("content-type", "application/json; charset=utf-8"),
+        ("stripe-signature", signature.as_str()),
+        ("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+        ("accept", "*/*; q=0.5, application/xml"),
+        ("cache-control", "no-cache"),
+    ];
+    match client.send(Method::Post, &job.url, &headers, job.body.clone()).await {
+        Ok(answer) => {
+            let error = match answer.status {
+                200..300 => None,
+                300..400 => Some("redirects are not followed".to_owned()),
+                status => Some(format!("HTTP {status}")),
+            };
+            let text = String::from_utf8_lossy(&answer.body).chars().take(KEPT_ANSWER_CHARS).collect();
+            Attempt { at: job.at, status: Some(answer.status), error, answer: text }
+        }
+        Err(HttpError::Invalid(why) | HttpError::Connect(why) | HttpError::Lost(why)) => {
+            Attempt { at: job.at, status: None, error: Some(why), answer: String::new() }
+        }
+    }
+}
+
+/// Notes what became of an attempt, and when the next one comes.
+fn record(world: &mut World, serial: u64, attempts: Vec<Attempt>) {
+    let now = world.clock.now();
+    let acknowledged = attempts.iter().any(Attempt::acknowledged);
+    world.deliveries.update(serial, |delivery| {
+        // Copies sent at once are one try: the schedule goes by how often we came back.
+        let tries = delivery.attempts.len().saturating_sub(usize::from(delivery.copies));
+        delivery.attempts.extend(attempts);
+        delivery.state = match RETRY_AFTER_SECONDS.get(tries) {
+            _ if acknowledged => DeliveryState::Succeeded,
+            Some(seconds) => {
+                delivery.due = now.plus(Duration::from_secs(*seconds));
+                DeliveryState::Pending
+            }
+            None => DeliveryState::Failed,
+        };
+    });
+}

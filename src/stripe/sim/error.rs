@@ -1,0 +1,201 @@
+//! Stripe's error envelope, `{"error": {…}}`, and the refusals that several endpoints share.
+//!
+//! Wording, codes and statuses follow what Stripe is publicly known to answer. An error also says
+//! whether the endpoint had begun its work, because only then does an `Idempotency-Key` keep it.
+
+use serde_json::{Map, Value, json};
+
+/// The longest caller-supplied text that is echoed in a message or in `param`.
+const MAX_ECHO_CHARS: usize = 200;
+
+/// A refusal, as the official libraries read it.
+#[derive(Debug, Clone)]
+pub struct StripeError {
+    /// HTTP status.
+    pub status: u16,
+    kind: &'static str,
+    code: Option<String>,
+    message: String,
+    param: Option<String>,
+    /// Further members of the envelope, such as `decline_code`, `charge` or `payment_intent`.
+    more: Map<String, Value>,
+    /// True once the endpoint had begun its work: such an answer is kept for its `Idempotency-Key`.
+    pub executed: bool,
+    /// Further response headers.
+    pub headers: Vec<(&'static str, &'static str)>,
+}
+
+impl StripeError {
+    fn new(status: u16, kind: &'static str, code: Option<&str>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            code: code.map(str::to_owned),
+            message: message.into(),
+            param: None,
+            more: Map::new(),
+            executed: false,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A 400 that validation gives, before any work. `param` may be empty for "no one parameter".
+    pub fn invalid(param: &str, code: Option<&str>, message: impl Into<String>) -> Self {
+        let error = Self::new(400, "invalid_request_error", code, message);
+        if param.is_empty() { error } else { error.with_param(param) }
+    }
+
+    /// A 400 that an object's state gives: the endpoint had begun, so an idempotency key keeps it.
+    pub fn state(code: Option<&str>, message: impl Into<String>) -> Self {
+        Self { executed: true, ..Self::new(400, "invalid_request_error", code, message) }
+    }
+
+    /// 402: the bank or network refused. `more` holds `decline_code`, `charge` and the like.
+    pub fn card(code: &str, message: &str, more: Map<String, Value>) -> Self {
+        Self { executed: true, more, ..Self::new(402, "card_error", Some(code), message) }
+    }
+
+    /// A parameter that the endpoint does not know.
+    pub fn unknown_parameters(paths: &[String]) -> Self {
+        let first = paths.first().map_or("", String::as_str);
+        let plural = if paths.len() > 1 { "s" } else { "" };
+        let list = paths.iter().map(|p| clip(p)).collect::<Vec<_>>().join(", ");
+        Self::invalid(first, Some("parameter_unknown"), format!("Received unknown parameter{plural}: {list}"))
+    }
+
+    /// A required parameter that is not there.
+    pub fn missing(param: &str) -> Self {
+        Self::invalid(param, Some("parameter_missing"), format!("Missing required param: {param}."))
+    }
+
+    /// 404: the object named in the path, or by `param`, does not exist.
+    pub fn no_such(what: &str, id: &str, param: &str) -> Self {
+        let message = format!("No such {what}: '{}'", clip(id));
+        Self { status: 404, ..Self::invalid(param, Some("resource_missing"), message) }
+    }
+
+    /// 404: no endpoint has this method and path.
+    pub fn unknown_url(method: &str, path: &str) -> Self {
+        let message = format!(
+            "Unrecognized request URL ({method}: {}). If you are trying to list objects, remove the trailing \
+             slash. If you are trying to retrieve an object, make sure you passed a valid (non-empty) \
+             identifier in your code.",
+            clip(path)
+        );
+        Self { status: 404, ..Self::invalid("", None, message) }
+    }
+
+    /// 401 for `message`, with the challenge that Stripe sends.
+    pub fn unauthorized(code: Option<&str>, message: impl Into<String>) -> Self {
+        let mut error = Self::new(401, "invalid_request_error", code, message);
+        error.headers.push(("www-authenticate", "Basic realm=\"Stripe\""));
+        error
+    }
+
+    /// 400: this idempotency key was first used with other parameters.
+    pub fn idempotency_mismatch(key: &str) -> Self {
+        Self::new(
+            400,
+            "idempotency_error",
+            None,
+            format!(
+                "Keys for idempotent requests can only be used with the same parameters they were first used \
+                 with. Try using a key other than '{}' if you meant to execute a different request.",
+                clip(key)
+            ),
+        )
+    }
+
+    /// 409: a request with this idempotency key is still running.
+    pub fn idempotency_in_use(key: &str) -> Self {
+        Self::new(
+            409,
+            "idempotency_error",
+            Some("idempotency_key_in_use"),
+            format!(
+                "There is currently another in-progress request using this Idempotent Key (that probably means \
+                 you submitted twice, and the other request is still going through): {}",
+                clip(key)
+            ),
+        )
+    }
+
+    /// 429 with the header by which Stripe tells the reason.
+    pub fn rate_limited() -> Self {
+        let mut error = Self::new(
+            429,
+            "invalid_request_error",
+            Some("rate_limit"),
+            "Request rate limit exceeded. You can learn more about rate limits here \
+             https://stripe.com/docs/rate-limits.",
+        );
+        error.headers.push(("stripe-rate-limited-reason", "global-rate"));
+        error
+    }
+
+    /// 500 as Stripe words it.
+    pub fn server_error() -> Self {
+        Self::new(
+            500,
+            "api_error",
+            None,
+            "An unknown error occurred. If this error persists, contact us at https://support.stripe.com/.",
+        )
+    }
+
+    /// 413: the body is larger than the simulator reads.
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("The request body is larger than {limit} bytes.");
+        Self { status: 413, ..Self::invalid("", None, message) }
+    }
+
+    /// The same error, naming the parameter at fault.
+    #[must_use]
+    pub fn with_param(mut self, param: &str) -> Self {
+        self.param = Some(clip(param));
+        self
+    }
+
+    /// The same error with another HTTP status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same error with a further member in its envelope.
+    #[must_use]
+    pub fn with_member(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    /// The sentence that says what is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The answer's JSON body.
+    pub fn body(&self) -> Value {
+        let mut error = self.more.clone();
+        error.insert("type".into(), json!(self.kind));
+        error.insert("message".into(), json!(self.message));
+        if let Some(param) = &self.param {
+            error.insert("param".into(), json!(param));
+        }
+        if let Some(code) = &self.code {
+            error.insert("code".into(), json!(code));
+            let page = code.replace('_', "-");
+            error.insert("doc_url".into(), json!(format!("https://stripe.com/docs/error-codes/{page}")));
+        }
+        json!({ "error": error })
+    }
+}
+
+/// At most [`MAX_ECHO_CHARS`] characters of `text`: an answer never grows with a hostile request.
+pub fn clip(text: &str) -> String {
+    match text.char_indices().nth(MAX_ECHO_CHARS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,465 @@
+//! What the simulator remembers. How objects look on the wire is `objects`' matter, what may happen
+//! to them is `rules`'.
+//!
+//! Times are unix seconds by the simulator's clock, amounts are minor units.
+
+use super::cards::Instrument;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+
+/// Texts by name, as Stripe keeps them.
+pub type Metadata = BTreeMap<String, String>;
+
+/// A remembered object with an id of its own.
+pub trait Record {
+    fn id(&self) -> &str;
+    fn created(&self) -> i64;
+    /// Whether nothing more can happen to it, so that it may be forgotten when there are too many.
+    fn settled(&self) -> bool {
+        true
+    }
+}
+
+/// Objects of one kind in the order of their creation, found by id.
+#[derive(Debug, Clone)]
+pub struct Table<T> {
+    rows: BTreeMap<u64, T>,
+    by_id: HashMap<String, u64>,
+    next: u64,
+    max: usize,
+}
+
+impl<T: Record> Table<T> {
+    /// An empty table that keeps at most about `max` objects: beyond it, settled ones are forgotten,
+    /// oldest first.
+    pub fn new(max: usize) -> Self {
+        Self { rows: BTreeMap::new(), by_id: HashMap::new(), next: 0, max }
+    }
+
+    pub fn insert(&mut self, row: T) {
+        self.by_id.insert(row.id().to_owned(), self.next);
+        self.rows.insert(self.next, row);
+        self.next += 1;
+        while self.rows.len() > self.max {
+            let Some(at) = self.rows.iter().find(|(_, row)| row.settled()).map(|(at, _)| *at) else { break };
+            if let Some(gone) = self.rows.remove(&at) {
+                self.by_id.remove(gone.id());
+            }
+        }
+    }
+
+    pub fn get(&self, id: &str) -> Option<&T> {
+        self.rows.get(self.by_id.get(id)?)
+    }
+
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
+        self.rows.get_mut(self.by_id.get(id)?)
+    }
+
+    pub fn remove(&mut self, id: &str) -> Option<T> {
+        self.rows.remove(&self.by_id.remove(id)?)
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.rows.values()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    Open,
+    Complete,
+    Expired,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    Paid,
+    Unpaid,
+    NoPaymentRequired,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Session {
+    pub id: String,
+    pub created: i64,
+    pub expires_at: i64,
+    pub mode: String,
+    pub status: SessionStatus,
+    pub payment_status: PaymentStatus,
+    pub currency: Option<String>,
+    pub amount_subtotal: i64,
+    pub amount_shipping: i64,
+    pub lines: Vec<LineItem>,
+    pub success_url: Option<String>,
+    pub cancel_url: Option<String>,
+    pub return_url: Option<String>,
+    pub ui_mode: String,
+    pub client_secret: Option<String>,
+    pub client_reference_id: Option<String>,
+    pub customer: Option<String>,
+    pub customer_email: Option<String>,
+    pub customer_details: Option<Buyer>,
+    pub metadata: Metadata,
+    pub payment_intent: Option<String>,
+    /// `payment_intent_data` as checked: what the intent and its charge will carry.
+    pub intent_data: Map<String, Value>,
+    pub payment_method_types: Vec<String>,
+    pub locale: Option<String>,
+    /// Members that only echo what was asked, in their shape on the wire.
+    pub echo: Map<String, Value>,
+}
+
+impl Session {
+    pub fn amount_total(&self) -> i64 {
+        self.amount_subtotal.saturating_add(self.amount_shipping)
+    }
+}
+
+/// Who paid, as typed on the payment page.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buyer {
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub country: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LineItem {
+    pub id: String,
+    pub price: String,
+    pub description: String,
+    pub quantity: i64,
+    pub unit_amount: i64,
+    pub currency: String,
+    pub metadata: Metadata,
+    pub adjustable_quantity: Option<Value>,
+}
+
+impl LineItem {
+    pub fn amount(&self) -> i64 {
+        self.unit_amount.saturating_mul(self.quantity)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentStatus {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    Processing,
+    RequiresCapture,
+    Succeeded,
+    Canceled,
+}
+
+impl IntentStatus {
+    /// As on the wire and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RequiresPaymentMethod => "requires_payment_method",
+            Self::RequiresConfirmation => "requires_confirmation",
+            Self::RequiresAction => "requires_action",
+            Self::Processing => "processing",
+            Self::RequiresCapture => "requires_capture",
+            Self::Succeeded => "succeeded",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Intent {
+    pub id: String,
+    pub created: i64,
+    pub amount: i64,
+    pub amount_received: i64,
+    pub currency: String,
+    pub status: IntentStatus,
+    pub capture_method: String,
+    pub client_secret: String,
+    pub canceled_at: Option<i64>,
+    pub cancellation_reason: Option<String>,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    pub last_payment_error: Option<Value>,
+    pub latest_charge: Option<String>,
+    pub metadata: Metadata,
+    pub next_action: Option<Value>,
+    pub payment_method: Option<String>,
+    pub payment_method_types: Vec<String>,
+    pub automatic_payment_methods: Option<Value>,
+    /// Members that only echo what was asked: `receipt_email`, `shipping`, `statement_descriptor`…
+    pub echo: Map<String, Value>,
+    /// Where the buyer goes after the bank's question.
+    pub return_url: Option<String>,
+    /// The checkout session that made it.
+    pub session: Option<String>,
+    /// When a delayed method settles, and how, in unix seconds.
+    pub settles: Option<Settlement>,
+}
+
+/// The outcome of a delayed method that was already decided by the account used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settlement {
+    pub at: i64,
+    pub succeeds: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChargeStatus {
+    Succeeded,
+    Pending,
+    Failed,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Charge {
+    pub id: String,
+    pub created: i64,
+    pub amount: i64,
+    pub amount_captured: i64,
+    pub amount_refunded: i64,
+    pub currency: String,
+    pub status: ChargeStatus,
+    pub captured: bool,
+    pub disputed: bool,
+    pub balance_transaction: Option<String>,
+    pub buyer: Buyer,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    pub failure: Option<Failure>,
+    pub metadata: Metadata,
+    pub payment_intent: Option<String>,
+    pub payment_method: Option<String>,
+    pub instrument: Instrument,
+    pub authenticated: bool,
+    pub echo: Map<String, Value>,
+}
+
+/// Why a charge failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: String,
+    pub decline_code: Option<String>,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    Pending,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refund {
+    pub id: String,
+    pub created: i64,
+    pub amount: i64,
+    pub currency: String,
+    pub status: RefundStatus,
+    pub charge: String,
+    pub payment_intent: Option<String>,
+    pub payment_method: Option<String>,
+    pub balance_transaction: Option<String>,
+    pub failure_balance_transaction: Option<String>,
+    pub failure_reason: Option<String>,
+    pub reason: Option<String>,
+    pub metadata: Metadata,
+    pub method_type: String,
+    /// The network's reference, which arrives a little later than the refund.
+    pub reference: Option<String>,
+    /// When a delayed refund settles, and how.
+    pub settles: Option<Settlement>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeStatus {
+    NeedsResponse,
+    UnderReview,
+    Won,
+    Lost,
+    WarningNeedsResponse,
+    WarningUnderReview,
+    WarningClosed,
+}
+
+impl DisputeStatus {
+    /// Whether it is decided.
+    pub fn closed(self) -> bool {
+        matches!(self, Self::Won | Self::Lost | Self::WarningClosed)
+    }
+
+    /// Whether it is only an inquiry, which takes no money.
+    pub fn inquiry(self) -> bool {
+        matches!(self, Self::WarningNeedsResponse | Self::WarningUnderReview | Self::WarningClosed)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Dispute {
+    pub id: String,
+    pub created: i64,
+    pub amount: i64,
+    pub currency: String,
+    pub status: DisputeStatus,
+    pub reason: String,
+    pub charge: String,
+    pub payment_intent: Option<String>,
+    pub brand: String,
+    pub metadata: Metadata,
+    pub evidence: Map<String, Value>,
+    pub submissions: i64,
+    pub balance_transactions: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PaymentMethod {
+    pub id: String,
+    pub created: i64,
+    pub instrument: Instrument,
+    pub buyer: Buyer,
+    pub customer: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BalanceTransaction {
+    pub id: String,
+    pub created: i64,
+    pub available_on: i64,
+    /// Signed: what came in or went out before fees.
+    pub amount: i64,
+    pub fee: i64,
+    pub currency: String,
+    /// `charge`, `refund`, `refund_failure`, `adjustment`…
+    pub kind: String,
+    pub reporting_category: String,
+    pub description: Option<String>,
+    pub source: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Customer {
+    pub id: String,
+    pub created: i64,
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub description: Option<String>,
+    pub address: Option<Value>,
+    pub metadata: Metadata,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Product {
+    pub id: String,
+    pub created: i64,
+    pub updated: i64,
+    pub active: bool,
+    pub name: String,
+    pub description: Option<String>,
+    pub images: Vec<String>,
+    pub default_price: Option<String>,
+    pub metadata: Metadata,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Price {
+    pub id: String,
+    pub created: i64,
+    pub active: bool,
+    pub currency: String,
+    pub unit_amount: Option<i64>,
+    pub unit_amount_decimal: String,
+    pub product: String,
+    pub nickname: Option<String>,
+    pub lookup_key: Option<String>,
+    pub tax_behavior: String,
+    pub recurring: Option<Value>,
+    pub metadata: Metadata,
+}
+
+/// A webhook endpoint: where events go, and with which secrets they are signed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub id: String,
+    pub created: i64,
+    pub url: String,
+    /// The active secrets: each gives one `v1`. More than one while a secret is being rolled.
+    pub secrets: Vec<String>,
+    pub enabled_events: Vec<String>,
+    pub enabled: bool,
+    pub description: Option<String>,
+    pub api_version: Option<String>,
+    pub metadata: Metadata,
+}
+
+impl Endpoint {
+    /// Whether it wants events of this kind. `*` wants all, as in Stripe.
+    pub fn wants(&self, kind: &str) -> bool {
+        self.enabled
+            && self.enabled_events.iter().any(|wanted| match wanted.strip_suffix('*') {
+                Some(prefix) => kind.starts_with(prefix),
+                None => wanted == kind,
+            })
+    }
+}
+
+/// An event, with the object as it was at that moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    pub id: String,
+    pub created: i64,
+    pub kind: String,
+    pub object: Value,
+    pub previous: Option<Value>,
+    pub request: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub api_version: String,
+}
+
+macro_rules! record {
+    ($($kind:ty $(, settled: $settled:expr)?;)*) => {$(
+        impl Record for $kind {
+            fn id(&self) -> &str {
+                &self.id
+            }
+            fn created(&self) -> i64 {
+                self.created
+            }
+            $(fn settled(&self) -> bool {
+                let settled: fn(&Self) -> bool = $settled;
+                settled(self)
+            })?
+        }
+    )*};
+}
+
+record! {
+    Session, settled: |s| s.status != SessionStatus::Open;
+    Intent, settled: |i| matches!(i.status, IntentStatus::Succeeded | IntentStatus::Canceled);
+    Charge, settled: |c| c.status != ChargeStatus::Pending;
+    Refund, settled: |r| r.status != RefundStatus::Pending;
+    Dispute, settled: |d| d.status.closed();
+    PaymentMethod;
+    BalanceTransaction;
+    Customer;
+    Product;
+    Price;
+    Endpoint, settled: |_| false;
+    Event;
+}

@@ -1,0 +1,86 @@
+//! `/v1/balance`, `/v1/balance_transactions`, `/v1/payment_methods`, `/v1/customers`
+
+use super::lists::{self, List};
+use super::{Answer, Call, shown};
+use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::model::{BalanceTransaction, Customer};
+use crate::stripe::sim::world::World;
+use crate::stripe::sim::{ids, objects, rules};
+
+pub fn balance(world: &mut World, _: &Call) -> Answer {
+    Ok(objects::balance(world))
+}
+
+pub fn transaction(world: &mut World, call: &Call) -> Answer {
+    let found = world.transactions.get(&call.id).map(objects::transaction);
+    found.ok_or_else(|| StripeError::no_such("balance transaction", &call.id, "id"))
+}
+
+pub fn transactions(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let list = List { what: "balance transaction", url: "/v1/balance_transactions" };
+    let keep = |t: &BalanceTransaction| {
+        lists::fits(p, "source", Some(&t.source))
+            && lists::fits(p, "currency", Some(&t.currency))
+            && lists::fits(p, "type", Some(&t.kind))
+            && lists::fits(p, "payout", None)
+    };
+    lists::page(&world.transactions, call, list, keep, objects::transaction)
+}
+
+pub fn payment_method(world: &mut World, call: &Call) -> Answer {
+    let found = world.methods.get(&call.id).map(objects::payment_method);
+    found.ok_or_else(|| StripeError::no_such("PaymentMethod", &call.id, "payment_method"))
+}
+
+pub fn create_customer(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let customer = Customer {
+        id: ids::object("cus"),
+        created: world.now(),
+        email: p.owned("email"),
+        name: p.owned("name"),
+        phone: p.owned("phone"),
+        description: p.owned("description"),
+        address: p.get("address").cloned(),
+        metadata: rules::new_metadata(p.get("metadata")),
+    };
+    let object = objects::customer(&customer);
+    world.customers.insert(customer);
+    world.emit("customer.created", object.clone());
+    Ok(object)
+}
+
+fn no_customer(id: &str) -> StripeError {
+    StripeError::no_such("customer", id, "id")
+}
+
+pub fn customer(world: &mut World, call: &Call) -> Answer {
+    world.customers.get(&call.id).map(objects::customer).ok_or_else(|| no_customer(&call.id))
+}
+
+pub fn update_customer(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let customer = world.customers.get_mut(&call.id).ok_or_else(|| no_customer(&call.id))?;
+    let Customer { email, name, phone, description, address, metadata, .. } = customer;
+    for (member, field) in [("email", email), ("name", name), ("phone", phone), ("description", description)]
+    {
+        if p.has(member) {
+            *field = p.owned(member);
+        }
+    }
+    if p.has("address") {
+        *address = p.get("address").cloned().filter(|v| !v.is_null());
+    }
+    rules::merge_metadata(metadata, p.get("metadata"));
+    let object = shown(world, &call.id)?;
+    world.emit_update("customer.updated", object.clone(), serde_json::json!({}));
+    Ok(object)
+}
+
+pub fn customers(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let list = List { what: "customer", url: "/v1/customers" };
+    let keep = |c: &Customer| lists::fits(p, "email", c.email.as_deref());
+    lists::page(&world.customers, call, list, keep, objects::customer)
+}

@@ -1,0 +1,62 @@
+//! `/v1/charges`
+
+use super::lists::{self, List};
+use super::{Answer, Call, shown};
+use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::rules::payments;
+use crate::stripe::sim::world::World;
+use crate::stripe::sim::{objects, rules};
+
+const LIST: List<'static> = List { what: "charge", url: "/v1/charges" };
+
+fn missing(id: &str) -> StripeError {
+    StripeError::no_such("charge", id, "id")
+}
+
+pub fn retrieve(world: &mut World, call: &Call) -> Answer {
+    world.charges.get(&call.id).map(|c| objects::charge(world, c)).ok_or_else(|| missing(&call.id))
+}
+
+pub fn update(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let charge = world.charges.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
+    rules::merge_metadata(&mut charge.metadata, p.get("metadata"));
+    if p.has("description") {
+        charge.description = p.owned("description");
+    }
+    for name in ["receipt_email", "shipping"] {
+        if let Some(value) = p.get(name) {
+            charge.echo.insert(name.to_owned(), value.clone());
+        }
+    }
+    let object = shown(world, &call.id)?;
+    world.emit_update("charge.updated", object.clone(), serde_json::json!({}));
+    Ok(object)
+}
+
+pub fn capture(world: &mut World, call: &Call) -> Answer {
+    let charge = world.charges.get(&call.id).ok_or_else(|| missing(&call.id))?;
+    if charge.captured {
+        let message = format!("Charge {} has already been captured.", call.id);
+        return Err(StripeError::state(Some("charge_already_captured"), message));
+    }
+    let intent = charge.payment_intent.clone().unwrap_or_default();
+    payments::capture(world, &intent, call.params.int("amount"))?;
+    shown(world, &call.id)
+}
+
+pub fn list(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let world = &*world;
+    lists::page(
+        &world.charges,
+        call,
+        LIST,
+        |c| {
+            lists::fits(p, "payment_intent", c.payment_intent.as_deref())
+                && lists::fits(p, "customer", c.customer.as_deref())
+                && lists::fits(p, "transfer_group", c.echo.get("transfer_group").and_then(|v| v.as_str()))
+        },
+        |c| objects::charge(world, c),
+    )
+}

@@ -1,0 +1,49 @@
+//! `/v1/disputes`
+
+use super::lists::{self, List};
+use super::{Answer, Call, shown};
+use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::rules::disputes;
+use crate::stripe::sim::world::World;
+use crate::stripe::sim::{objects, rules};
+
+const LIST: List<'static> = List { what: "dispute", url: "/v1/disputes" };
+
+fn missing(id: &str) -> StripeError {
+    StripeError::no_such("dispute", id, "id")
+}
+
+pub fn retrieve(world: &mut World, call: &Call) -> Answer {
+    world.disputes.get(&call.id).map(|d| objects::dispute(world, d)).ok_or_else(|| missing(&call.id))
+}
+
+pub fn update(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let dispute = world.disputes.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
+    rules::merge_metadata(&mut dispute.metadata, p.get("metadata"));
+    let evidence = p.object("evidence").into_map();
+    // Stripe submits what is handed in unless it is told to wait.
+    let submit = p.flag("submit").unwrap_or(true);
+    disputes::update(world, &call.id, evidence, submit)?;
+    shown(world, &call.id)
+}
+
+pub fn close(world: &mut World, call: &Call) -> Answer {
+    disputes::close(world, &call.id, false)?;
+    shown(world, &call.id)
+}
+
+pub fn list(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let world = &*world;
+    lists::page(
+        &world.disputes,
+        call,
+        LIST,
+        |d| {
+            lists::fits(p, "charge", Some(&d.charge))
+                && lists::fits(p, "payment_intent", d.payment_intent.as_deref())
+        },
+        |d| objects::dispute(world, d),
+    )
+}

@@ -1,0 +1,65 @@
+//! `/v1/refunds`
+
+use super::lists::{self, List};
+use super::{Answer, Call, shown};
+use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::model::Refund;
+use crate::stripe::sim::rules::refunds::{self, NewRefund};
+use crate::stripe::sim::world::World;
+use crate::stripe::sim::{objects, rules};
+
+const LIST: List<'static> = List { what: "refund", url: "/v1/refunds" };
+
+fn missing(id: &str) -> StripeError {
+    StripeError::no_such("refund", id, "id")
+}
+
+pub fn create(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let id = refunds::create(
+        world,
+        NewRefund {
+            charge: p.owned("charge"),
+            payment_intent: p.owned("payment_intent"),
+            amount: p.int("amount"),
+            reason: p.owned("reason"),
+            metadata: rules::new_metadata(p.get("metadata")),
+        },
+    )?;
+    shown(world, &id)
+}
+
+pub fn retrieve(world: &mut World, call: &Call) -> Answer {
+    world.refunds.get(&call.id).map(objects::refund).ok_or_else(|| missing(&call.id))
+}
+
+pub fn update(world: &mut World, call: &Call) -> Answer {
+    let refund = world.refunds.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
+    let before = serde_json::json!({ "metadata": refund.metadata });
+    rules::merge_metadata(&mut refund.metadata, call.params.get("metadata"));
+    let object = objects::refund(refund);
+    world.emit_update("refund.updated", object.clone(), before.clone());
+    world.emit_update("charge.refund.updated", object.clone(), before);
+    Ok(object)
+}
+
+pub fn cancel(world: &mut World, call: &Call) -> Answer {
+    refunds::cancel(world, &call.id)?;
+    shown(world, &call.id)
+}
+
+pub fn list(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let keep = |r: &Refund| {
+        lists::fits(p, "charge", Some(&r.charge))
+            && lists::fits(p, "payment_intent", r.payment_intent.as_deref())
+    };
+    lists::page(&world.refunds, call, LIST, keep, objects::refund)
+}
+
+/// `GET /v1/charges/{id}/refunds`, the older way to ask.
+pub fn of_charge(world: &mut World, call: &Call) -> Answer {
+    let url = format!("/v1/charges/{}/refunds", call.id);
+    let list = List { what: "refund", url: &url };
+    lists::page(&world.refunds, call, list, |r| r.charge == call.id, objects::refund)
+}

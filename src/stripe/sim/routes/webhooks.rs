@@ -1,0 +1,90 @@
+//! `/v1/webhook_endpoints`
+
+use super::lists::{self, List};
+use super::{Answer, Call, shown};
+use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::model::Endpoint;
+use crate::stripe::sim::world::World;
+use crate::stripe::sim::{ids, objects, rules};
+use serde_json::json;
+
+const LIST: List<'static> = List { what: "webhook endpoint", url: "/v1/webhook_endpoints" };
+/// A test account may have so many, as at Stripe.
+const MAX_ENDPOINTS: usize = 16;
+
+fn missing(id: &str) -> StripeError {
+    StripeError::no_such("webhook endpoint", id, "id")
+}
+
+pub fn create(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    if world.endpoints.len() >= MAX_ENDPOINTS {
+        let message = format!("You have reached the maximum of {MAX_ENDPOINTS} test webhook endpoints.");
+        return Err(StripeError::state(None, message));
+    }
+    let endpoint = Endpoint {
+        id: ids::object("we"),
+        created: world.now(),
+        url: p.owned("url").unwrap_or_default(),
+        secrets: vec![ids::webhook_secret()],
+        enabled_events: checked_events(p.texts("enabled_events"))?,
+        enabled: true,
+        description: p.owned("description"),
+        api_version: p.owned("api_version"),
+        metadata: rules::new_metadata(p.get("metadata")),
+    };
+    let answer = objects::endpoint(&endpoint, true);
+    world.endpoints.insert(endpoint);
+    Ok(answer)
+}
+
+fn checked_events(events: Vec<String>) -> Result<Vec<String>, StripeError> {
+    if events.is_empty() {
+        return Err(StripeError::missing("enabled_events"));
+    }
+    let plausible = |name: &str| {
+        name == "*"
+            || (name.contains('.') && name.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b)))
+    };
+    match events.iter().position(|name| !plausible(name)) {
+        Some(at) => {
+            let message = "Invalid enabled_events: must be the name of an event, or * for all.";
+            Err(StripeError::invalid(&format!("enabled_events[{at}]"), None, message))
+        }
+        None => Ok(events),
+    }
+}
+
+pub fn retrieve(world: &mut World, call: &Call) -> Answer {
+    world.endpoints.get(&call.id).map(|e| objects::endpoint(e, false)).ok_or_else(|| missing(&call.id))
+}
+
+pub fn update(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let events =
+        if p.has("enabled_events") { Some(checked_events(p.texts("enabled_events"))?) } else { None };
+    let endpoint = world.endpoints.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
+    if let Some(events) = events {
+        endpoint.enabled_events = events;
+    }
+    if let Some(url) = p.owned("url") {
+        endpoint.url = url;
+    }
+    if let Some(disabled) = p.flag("disabled") {
+        endpoint.enabled = !disabled;
+    }
+    if p.has("description") {
+        endpoint.description = p.owned("description");
+    }
+    rules::merge_metadata(&mut endpoint.metadata, p.get("metadata"));
+    shown(world, &call.id)
+}
+
+pub fn delete(world: &mut World, call: &Call) -> Answer {
+    world.endpoints.remove(&call.id).ok_or_else(|| missing(&call.id))?;
+    Ok(json!({ "id": call.id, "object": "webhook_endpoint", "deleted": true }))
+}
+
+pub fn list(world: &mut World, call: &Call) -> Answer {
+    lists::page(&world.endpoints, call, LIST, |_| true, |e| objects::endpoint(e, false))
+}
