@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: parse, dispatch, exit code. All else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    checkout_backend::cli::main()
+}

@@ -119,12 +119,11 @@ impl Recorder {
     /// A [`RecordError`]: the event must be told again.
     pub async fn record(&self, event: Event) -> Result<Recorded, RecordError> {
         let work = async {
-            let question = match self.submit(event.clone(), Asked::NotYet).await? {
+            let (question, mut event) = match self.submit(event, Asked::NotYet).await? {
                 Verdict::Done(recorded) => return Ok(recorded),
-                Verdict::Ask(question) => question,
+                Verdict::Ask(question, event) => (question, *event),
             };
-            let mut event = event;
-            let asking = self.complete(&mut event, &question);
+            let asking = self.complete(&mut event, question);
             let asked = match tokio::time::timeout(ASK_DEADLINE, asking).await {
                 Ok(Ok(())) => Asked::Answered,
                 Ok(Err(error)) => {
@@ -135,7 +134,7 @@ impl Recorder {
             };
             match self.submit(event, asked).await? {
                 Verdict::Done(recorded) => Ok(recorded),
-                Verdict::Ask(_) => Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
+                Verdict::Ask(..) => Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
             }
         };
         tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(RecordError::TimedOut))
@@ -153,7 +152,7 @@ impl Recorder {
 
     /// Asks Stripe for what the event leaves open, and fills only what is missing: what the signed
     /// event says stays as it is.
-    async fn complete(&self, event: &mut Event, question: &Question) -> Result<(), StripeError> {
+    async fn complete(&self, event: &mut Event, question: Question) -> Result<(), StripeError> {
         match question {
             Question::Session => {
                 let Fact::Session(fact) = &mut event.fact else { return Ok(()) };

@@ -5,6 +5,7 @@ pub mod checkout;
 pub mod error;
 pub mod hold;
 pub mod request;
+pub mod server;
 pub mod webhook;
 
 use crate::app::Shared;

@@ -191,3 +191,6 @@ fn mac(secret: &[u8], timestamp: &[u8], body: &[u8]) -> [u8; 32] {
     mac.update(body);
     mac.finalize().into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,17 +23,18 @@ const FIRST_RETRY: Duration = Duration::from_secs(10);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
 /// What a job's caller hears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Verdict {
     /// It is durable.
     Done(Recorded),
-    /// Nothing was written: Stripe must be asked first.
-    Ask(Question),
+    /// Nothing was written: Stripe must be asked first, and the event completed.
+    Ask(Question, Box<Event>),
 }
 
 /// What became of one job inside a transaction.
 enum Step {
-    Done(Verdict),
+    Done(Recorded),
+    Ask(Question),
     /// It needs the transaction for itself: it takes a seat, and must see all others settled.
     Alone,
     /// It must not be applied now; it is to be stored as not applied.
@@ -58,7 +59,10 @@ impl Writer {
                 Ok(steps) => {
                     for (job, step) in jobs.into_iter().zip(steps) {
                         match step {
-                            Step::Done(verdict) => drop(job.reply.send(Ok(verdict))),
+                            Step::Done(recorded) => drop(job.reply.send(Ok(Verdict::Done(recorded)))),
+                            Step::Ask(question) => {
+                                drop(job.reply.send(Ok(Verdict::Ask(question, Box::new(job.event)))));
+                            }
                             Step::Alone => stack.push(vec![job]),
                             Step::StoreUnapplied(why) => self.store_unapplied(job, why.to_owned()).await,
                         }
@@ -289,7 +293,7 @@ impl Batch<'_> {
         let booking = owner.map(|index| self.owners.bookings[index].id);
 
         if let Some(first) = self.seen.get(key).copied() {
-            return Ok(Step::Done(Verdict::Done(self.copy_of(key, first))));
+            return Ok(Step::Done(self.copy_of(key, first)));
         }
         if let Some(known) = self.known.get(key) {
             if known.id == job.ledger_id {
@@ -300,19 +304,19 @@ impl Batch<'_> {
                     booking,
                     applied_payment: false,
                 };
-                return Ok(Step::Done(Verdict::Done(recorded)));
+                return Ok(Step::Done(recorded));
             }
             let judged_again = event.source == Source::Replay && known.outcome == Outcome::Case;
             if known.outcome.is_settled() && !judged_again {
                 *self.again.entry(key.to_owned()).or_default() += 1;
-                return Ok(Step::Done(Verdict::Done(duplicate(Reason::AlreadyApplied, booking))));
+                return Ok(Step::Done(duplicate(Reason::AlreadyApplied, booking)));
             }
         }
 
         let recorded = match owner {
             None => match self.judge_unmatched(job) {
                 Ok(recorded) => recorded,
-                Err(question) => return Ok(Step::Done(Verdict::Ask(question))),
+                Err(question) => return Ok(Step::Ask(question)),
             },
             Some(index) if self.owners.session_of_another(event, index) => {
                 self.session_of_another(index, job)
@@ -323,7 +327,7 @@ impl Batch<'_> {
                     && self.owners.bookings[index].payment().is_none()
                 {
                     match job.asked {
-                        Asked::NotYet => return Ok(Step::Done(Verdict::Ask(Question::Session))),
+                        Asked::NotYet => return Ok(Step::Ask(Question::Session)),
                         Asked::Failed => {
                             return Ok(Step::StoreUnapplied("Stripe did not say what was paid"));
                         }
@@ -342,7 +346,7 @@ impl Batch<'_> {
             }
         };
         self.seen.insert(key.to_owned(), recorded);
-        Ok(Step::Done(Verdict::Done(recorded)))
+        Ok(Step::Done(recorded))
     }
 
     /// A further copy in the same batch: a duplicate if the first was applied, else the same again.

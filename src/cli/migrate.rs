@@ -1,0 +1,56 @@
+//! `migrate status`, `migrate deploy`.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::{Store, StoreError};
+use clap::Subcommand;
+use secrecy::ExposeSecret;
+use std::process::ExitCode;
+
+/// The arguments of `migrate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Print every migration and whether it has been applied; exit 1 if any is missing
+    Status,
+    /// Apply what is missing; safe to repeat, and when several instances start together
+    Deploy,
+}
+
+/// Runs `migrate`.
+///
+/// # Errors
+/// What the database says.
+pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+    let store = Store::open(config.database_url.expose_secret())?;
+    let code = match args.action {
+        Action::Status => {
+            let mut text = String::new();
+            for migration in store.migration_status().await? {
+                let state = if migration.applied { "applied" } else { "pending" };
+                text.push_str(&format!("{:04}  {state}  {}\n", migration.version, migration.name));
+            }
+            super::print(text.as_bytes())?;
+            match store.ready().await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error @ (StoreError::Newer { .. } | StoreError::NotMigrated)) => {
+                    eprintln!("checkout-backend: {error}");
+                    ExitCode::FAILURE
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Action::Deploy => {
+            store.migrate(Clock::system().now()).await?;
+            eprintln!("The database's schema is up to date.");
+            ExitCode::SUCCESS
+        }
+    };
+    store.close().await;
+    Ok(code)
+}

@@ -1,0 +1,86 @@
+//! The command line. One file for each command; standard output is data, standard error is talk.
+//!
+//! Exit codes: 0 fine, 1 failed, 2 misuse (wrong arguments or configuration).
+
+pub mod migrate;
+pub mod serve;
+
+use crate::config::{Config, ConfigError};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Misuse: wrong arguments or configuration.
+pub const MISUSE: u8 = 2;
+
+/// A payments backend for Stripe Checkout.
+#[derive(Debug, Parser)]
+#[command(name = "checkout-backend", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service (the default)
+    #[command(after_help = "Example:\n  checkout-backend serve")]
+    Serve,
+    /// Look at the database's schema, or bring it up to date
+    #[command(after_help = "Examples:\n  checkout-backend migrate status\n  checkout-backend migrate deploy")]
+    Migrate(migrate::Args),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  checkout-backend completions bash > /etc/bash_completion.d/checkout-backend"
+    )]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program with this process's arguments and environment.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("checkout-backend: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command.unwrap_or(Command::Serve))) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("checkout-backend: {error:#}");
+            match error.downcast_ref::<ConfigError>() {
+                Some(_) => ExitCode::from(MISUSE),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve => serve::run(Config::from_env()?).await,
+        Command::Migrate(args) => migrate::run(args, Config::from_env()?).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "checkout-backend", &mut script);
+            print(&script)
+        }
+    }
+}
+
+/// Writes data to standard output. A reader that has gone is no failure of ours.
+///
+/// # Errors
+/// What writing says, but for a closed pipe.
+pub fn print(data: &[u8]) -> anyhow::Result<ExitCode> {
+    match std::io::stdout().lock().write_all(data) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

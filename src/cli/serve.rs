@@ -1,0 +1,152 @@
+//! `serve`: the whole service in one process, with a simulated Stripe if no key is configured.
+
+use crate::app::{App, Shared};
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::http;
+use crate::store::{Store, StoreError};
+use crate::stripe::sim::{Sim, SimConfig, WebhookTarget};
+use crate::telemetry;
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// The simulator's port if none is configured and this one is free.
+const SIMULATOR_PORT: u16 = 12111;
+/// The key by which we call the simulated Stripe: any test key will do.
+const SIMULATED_KEY: &str = "sk_test_simulated";
+/// How long a database that does not answer yet is waited for at the start.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the service until it is told to stop.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let on_terminal = std::io::stdout().is_terminal();
+    let format = config.log_format.unwrap_or(if on_terminal { LogFormat::Text } else { LogFormat::Json });
+    telemetry::init(format, config.log_level, clock.clone());
+    for warning in &config.warnings {
+        tracing::warn!(module = "config", action = "config.warning", "{}: {}", warning.name, warning.message);
+    }
+
+    let store = Store::open(config.database_url.expose_secret())?;
+    let _lock = only_one(&store)?;
+    migrate(&store, &clock).await?;
+
+    let address = SocketAddr::new(config.host, config.port);
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: is another program using it? Set PORT to a free one")
+    })?;
+    config.listening_on(listener.local_addr()?.port());
+    let simulator = if config.simulated() { Some(simulate(&config).await?) } else { None };
+    let (base, key) = match (&simulator, &config.stripe_secret_key) {
+        (None, Some(key)) => (config.stripe_api_base.clone(), key.clone()),
+        (Some(simulator), _) => (simulator.base_url(), SecretString::from(SIMULATED_KEY)),
+        (None, None) => anyhow::bail!("neither a Stripe key nor the simulated Stripe"),
+    };
+    let app = App::start(config, store, &base, key, clock).await?;
+    greet(&app, simulator.as_ref());
+
+    http::server::serve(&app, listener).await?;
+
+    if let Some(simulator) = simulator {
+        simulator.shutdown().await;
+    }
+    app.store.close().await;
+    tracing::info!(module = "process", action = "sys_shutdown");
+    telemetry::flush(Duration::from_secs(2));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A second `serve` on the same file is refused: SQLite has one writer, and that is us.
+fn only_one(store: &Store) -> anyhow::Result<Option<std::fs::File>> {
+    let Store::Sqlite { path, .. } = store else { return Ok(None) };
+    let lock = path.with_extension("serve.lock");
+    let file = std::fs::File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
+            "{} is in use by another checkout-backend: stop it, or set DATABASE_URL to another file",
+            path.display()
+        ),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", lock.display()))
+        }
+    }
+}
+
+/// Brings the schema up to date, waiting a while for a server that is still starting.
+async fn migrate(store: &Store, clock: &Clock) -> anyhow::Result<()> {
+    let given_up = tokio::time::Instant::now() + DATABASE_PATIENCE;
+    loop {
+        match store.migrate(clock.now()).await {
+            Err(error @ StoreError::Unavailable(_)) if tokio::time::Instant::now() < given_up => {
+                tracing::warn!(module = "store", action = "store.waiting", "{error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            result => return Ok(result?),
+        }
+    }
+}
+
+async fn simulate(config: &Config) -> anyhow::Result<Sim> {
+    let start = async |port: u16| {
+        Sim::start(SimConfig {
+            listen: SocketAddr::new(config.simulator_host, port),
+            data_file: Some(config.data_dir.join("simulator.json")),
+            webhooks: vec![WebhookTarget {
+                url: format!("http://{}/webhook", reachable(config.host, config.port)),
+                secrets: config.webhook_secrets.clone(),
+                enabled_events: Vec::new(),
+            }],
+            ..SimConfig::default()
+        })
+        .await
+    };
+    let simulator = match config.simulator_port {
+        Some(port) => {
+            start(port).await.with_context(|| format!("the simulated Stripe cannot use port {port}"))?
+        }
+        None => match start(SIMULATOR_PORT).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => start(0).await?,
+            result => result?,
+        },
+    };
+    Ok(simulator)
+}
+
+/// An address at which a program on this machine reaches what listens on `host`.
+fn reachable(host: IpAddr, port: u16) -> SocketAddr {
+    let host = match host {
+        IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    SocketAddr::new(host, port)
+}
+
+/// Says where everything is. On standard error: standard output is the log.
+fn greet(app: &Shared, simulator: Option<&Sim>) {
+    tracing::info!(module = "process", action = "sys_startup", engine = app.store.engine());
+    eprintln!("checkout-backend {} is ready.", env!("CARGO_PKG_VERSION"));
+    eprintln!("  Storefront   {}/", app.config.app_url);
+    eprintln!("  Dashboard    {}/dashboard", app.config.app_url);
+    if let Some(simulator) = simulator {
+        eprintln!("  Stripe       simulated at {} (no money moves)", simulator.base_url());
+        eprintln!("               pay with card 4242 4242 4242 4242, any future date, any CVC");
+    }
+    if let Store::Sqlite { path, .. } = &app.store {
+        eprintln!("  Data         {}", display(path));
+    }
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}
