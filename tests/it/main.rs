@@ -19,3 +19,4 @@ mod migrations;
 mod sim;
 mod store;
 mod tidy;
+mod webhook;

@@ -135,13 +135,7 @@ fn while_a_secret_is_rolled_either_one_is_enough() {
 
 #[test]
 fn the_raw_bytes_are_what_was_signed() {
-    for body in [
-        &b""[..],
-        b"\xff\xfe\x00",
-        b"\xef\xbb\xbf{}",
-        b"{\"a\": 1}\r\n",
-        &[b'['; 100_000],
-    ] {
+    for body in [&b""[..], b"\xff\xfe\x00", b"\xef\xbb\xbf{}", b"{\"a\": 1}\r\n", &[b'['; 100_000]] {
         let header = sign(&secrets(&[NEW]), NOW, body);
         assert_eq!(judge(header.as_bytes(), body, &[NEW]), Ok(0));
         let mut altered = body.to_vec();
