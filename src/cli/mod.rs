@@ -4,6 +4,8 @@
 
 pub mod migrate;
 pub mod serve;
+pub mod simulate;
+pub mod trigger;
 
 use crate::config::{Config, ConfigError};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -29,6 +31,12 @@ enum Command {
     /// Look at the database's schema, or bring it up to date
     #[command(after_help = "Examples:\n  checkout-backend migrate status\n  checkout-backend migrate deploy")]
     Migrate(migrate::Args),
+    /// Make an event happen in the simulated Stripe, which delivers it to the running service
+    #[command(after_help = trigger::EXAMPLE)]
+    Trigger(trigger::Args),
+    /// Run the simulated Stripe on its own, for any project
+    #[command(after_help = simulate::EXAMPLE)]
+    Simulate(simulate::Args),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  checkout-backend completions bash > /etc/bash_completion.d/checkout-backend"
@@ -66,6 +74,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(Config::from_env()?).await,
         Command::Migrate(args) => migrate::run(args, Config::from_env()?).await,
+        Command::Trigger(args) => trigger::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "checkout-backend", &mut script);

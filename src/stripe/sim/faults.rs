@@ -109,6 +109,19 @@ pub enum ApiFaultKind {
     Html,
 }
 
+impl ApiFault {
+    /// A fault of any request, in so many percent.
+    #[must_use]
+    pub fn of(kind: ApiFaultKind, percent: u8) -> Self {
+        Self { kind, method: None, path: None, percent, next: None, ms: 0 }
+    }
+}
+
+/// The short names that [`Faults::add`] knows.
+const NAMES: &str = "duplicate, twin, reorder, delay, drop, lose, webhook-before-answer, pay-before-answer, \
+    signature-skew, wrong-signature, old-secret, latency, rate-limit, server-error, server-error-stored, \
+    reset-before, reset-after, truncated, html";
+
 const fn always() -> u8 {
     100
 }
@@ -175,6 +188,49 @@ impl Faults {
         Some(struck)
     }
 
+    /// Adds a fault by its short name, as a flag gives it: `duplicate=50`, `reset-after`, `delay=500`.
+    ///
+    /// # Errors
+    /// The sentence that says what is wrong with it.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        let number = |default: i64| match value {
+            None => Ok(default),
+            Some(value) => value.parse::<i64>().map_err(|_| format!("{value} is no whole number")),
+        };
+        let percent = || {
+            let given = number(100)?;
+            u8::try_from(given).ok().filter(|p| *p <= 100).ok_or(format!("{given} is no percentage"))
+        };
+        let natural = |default: i64| {
+            let given = number(default)?;
+            u64::try_from(given).map_err(|_| format!("{given} is negative"))
+        };
+        match name {
+            "duplicate" => self.duplicate = Some(Duplicate { percent: percent()?, copies: 1 }),
+            "twin" => self.twin_percent = percent()?,
+            "reorder" => self.reorder_window = usize::try_from(natural(5)?).unwrap_or(usize::MAX),
+            "delay" => self.delay = Some(Delay { percent: 100, min_ms: 0, max_ms: natural(1_000)? }),
+            "drop" => self.drop = Some(Drop { percent: percent()?, forever: false }),
+            "lose" => self.drop = Some(Drop { percent: percent()?, forever: true }),
+            "webhook-before-answer" => self.webhook_before_answer = true,
+            "pay-before-answer" => self.pay_before_answer = Some(value.unwrap_or("pm_card_visa").to_owned()),
+            "signature-skew" => self.signature_skew_seconds = number(-400)?,
+            "wrong-signature" => self.wrong_signature_percent = percent()?,
+            "old-secret" => self.old_secret_too = true,
+            "latency" => {
+                let ms = natural(1_000)?;
+                self.api.push(ApiFault { ms, ..ApiFault::of(ApiFaultKind::Latency, 100) });
+            }
+            _ => {
+                let kind = serde_json::from_value(serde_json::Value::from(name.replace('-', "_")));
+                let kind: ApiFaultKind = kind.map_err(|_| format!("known are {NAMES}"))?;
+                self.api.push(ApiFault::of(kind, percent()?));
+            }
+        }
+        self.mistake().map_or(Ok(()), Err)
+    }
+
     /// The sentence that says why these faults make no sense, if so.
     pub fn mistake(&self) -> Option<String> {
         if self.api.len() > 100 {
@@ -211,6 +267,17 @@ mod tests {
         assert!((2_700..3_300).contains(&hits), "{hits}");
         assert_eq!((0..100).filter(|n| dice.strikes("drop", *n, 0)).count(), 0);
         assert_eq!((0..100).filter(|n| dice.strikes("drop", *n, 100)).count(), 100);
+    }
+
+    #[test]
+    fn every_short_name_is_a_fault() {
+        for name in NAMES.split(", ") {
+            let mut faults = Faults::default();
+            assert_eq!(faults.add(name), Ok(()), "{name}");
+            assert_ne!(faults, Faults::default(), "{name}");
+        }
+        assert!(Faults::default().add("nonsense").is_err());
+        assert!(Faults::default().add("drop=101").is_err());
     }
 
     #[test]

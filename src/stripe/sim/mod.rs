@@ -170,6 +170,12 @@ impl Sim {
         Ok(Self { shared, addr, clock: config.clock, stop, server, courier, keeper })
     }
 
+    /// A made-up signing secret in Stripe's form.
+    #[must_use]
+    pub fn new_webhook_secret() -> String {
+        ids::webhook_secret()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
