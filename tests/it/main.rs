@@ -16,6 +16,7 @@ mod config;
 mod harness;
 mod logs;
 mod migrations;
+mod orders;
 mod sim;
 mod store;
 mod tidy;
