@@ -13,6 +13,7 @@ use crate::domain::ids::{BookingId, SessionId};
 use crate::domain::lang::Lang;
 use crate::domain::offer::Offer;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::flow::observe;
 use crate::flow::recorder::RecordError;
 use crate::store::idempotency::KeyState;
@@ -112,7 +113,9 @@ pub async fn start(app: &App, request: &BookingRequest, caller: &Caller) -> Resu
         Reserved::Answered(started) => return Ok(started),
         Reserved::Booking(booking) => booking,
     };
+    failpoint::here("checkout.before_stripe");
     let result = open_session(app, &booking, &offer).await;
+    failpoint::here("checkout.after_stripe");
     if let (Err(_), Some((key, _))) = (&result, &key) {
         // The same key may be tried again at once, and resumes this booking.
         if let Err(error) = release_key(app, key).await {

@@ -12,6 +12,7 @@
 
 mod chaos;
 mod config;
+mod crashes;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
 mod logs;

@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &["domain", "clock", "telemetry"]),
     ("store", &["domain"]),
     ("stripe", &["domain", "clock", "http_client"]),
-    ("flow", &["domain", "app", "clock", "config", "http_client", "metrics", "store", "stripe"]),
+    ("failpoint", &[]),
+    ("flow", &["domain", "app", "clock", "config", "failpoint", "http_client", "metrics", "store", "stripe"]),
     ("app", &["domain", "clock", "config", "http_client", "metrics", "store", "stripe", "flow"]),
 ];
 
@@ -23,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx::", &["store/"]),
     ("reqwest::", &["http_client.rs"]),
-    ("env::var", &["config.rs", "config/"]),
+    ("env::var", &["config.rs", "config/", "failpoint.rs"]),
     ("Timestamp::now", &["clock.rs"]),
     ("SystemTime::now", &["clock.rs"]),
     ("axum::", &["http/", "stripe/sim/", "cli/", "app.rs"]),

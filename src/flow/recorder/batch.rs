@@ -8,6 +8,7 @@ use crate::domain::event::{Event, Fact, PaymentStatus, SessionFact, SessionMomen
 use crate::domain::ids::{BookingId, InstanceId};
 use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::store::bookings::Handle;
 use crate::store::cases::CaseToOpen;
 use crate::store::ledger::{KnownEntry, NewEntry};
@@ -130,7 +131,9 @@ impl Writer {
             steps.push(batch.judge(&mut tx, job).await?);
         }
         if batch.write(&mut tx).await? {
+            failpoint::here("recorder.before_commit");
             tx.commit().await?;
+            failpoint::here("recorder.after_commit");
         } else {
             tx.rollback().await?;
         }

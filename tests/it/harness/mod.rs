@@ -4,9 +4,11 @@ pub mod app;
 pub mod database;
 pub mod events;
 pub mod postgres;
+pub mod process;
 
 pub use app::TestApp;
 pub use database::{Engine, TestDatabase};
+pub use process::TestProcess;
 
 use std::time::{Duration, Instant};
 

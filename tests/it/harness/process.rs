@@ -1,0 +1,84 @@
+//! The real program as a process of its own, to be killed.
+
+use super::TestDatabase;
+use super::app::{Answer, WEBHOOK_SECRET, client, delivery, try_send};
+use checkout_backend::clock::Clock;
+use serde_json::Value;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `checkout-backend serve`. Dropped, it is killed.
+#[derive(Debug)]
+pub struct TestProcess {
+    child: Child,
+    pub url: String,
+    pub http: reqwest::Client,
+    talk: Lines<BufReader<ChildStderr>>,
+}
+
+impl TestProcess {
+    /// The program on this database and port, with Stripe's API at `stripe_base`. Returns when it is ready.
+    pub async fn start(db: &TestDatabase, port: u16, stripe_base: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_checkout-backend"));
+        command
+            .arg("serve")
+            .current_dir(db.folder.path())
+            .env_clear()
+            .env("DATABASE_URL", &db.url)
+            .env("PORT", port.to_string())
+            .env("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc")
+            .env("STRIPE_API_BASE", stripe_base)
+            .env("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET)
+            .env("SESSION_SECRET", "5f0c7a19e2b84d63a1c9f7e05d3b8264")
+            .env("POLL_EVENTS", "off")
+            .env("LOG_LEVEL", "error")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let talk = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = format!("http://127.0.0.1:{port}");
+        let mut process = Self { child, url, http: client(), talk };
+        process.says("is ready").await;
+        process
+    }
+
+    /// Waits until it says something with these words on standard error.
+    ///
+    /// # Panics
+    /// If it ends or says nothing of the kind.
+    pub async fn says(&mut self, words: &str) {
+        let mut said = Vec::new();
+        let listening = async {
+            while let Some(line) = self.talk.next_line().await.unwrap() {
+                if line.contains(words) {
+                    return;
+                }
+                said.push(line);
+            }
+            panic!("it ended without saying {words:?}: {said:?}");
+        };
+        tokio::time::timeout(PATIENCE, listening).await.unwrap_or_else(|_| panic!("never said {words:?}"));
+    }
+
+    /// Delivers an event as Stripe does. An error means that no whole answer came.
+    pub async fn deliver(&self, event: &Value) -> Result<Answer, reqwest::Error> {
+        try_send(delivery(&self.http, &self.url, &Clock::system(), event)).await
+    }
+
+    /// SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// A port that nobody uses at this moment.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
