@@ -28,7 +28,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("Timestamp::now", &["clock.rs"]),
     ("SystemTime::now", &["clock.rs"]),
     ("axum::", &["http/", "stripe/sim/", "cli/", "app.rs"]),
-    ("println!", &["cli/", "main.rs"]),
+    ("println!", &["cli/", "main.rs", "failpoint.rs"]),
     ("process::exit", &["main.rs"]),
 ];
 
