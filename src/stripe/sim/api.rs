@@ -15,6 +15,7 @@ use super::{Shared, auth, expand, ids, objects, params};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -447,6 +448,10 @@ fn render(request: &Request, request_id: &str, reply: Reply, cut: bool) -> Respo
 /// Half the text, then an error: the server closes the connection in the middle of the answer.
 fn half(text: &str) -> Body {
     let bytes = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
-    let chunks = [Ok(bytes), Err(std::io::Error::other("the answer is cut short by a fault"))];
-    Body::from_stream(futures_util::stream::iter(chunks))
+    let cut = async {
+        // The first half must have left before the connection is closed.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(std::io::Error::other("the answer is cut short by a fault"))
+    };
+    Body::from_stream(stream::iter([Ok(bytes)]).chain(stream::once(cut)))
 }
