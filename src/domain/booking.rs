@@ -500,7 +500,6 @@ fn slot_fault(path: &str, error: SlotError) -> Fault {
         SlotError::BadTime => "time",
         SlotError::SkippedByClockChange => "skipped",
         SlotError::Past => "past",
-        SlotError::TooFarAhead => "too_far",
     };
     Fault::coded(path, code, error.to_string())
 }

@@ -27,13 +27,7 @@ pub enum SlotError {
     /// It has begun already.
     #[error("must be in the future")]
     Past,
-    /// Further ahead than bookings are taken.
-    #[error("must be within the next two years")]
-    TooFarAhead,
 }
-
-/// How far ahead a slot may be booked, in seconds.
-const HORIZON_SECONDS: i64 = 2 * 366 * 24 * 3600;
 
 impl Slot {
     /// From the two texts of a request or a row.
@@ -106,16 +100,10 @@ impl Slot {
     /// When the slot begins, if it can be booked at `now`.
     ///
     /// # Errors
-    /// As [`Slot::starts_at`], and [`SlotError::Past`] or [`SlotError::TooFarAhead`].
+    /// As [`Slot::starts_at`], and [`SlotError::Past`].
     pub fn bookable_at(&self, zone: &TimeZone, now: Timestamp) -> Result<Timestamp, SlotError> {
         let starts_at = self.starts_at(zone)?;
-        if starts_at <= now {
-            Err(SlotError::Past)
-        } else if starts_at.as_unix_seconds() - now.as_unix_seconds() > HORIZON_SECONDS {
-            Err(SlotError::TooFarAhead)
-        } else {
-            Ok(starts_at)
-        }
+        if starts_at <= now { Err(SlotError::Past) } else { Ok(starts_at) }
     }
 }
 
@@ -155,14 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_bookable_until_it_begins_and_not_beyond_the_horizon() {
+    fn a_slot_is_bookable_until_it_begins() {
         let slot = Slot::parse("2027-01-15", "10:00").unwrap();
         let start = slot.starts_at(&paris()).unwrap();
         assert_eq!(start.to_string(), "2027-01-15T09:00:00Z");
         let second = std::time::Duration::from_secs(1);
         assert_eq!(slot.bookable_at(&paris(), start.minus(second)), Ok(start));
         assert_eq!(slot.bookable_at(&paris(), start), Err(SlotError::Past));
-        let long_before = start.minus(std::time::Duration::from_secs(3 * 366 * 86_400));
-        assert_eq!(slot.bookable_at(&paris(), long_before), Err(SlotError::TooFarAhead));
     }
 }

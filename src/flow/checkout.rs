@@ -382,10 +382,10 @@ async fn open_session(
             booking = %booking.id,
             "{error}"
         );
-        if !error.is_definite_refusal() {
+        if !error.spends_the_key() {
             return Err(failed(error));
         }
-        // Refused: but a try before this one may have made it without our having heard of it.
+        // This try or one before may have made it without our having heard of it.
         if let Some(object) = find_session(app, booking).await.map_err(failed)? {
             return read_session(&object).ok_or_else(|| failed(not_a_session()));
         }

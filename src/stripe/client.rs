@@ -28,7 +28,6 @@ pub struct Client {
     http: HttpClient,
     base: String,
     key: SecretString,
-    first_wait: Duration,
 }
 
 /// Why Stripe did not do what was asked.
@@ -77,10 +76,11 @@ pub enum StripeError {
 }
 
 impl StripeError {
-    /// Whether it is certain that nothing was done, and that the same request will not do it either.
+    /// Whether the same idempotency key will only ever give the same answer again: Stripe keeps a
+    /// refusal, and a failure, of a request that it had begun to carry out.
     #[must_use]
-    pub fn is_definite_refusal(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+    pub fn spends_the_key(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Failed { .. })
     }
 }
 
@@ -117,19 +117,7 @@ impl Client {
     /// # Errors
     /// [`HttpError`] if the HTTP client cannot be made.
     pub fn new(base: &str, key: SecretString) -> Result<Self, HttpError> {
-        Ok(Self {
-            http: HttpClient::new(TIMEOUT)?,
-            base: base.trim_end_matches('/').to_owned(),
-            key,
-            first_wait: FIRST_WAIT,
-        })
-    }
-
-    /// The same with another first wait between repetitions, for tests of many failures.
-    #[must_use]
-    pub fn with_first_wait(mut self, wait: Duration) -> Self {
-        self.first_wait = wait;
-        self
+        Ok(Self { http: HttpClient::new(TIMEOUT)?, base: base.trim_end_matches('/').to_owned(), key })
     }
 
     /// Makes a checkout session. With the same `idempotency_key` and content it makes it once.
@@ -288,7 +276,7 @@ impl Client {
         body: String,
         idempotency_key: Option<&str>,
     ) -> Result<Value, StripeError> {
-        let mut wait = self.first_wait;
+        let mut wait = FIRST_WAIT;
         let mut attempt = 1;
         loop {
             let result = self.request_once(method, url, body.clone(), idempotency_key).await;

@@ -11,6 +11,7 @@
 )]
 
 mod chaos;
+mod checkout;
 mod config;
 mod crashes;
 #[allow(dead_code)] // each helper is for whoever needs it
