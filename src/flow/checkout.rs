@@ -187,10 +187,11 @@ async fn reserve(
     {
         return Ok(resumed);
     }
+    let mut key_is_ours = false;
     // Twice: a full slot may hold seats whose sessions have ended without our having heard of it.
     for last in [false, true] {
         let mut tx = app.store.begin().await?;
-        if let Some((key, hash)) = key {
+        if let (Some((key, hash)), false) = (key, key_is_ours) {
             match tx.take_key(SCOPE, key, hash, app.clock.now()).await? {
                 KeyState::Taken | KeyState::Resumed(None) => {}
                 KeyState::Resumed(Some(booking)) => {
@@ -198,7 +199,11 @@ async fn reserve(
                     match booking.map(|booking| (booking.status(), booking)) {
                         Some((Status::Pending, booking)) => {
                             tx.commit().await?;
-                            return resume(app, booking).await;
+                            if let Some(resumed) = resume(app, booking).await? {
+                                return Ok(resumed);
+                            }
+                            key_is_ours = true;
+                            tx = app.store.begin().await?;
                         }
                         Some((status, booking)) if is_paid(status) => {
                             return Err(CheckoutError::AlreadyPaid(booking.id));
@@ -313,7 +318,7 @@ async fn resume_held(
     let Some(held) = held else { return Ok(None) };
     let same = held.customer == wish.customer && held.price == offer.price;
     if same && key.is_none() {
-        return resume(app, held).await.map(Some);
+        return resume(app, held).await;
     }
     if same {
         // A key was sent too: it decides whether this is a repetition or a new request.
@@ -337,25 +342,25 @@ async fn resume_held(
     }
 }
 
-/// Goes on with a pending booking: its open payment page if it has one.
-async fn resume(app: &App, booking: Booking) -> Result<Reserved, CheckoutError> {
-    let Some(session) = booking.session.clone() else { return Ok(Reserved::Booking(booking)) };
+/// Goes on with a pending booking: its open payment page if it has one. None if it has just ended.
+async fn resume(app: &App, booking: Booking) -> Result<Option<Reserved>, CheckoutError> {
+    let Some(session) = booking.session.clone() else { return Ok(Some(Reserved::Booking(booking))) };
     let object = app
         .stripe
         .session(&session)
         .await
         .map_err(|error| CheckoutError::Stripe { booking: booking.id, error })?;
     if let (true, Some(url)) = (is_open(&object), text(&object, "url")) {
-        return Ok(Reserved::Answered(Started {
+        return Ok(Some(Reserved::Answered(Started {
             url: url.to_owned(),
             stripe_session_id: session.to_string(),
             booking_id: booking.id.to_string(),
-        }));
+        })));
     }
     observe::session(&app.recorder, &object).await?;
     match text(&object, "status") {
         Some("complete") => Err(CheckoutError::AlreadyPaid(booking.id)),
-        _ => Err(CheckoutError::SlotFull),
+        _ => Ok(None),
     }
 }
 

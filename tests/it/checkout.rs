@@ -21,6 +21,7 @@ on_each_engine! {
     the_same_key_and_body_get_the_same_answer_and_another_body_is_refused,
     a_key_whose_request_died_resumes_its_booking,
     a_browser_resumes_what_it_holds_and_a_stranger_with_the_same_address_does_not,
+    a_browser_whose_session_has_expired_gets_a_new_one,
     corrected_details_close_the_old_session_before_a_new_one_is_made,
     however_stripe_fails_the_booking_is_kept_and_gets_one_session,
     a_failure_that_stripe_keeps_for_the_key_is_left_behind_by_a_new_one,
@@ -251,6 +252,19 @@ async fn a_browser_resumes_what_it_holds_and_a_stranger_with_the_same_address_do
     let late = shop.book(&wish("10:00"), &[("cookie", &mine)]).await;
     assert_eq!((late.status, late.json()["error"].as_str()), (409, Some("Already paid")));
     assert_eq!(db.texts("select status from bookings").await, ["payé"], "Stripe's own answer was recorded");
+}
+
+async fn a_browser_whose_session_has_expired_gets_a_new_one(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let first = shop.book(&wish("10:00"), &[]).await;
+    for clock in [&shop.app.clock, shop.sim.clock()] {
+        clock.advance(Duration::from_secs(36 * 60));
+    }
+    let second = shop.book(&wish("10:00"), &[("cookie", &cookie(&first))]).await;
+    assert_eq!(second.status, 200, "{}", second.body);
+    assert_ne!(first.json()["bookingId"], second.json()["bookingId"]);
+    let statuses = db.texts("select status from bookings order by created_at").await;
+    assert_eq!(statuses, ["expiré", "en attente"]);
 }
 
 async fn corrected_details_close_the_old_session_before_a_new_one_is_made(db: TestDatabase) {
