@@ -4,6 +4,7 @@ pub mod bookings;
 pub mod checkout;
 pub mod error;
 pub mod hold;
+pub mod pages;
 pub mod request;
 pub mod server;
 pub mod webhook;
@@ -45,6 +46,7 @@ pub struct Route {
 pub fn routes() -> Vec<Route> {
     use Access::{Public, Role as For, Stripe};
     use Role::ReadOnly;
+    use pages::{result, storefront};
     vec![
         route(
             "POST",
@@ -59,6 +61,15 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/api/bookings", For(ReadOnly), get(bookings::list)),
         route("GET", "/api/bookings/{id}", For(ReadOnly), get(bookings::show)),
         route("GET", "/payments", For(ReadOnly), get(bookings::payments)),
+        route("GET", "/", Public, get(storefront::form)),
+        route("POST", "/", Public, post(storefront::submit)),
+        route("GET", "/slots", Public, get(storefront::slots)),
+        route("GET", "/resume", Public, get(storefront::back_to_form)),
+        route("POST", "/resume", Public, post(storefront::resume)),
+        route("GET", "/success", Public, get(result::success)),
+        route("GET", "/cancel", Public, get(result::cancel)),
+        route("GET", "/accessibility", Public, get(pages::accessibility)),
+        route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
     ]
 }
 

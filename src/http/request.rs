@@ -2,6 +2,7 @@
 //! something went wrong, a body that says so under that id.
 
 use super::error::{PROBLEM_JSON, Problem};
+use super::pages::{Page, problem};
 use crate::app::Shared;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -37,6 +38,9 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     let method = request.method().clone();
     // The route's pattern, never the path itself: a path can hold what must not be logged.
     let route = request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned();
+    // Browsers are told what went wrong on a page.
+    let page = problem::wants_page(request.headers())
+        .then(|| Page::of(&app, request.method(), request.uri(), request.headers(), request.extensions()));
     let started = Instant::now();
     let mut response = async {
         tracing::debug!(module = "http", action = "http.request.received", %method, route);
@@ -55,11 +59,15 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     .await;
 
     if let Some(problem) = problem_of(&mut response) {
-        let body = problem.body(&id.0);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        *response.body_mut() = Body::from(body);
+        if let Some(page) = page {
+            response = problem::page(page, &problem);
+        } else {
+            let body = problem.body(&id.0);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            *response.body_mut() = Body::from(body);
+        }
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(X_REQUEST_ID, value);

@@ -177,6 +177,22 @@ impl Tx {
         id.map(|id| parse("bookings.id", &id, |text| BookingId::parse(text).ok())).transpose()
     }
 
+    /// The last booking that a browser made.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn last_of_owner(&mut self, owner_hash: &str) -> Result<Option<Booking>, StoreError> {
+        let id: Option<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings where owner_hash = $1 order by created_at desc, id desc limit 1")
+            .bind(owner_hash)
+            .fetch_optional(conn)
+            .await)?;
+        match id.map(|id| parse("bookings.id", &id, |text| BookingId::parse(text).ok())).transpose()? {
+            Some(id) => self.booking(id).await,
+            None => Ok(None),
+        }
+    }
+
     /// Keeps the session that Stripe made, only if the booking has none yet; the status is not
     /// touched, because a webhook may have been faster.
     ///

@@ -1,0 +1,566 @@
+//! Every text of the pages, in both languages. Domain values in the API and the database never change.
+//!
+//! A text that is missing in one language does not compile. French texts carry the narrow no-break
+//! space (U+202F) that its typography puts before `: ; ! ? »` and after `«`.
+
+use crate::domain::Fault;
+use crate::domain::booking::{DisputeStatus, RefundStatus, Status};
+use crate::domain::event::Source;
+use crate::domain::lang::Lang;
+use crate::domain::payment::Outcome;
+use crate::domain::role::Role;
+
+macro_rules! texts {
+    ($($name:ident: $fr:literal / $en:literal),* $(,)?) => {
+        /// The texts that pages show, in one language.
+        #[derive(Debug)]
+        #[allow(missing_docs)] // each name says what it is
+        pub struct Texts { $(pub $name: &'static str),* }
+
+        static FR: Texts = Texts { $($name: $fr),* };
+        static EN: Texts = Texts { $($name: $en),* };
+
+        #[cfg(test)]
+        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $fr, $en)),*];
+    };
+}
+
+impl Texts {
+    /// The texts of a language.
+    #[must_use]
+    pub fn of(lang: Lang) -> &'static Self {
+        match lang {
+            Lang::Fr => &FR,
+            Lang::En => &EN,
+        }
+    }
+}
+
+texts! {
+    brand: "Réservation" / "Booking",
+    skip: "Aller au contenu" / "Skip to content",
+    language: "Langue" / "Language",
+    help: "Aide et informations" / "Help and information",
+    footer: "Paiement sur une page sécurisée. Vos données de carte ne passent jamais par ce site." /
+        "You pay on a secure page. Your card details never pass through this site.",
+    accessibility: "Accessibilité" / "Accessibility",
+    accessibility_text: "Ce site vise la conformité aux WCAG 2.2, niveau AA. Il fonctionne au clavier, sans JavaScript, jusqu'à 400 % de zoom et avec les lecteurs d'écran courants.
+Chaque page est vérifiée automatiquement en français et en anglais, en thème clair et sombre, sur petit et grand écran.
+La page de paiement est fournie par Stripe, qui publie sa propre déclaration.
+Une difficulté ? Écrivez à la personne qui exploite ce site : elle vous répondra et, si besoin, prendra votre réservation autrement." /
+        "This site aims to meet WCAG 2.2, level AA. It works by keyboard, without JavaScript, up to 400% zoom and with common screen readers.
+Every page is checked automatically in French and English, in light and dark themes, on small and large screens.
+The payment page is provided by Stripe, which publishes its own statement.
+Something in your way? Write to whoever runs this site: they will answer and, if need be, take your booking another way.",
+    team: "Espace équipe" / "Team sign-in",
+    storefront: "Voir la boutique" / "See the storefront",
+    simulated_label: "Mode simulation" / "Simulation mode",
+    simulated: "Stripe simulé : aucun argent réel. Carte de test" / "Simulated Stripe: no real money. Test card",
+    back_home: "Retour à l'accueil" / "Back to the start",
+    request_id: "Référence de la demande :" / "Request reference:",
+    error_prefix: "Erreur :" / "Error:",
+    errors_title: "Il reste quelque chose à corriger" / "Something needs your attention",
+
+    book_title: "Réservez votre créneau" / "Book your slot",
+    book_lead: "Choisissez un jour et une heure, puis payez en ligne. Votre place est gardée pendant le paiement." /
+        "Choose a day and a time, then pay online. Your seat is held while you pay.",
+    no_offer_title: "Rien à réserver pour le moment" / "Nothing to book right now",
+    no_offer: "Revenez bientôt : de nouvelles prestations seront proposées ici." /
+        "Come back soon: new offers will appear here.",
+    step_offer: "La prestation" / "The offer",
+    step_day: "Le jour" / "The day",
+    step_time: "L'heure" / "The time",
+    step_details: "Vos coordonnées" / "Your details",
+    next_days: "Prochains jours" / "Next days",
+    other_day: "Un autre jour" / "Another day",
+    show_slots: "Voir les créneaux" / "Show the slots",
+    all_required: "Tous les champs sont nécessaires." / "All fields are required.",
+    first_name: "Prénom" / "First name",
+    last_name: "Nom" / "Last name",
+    email: "Adresse e-mail" / "E-mail address",
+    email_hint: "Pour vous joindre au sujet de cette réservation." / "To reach you about this booking.",
+    summary: "Votre réservation" / "Your booking",
+    offer: "Prestation" / "Offer",
+    slot: "Créneau" / "Slot",
+    slot_not_chosen: "À choisir" / "Not chosen yet",
+    total: "Total" / "Total",
+    to_payment: "Continuer vers le paiement" / "Continue to payment",
+    hold_promise: "La place vous est gardée 35 minutes. Rien n'est débité avant que vous ne payiez." /
+        "The seat is held for you for 35 minutes. Nothing is charged until you pay.",
+    taken: "complet" / "full",
+    past: "passé" / "past",
+    not_offered: "indisponible" / "not available",
+    yours: "à vous" / "yours",
+    held_title: "Une place vous attend" / "A seat is waiting for you",
+    resume: "Reprendre le paiement" / "Resume payment",
+
+    going_title: "Encore un pas : le paiement" / "One more step: payment",
+    going_lead: "Votre place est réservée. Vous allez être conduit à la page de paiement." /
+        "Your seat is held. You are being taken to the payment page.",
+    going_link: "Continuer vers le paiement" / "Continue to payment",
+
+    paid_title: "C'est réservé !" / "You're booked!",
+    paid_lead: "Votre paiement est confirmé. À bientôt." / "Your payment is confirmed. See you soon.",
+    pending_title: "Nous vérifions votre paiement" / "We are checking your payment",
+    pending_lead: "Cela ne prend d'habitude que quelques secondes. Votre place reste réservée." /
+        "This usually takes a few seconds. Your seat stays held.",
+    processing_title: "Votre paiement est en route" / "Your payment is on its way",
+    processing_lead: "Votre banque doit encore le confirmer, cela peut prendre quelques jours. Votre place reste réservée." /
+        "Your bank still has to confirm it, which can take a few days. Your seat stays held.",
+    expired_title: "Le temps de paiement est écoulé" / "The time to pay has run out",
+    expired_lead: "Rien n'a été débité et la place a été libérée. Vous pouvez réserver à nouveau." /
+        "Nothing was charged and the seat is free again. You can book again.",
+    failed_title: "Le paiement n'a pas abouti" / "The payment did not go through",
+    failed_lead: "Votre banque l'a refusé et la place a été libérée. Vous pouvez réserver à nouveau." /
+        "Your bank refused it and the seat is free again. You can book again.",
+    cancelled_title: "Cette réservation est annulée" / "This booking is cancelled",
+    cancelled_lead: "Rien n'a été débité. Vous pouvez réserver à nouveau." /
+        "Nothing was charged. You can book again.",
+    part_refunded_title: "Une partie vous a été remboursée" / "You were refunded in part",
+    part_refunded_lead: "Votre réservation reste valable." / "Your booking is still valid.",
+    refunded_title: "Cette réservation a été remboursée" / "This booking was refunded",
+    refunded_lead: "Le montant revient sur votre moyen de paiement sous quelques jours." /
+        "The amount goes back to your payment method within a few days.",
+    disputed_title: "Ce paiement est contesté" / "This payment is disputed",
+    disputed_lead: "Nous attendons la décision de la banque." / "We are waiting for the bank's decision.",
+    amount_paid: "Payé" / "Paid",
+    amount_due: "À payer" / "To pay",
+    reference: "Référence" / "Reference",
+    updates_itself: "Cette page se met à jour toute seule." / "This page updates by itself.",
+    book_again: "Réserver à nouveau" / "Book again",
+
+    cancel_title: "Rien n'a été payé" / "Nothing was paid",
+    cancel_none: "Vous n'avez pas de réservation en cours dans ce navigateur." /
+        "There is no booking under way in this browser.",
+    change_booking: "Modifier ma réservation" / "Change my booking",
+    back_to_form: "Retour à la réservation" / "Back to booking",
+    see_booking: "Voir ma réservation" / "See my booking",
+
+    login_title: "Espace équipe" / "Team sign-in",
+    password: "Mot de passe" / "Password",
+    sign_in: "Se connecter" / "Sign in",
+    sign_out: "Se déconnecter" / "Sign out",
+    bad_credentials: "Identifiants invalides" / "Invalid credentials",
+    signed_out: "Vous êtes déconnecté." / "You are signed out.",
+    please_sign_in: "Connectez-vous pour continuer." / "Sign in to continue.",
+
+    dashboard: "Tableau de bord" / "Dashboard",
+    bookings: "Réservations" / "Bookings",
+    ledger: "Événements" / "Events",
+    cases: "À traiter" / "Cases",
+    offers: "Prestations" / "Offers",
+    users: "Comptes" / "Accounts",
+    audit: "Journal" / "Audit log",
+    metrics: "Mesures" / "Metrics",
+    filter: "Filtrer" / "Filter",
+    filter_title: "Filtres" / "Filters",
+    clear: "Tout afficher" / "Show all",
+    status: "Statut" / "Status",
+    any: "Tous" / "Any",
+    date: "Date" / "Date",
+    customer: "Client" / "Customer",
+    amount: "Montant" / "Amount",
+    booked_on: "Réservé le" / "Booked on",
+    held_until: "Place gardée jusqu'à" / "Seat held until",
+    older: "Page suivante" / "Next page",
+    newest: "Revenir au début" / "Back to the first page",
+    nothing_here: "Rien à afficher." / "Nothing to show.",
+    no_match: "Aucun résultat ne correspond à ces filtres." / "Nothing matches these filters.",
+    timeline: "Historique" / "Timeline",
+    facts: "Détails" / "Details",
+    paid_on: "Payé le" / "Paid on",
+    refunded: "Remboursé" / "Refunded",
+    refunds: "Remboursements" / "Refunds",
+    disputes: "Litiges" / "Disputes",
+    session: "Session Stripe" / "Stripe session",
+    payment_intent: "Paiement Stripe" / "Stripe payment",
+    seat: "Place" / "Seat",
+    booking: "Réservation" / "Booking",
+    all_bookings: "Toutes les réservations" / "All bookings",
+    refund_title: "Rembourser" / "Refund",
+    refund_amount: "Montant à rembourser" / "Amount to refund",
+    refund_continue: "Vérifier le remboursement" / "Review the refund",
+    refund_confirm: "Confirmer le remboursement" / "Confirm the refund",
+    refund_irreversible: "Un remboursement ne peut pas être repris." / "A refund cannot be taken back.",
+    refund_done: "Le remboursement a été demandé à Stripe." / "The refund was requested from Stripe.",
+    refund_uncertain: "Stripe n'a pas répondu clairement. La demande est enregistrée et sera vérifiée automatiquement ; ne la refaites pas." /
+        "Stripe gave no clear answer. The request is stored and is checked automatically; do not repeat it.",
+    go_back: "Revenir" / "Go back",
+    cancel_booking: "Annuler la réservation" / "Cancel the booking",
+    cancel_booking_hint: "La session de paiement est fermée chez Stripe, puis la place est libérée." /
+        "The payment session is closed at Stripe, then the seat is freed.",
+    cancel_done: "La réservation est annulée." / "The booking is cancelled.",
+    events_of_booking: "Événements de cette réservation" / "Events of this booking",
+    event: "Événement" / "Event",
+    kind: "Type" / "Type",
+    outcome: "Résultat" / "Outcome",
+    reason: "Pourquoi" / "Why",
+    source: "Source" / "Source",
+    deliveries: "Livraisons" / "Deliveries",
+    received_on: "Reçu le" / "Received on",
+    last_delivered_on: "Dernière livraison" / "Last delivered",
+    processed_on: "Traité le" / "Processed on",
+    next_try_on: "Prochain essai" / "Next try",
+    made_on: "Créé chez Stripe le" / "Made at Stripe on",
+    event_id: "Identifiant de l'événement" / "Event id",
+    payload: "Contenu reçu" / "Payload as received",
+    payload_gone: "Le contenu a été effacé ou n'a pas été conservé ; les faits restent." /
+        "The payload was erased or never kept; the facts remain.",
+    replay: "Rejouer" / "Replay",
+    replay_title: "Rejouer cet événement" / "Replay this event",
+    replay_preview: "Ce qui changerait" / "What would change",
+    replay_none: "Rien ne changerait." / "Nothing would change.",
+    replay_hint: "Rejouer un événement déjà appliqué ne change rien." / "Replaying an event that was applied changes nothing.",
+    replay_done: "L'événement a été rejoué." / "The event was replayed.",
+    before: "Avant" / "Before",
+    after: "Après" / "After",
+    member: "Champ" / "Field",
+    unchanged: "inchangé" / "unchanged",
+    case_one: "Cas" / "Case",
+    open_cases: "Cas ouverts" / "Open cases",
+    closed_cases: "Cas clos" / "Closed cases",
+    show_open: "Ouverts" / "Open",
+    show_closed: "Clos" / "Closed",
+    deadline: "Échéance" / "Deadline",
+    opened_on: "Ouvert le" / "Opened on",
+    closed_on: "Clos le" / "Closed on",
+    closed_by: "Par" / "By",
+    resolution: "Décision" / "Resolution",
+    note: "Note" / "Note",
+    note_hint: "Dites pourquoi : cette note reste dans le journal." / "Say why: this note stays in the audit log.",
+    what_to_do: "Que faire" / "What to do",
+    no_cases: "Tout est en ordre : aucun cas n'attend." / "All is well: no case is waiting.",
+    case_done: "Le cas est clos." / "The case is closed.",
+    name: "Nom" / "Name",
+    price: "Prix" / "Price",
+    price_minor: "Prix en unités mineures (6000 = 60,00 €)" / "Price in minor units (6000 = €60.00)",
+    currency: "Devise" / "Currency",
+    capacity: "Places par créneau" / "Seats per slot",
+    grid: "Heures proposées" / "Times offered",
+    grid_hint: "HH:MM séparées par des espaces. Vide : toutes les heures de 09:00 à 18:00." /
+        "HH:MM separated by blanks. Empty: every hour from 09:00 to 18:00.",
+    any_hour: "Toutes les heures de 09:00 à 18:00" / "Every hour from 09:00 to 18:00",
+    active: "Proposée à la réservation" / "Can be booked",
+    inactive: "Retirée" / "Withdrawn",
+    active_short: "Active" / "Active",
+    new_offer: "Nouvelle prestation" / "New offer",
+    edit_offer: "Modifier la prestation" / "Edit the offer",
+    edit: "Modifier" / "Edit",
+    save: "Enregistrer" / "Save",
+    saved: "C'est enregistré." / "Saved.",
+    offer_keeps: "Les réservations existantes gardent leur prix." / "Existing bookings keep their price.",
+    new_user: "Nouveau compte" / "New account",
+    role: "Rôle" / "Role",
+    last_login: "Créé le" / "Created on",
+    enabled: "Actif" / "Active",
+    disabled: "Désactivé" / "Disabled",
+    disable: "Désactiver" / "Disable",
+    enable: "Réactiver" / "Enable",
+    set_role: "Changer le rôle" / "Change role",
+    set_password: "Changer le mot de passe" / "Set password",
+    new_password: "Nouveau mot de passe" / "New password",
+    password_hint: "Au moins 8 caractères, au mieux 15 ; au plus 72 octets." / "At least 8 characters, better 15; at most 72 bytes.",
+    create: "Créer" / "Create",
+    you: "vous" / "you",
+    manage: "Gérer" / "Manage",
+    actor: "Qui" / "Who",
+    action: "Quoi" / "What",
+    subject: "Sur quoi" / "On what",
+    detail: "Précisions" / "Particulars",
+    when: "Quand" / "When",
+    received: "Webhooks reçus" / "Webhooks received",
+    duplicates: "Doublons" / "Duplicates",
+    errors: "Erreurs" / "Errors",
+    uptime: "En marche depuis" / "Up for",
+    http5xx: "Erreurs HTTP 5xx" / "HTTP 5xx errors",
+    version: "Version" / "Version",
+    database: "Base de données" / "Database",
+    since_start: "Depuis le démarrage de ce processus." / "Since this process started.",
+    webhooks_title: "Webhooks" / "Webhooks",
+    runtime_title: "Service" / "Service",
+    waiting_title: "En attente" / "Waiting",
+    outbox_waiting: "Notifications en file" / "Notifications queued",
+    secret_used: "Secrets de signature" / "Signing secrets",
+    never_used: "jamais utilisé" / "never used",
+    last_used: "utilisé le" / "last used",
+
+    not_found_title: "Page introuvable" / "Page not found",
+    not_found_lead: "Cette adresse ne mène à rien. Vérifiez le lien, ou repartez de l'accueil." /
+        "This address leads nowhere. Check the link, or start again.",
+    unknown_session_title: "Réservation introuvable" / "Booking not found",
+    unknown_session_lead: "Nous ne connaissons pas cette réservation. Si vous venez de payer, attendez un instant et rechargez la page : rien n'est perdu." /
+        "We do not know this booking. If you have just paid, wait a moment and reload the page: nothing is lost.",
+    forbidden_title: "Accès refusé" / "Access denied",
+    forbidden_lead: "Votre rôle ne permet pas cette action." / "Your role does not allow this.",
+    bad_request_title: "Demande incorrecte" / "Invalid request",
+    bad_request_lead: "Cette demande ne peut pas être comprise telle quelle." / "This request cannot be understood as it is.",
+    conflict_title: "C'est déjà fait, ou plus possible" / "Already done, or no longer possible",
+    conflict_lead: "La situation a changé entre-temps. Revenez et regardez où elle en est." /
+        "Things have changed meanwhile. Go back and see where they stand.",
+    too_many_title: "Trop de demandes" / "Too many requests",
+    too_many_lead: "Patientez un instant, puis réessayez." / "Wait a moment, then try again.",
+    internal_title: "Une erreur de notre côté" / "Something went wrong on our side",
+    internal_lead: "Elle a été notée. Rien de ce que vous avez payé n'est perdu." /
+        "It was logged. Nothing that you paid is lost.",
+    unavailable_title: "Service momentanément indisponible" / "Service temporarily unavailable",
+    unavailable_lead: "Réessayez dans quelques instants. Rien de ce que vous avez payé n'est perdu." /
+        "Try again in a few moments. Nothing that you paid is lost.",
+
+    slot_full: "Ce créneau vient d'être pris. Choisissez-en un autre parmi ceux qui sont libres." /
+        "This slot has just been taken. Choose another of the free ones.",
+    already_paid: "Cette réservation est déjà payée, ou son paiement est en route." /
+        "This booking is already paid, or its payment is on its way.",
+    stripe_down: "La page de paiement ne répond pas pour le moment. Votre place reste gardée : réessayez dans un instant." /
+        "The payment page does not answer right now. Your seat stays held: try again in a moment.",
+    stripe_refused: "Le paiement n'a pas pu être ouvert. Votre place reste gardée ; prévenez-nous si cela continue." /
+        "The payment could not be opened. Your seat stays held; tell us if this goes on.",
+}
+
+/// A status in the reader's words.
+#[must_use]
+pub fn status(lang: Lang, status: Status) -> &'static str {
+    let en = match status {
+        Status::Pending => "pending",
+        Status::Processing => "processing",
+        Status::Paid => "paid",
+        Status::Expired => "expired",
+        Status::Failed => "failed",
+        Status::Cancelled => "cancelled",
+        Status::PartiallyRefunded => "partially refunded",
+        Status::Refunded => "refunded",
+        Status::Disputed => "disputed",
+    };
+    lang.pick(status.as_str(), en)
+}
+
+/// The colour class of a status; its text says the same.
+#[must_use]
+pub fn status_tone(status: Status) -> &'static str {
+    match status {
+        Status::Pending | Status::Processing => "wait",
+        Status::Paid => "good",
+        Status::Expired | Status::Cancelled => "quiet",
+        Status::Failed | Status::Disputed => "bad",
+        Status::PartiallyRefunded | Status::Refunded => "info",
+    }
+}
+
+/// What became of an event, in the reader's words.
+#[must_use]
+pub fn outcome(lang: Lang, outcome: Outcome) -> &'static str {
+    let (fr, en) = match outcome {
+        Outcome::Processed => ("appliqué", "processed"),
+        Outcome::Duplicate => ("doublon", "duplicate"),
+        Outcome::Ignored => ("ignoré", "ignored"),
+        Outcome::Parked => ("en attente", "parked"),
+        Outcome::Case => ("à traiter", "case"),
+        Outcome::Rejected => ("non appliqué", "not applied"),
+    };
+    lang.pick(fr, en)
+}
+
+/// The colour class of an outcome.
+#[must_use]
+pub fn outcome_tone(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Processed => "good",
+        Outcome::Duplicate | Outcome::Ignored => "quiet",
+        Outcome::Parked => "wait",
+        Outcome::Case | Outcome::Rejected => "bad",
+    }
+}
+
+/// The road by which a fact came.
+#[must_use]
+pub fn source(lang: Lang, source: Source) -> &'static str {
+    let (fr, en) = match source {
+        Source::Webhook => ("webhook", "webhook"),
+        Source::Feed => ("flux d'événements", "events feed"),
+        Source::Poll => ("question à Stripe", "asked Stripe"),
+        Source::Replay => ("rejeu", "replay"),
+    };
+    lang.pick(fr, en)
+}
+
+/// A refund's state.
+#[must_use]
+pub fn refund_status(lang: Lang, status: RefundStatus) -> &'static str {
+    let (fr, en) = match status {
+        RefundStatus::Pending => ("en route", "pending"),
+        RefundStatus::RequiresAction => ("attend le client", "waits for the customer"),
+        RefundStatus::Succeeded => ("effectué", "succeeded"),
+        RefundStatus::Canceled => ("annulé", "cancelled"),
+        RefundStatus::Failed => ("échoué", "failed"),
+    };
+    lang.pick(fr, en)
+}
+
+/// A dispute's state.
+#[must_use]
+pub fn dispute_status(lang: Lang, status: DisputeStatus) -> &'static str {
+    let (fr, en) = match status {
+        DisputeStatus::WarningNeedsResponse => ("enquête, réponse attendue", "inquiry, needs a response"),
+        DisputeStatus::WarningUnderReview => ("enquête en cours", "inquiry under review"),
+        DisputeStatus::WarningClosed => ("enquête close", "inquiry closed"),
+        DisputeStatus::Prevented => ("évité", "prevented"),
+        DisputeStatus::NeedsResponse => ("réponse attendue", "needs a response"),
+        DisputeStatus::UnderReview => ("en cours d'examen", "under review"),
+        DisputeStatus::Lost => ("perdu", "lost"),
+        DisputeStatus::AppealNeedsResponse => ("appel, réponse attendue", "appeal, needs a response"),
+        DisputeStatus::AppealUnderReview => ("appel en cours d'examen", "appeal under review"),
+        DisputeStatus::Won => ("gagné", "won"),
+    };
+    lang.pick(fr, en)
+}
+
+/// A role, with what it may do.
+#[must_use]
+pub fn role(lang: Lang, role: Role) -> &'static str {
+    let (fr, en) = match role {
+        Role::ReadOnly => {
+            ("READONLY : lire les réservations et les événements", "READONLY: read bookings and events")
+        }
+        Role::Ops => {
+            ("OPS : aussi les cas, les rejeux et les mesures", "OPS: also cases, replays and metrics")
+        }
+        Role::Admin => (
+            "ADMIN : aussi l'argent, les prestations et les comptes",
+            "ADMIN: also money, offers and accounts",
+        ),
+    };
+    lang.pick(fr, en)
+}
+
+/// What is wrong with a field of the booking form, as a sentence.
+#[must_use]
+pub fn fault(lang: Lang, fault: &Fault) -> String {
+    let (fr, en) = match (fault.code, fault.path.as_str()) {
+        ("required", "firstName") => ("Indiquez votre prénom.", "Enter your first name."),
+        ("required", "lastName") => ("Indiquez votre nom.", "Enter your last name."),
+        ("required", "email") => ("Indiquez votre adresse e-mail.", "Enter your e-mail address."),
+        ("required", "date") => ("Choisissez un jour.", "Choose a day."),
+        ("required", "time") => ("Choisissez une heure.", "Choose a time."),
+        ("too_long", "firstName") => (
+            "Le prénom est trop long : 100 caractères au plus.",
+            "The first name is too long: at most 100 characters.",
+        ),
+        ("too_long", "lastName") => (
+            "Le nom est trop long : 100 caractères au plus.",
+            "The last name is too long: at most 100 characters.",
+        ),
+        ("control", _) => (
+            "Un nom ne peut pas contenir de caractères invisibles.",
+            "A name cannot contain invisible characters.",
+        ),
+        ("email", _) => (
+            "Vérifiez l'adresse e-mail : elle doit ressembler à nom@exemple.fr.",
+            "Check the e-mail address: it should look like name@example.org.",
+        ),
+        ("date", _) => ("Choisissez une date du calendrier.", "Choose a date of the calendar."),
+        ("time", _) => ("Choisissez une des heures proposées.", "Choose one of the times offered."),
+        ("skipped", _) => (
+            "Cette heure n'existe pas ce jour-là : on passe à l'heure d'été.",
+            "That time does not exist on that day: the clocks go forward.",
+        ),
+        ("past", _) => (
+            "Ce créneau est déjà passé. Choisissez-en un à venir.",
+            "That slot is in the past. Choose one to come.",
+        ),
+        ("too_far", _) => {
+            ("On peut réserver jusqu'à deux ans à l'avance.", "You can book up to two years ahead.")
+        }
+        ("unknown_offer", _) => (
+            "Cette prestation n'est plus proposée. Choisissez-en une autre.",
+            "This offer is no longer available. Choose another one.",
+        ),
+        ("not_on_grid", _) => (
+            "Cette heure n'est pas proposée. Choisissez-en une autre.",
+            "That time is not offered. Choose another one.",
+        ),
+        _ => return format!("{} {}", fault.path, fault.message),
+    };
+    lang.pick(fr, en).to_owned()
+}
+
+/// How many slots of a day are free.
+#[must_use]
+pub fn free_slots(lang: Lang, free: usize, day: &str) -> String {
+    match (lang, free) {
+        (Lang::Fr, 0) => format!("Plus aucun créneau libre le {day}. Essayez un autre jour."),
+        (Lang::Fr, 1) => format!("1 créneau libre le {day}."),
+        (Lang::Fr, _) => format!("{free} créneaux libres le {day}."),
+        (Lang::En, 0) => format!("No free slot left on {day}. Try another day."),
+        (Lang::En, 1) => format!("1 free slot on {day}."),
+        (Lang::En, _) => format!("{free} free slots on {day}."),
+    }
+}
+
+/// Seats left in a slot.
+#[must_use]
+pub fn seats_left(lang: Lang, seats: i64) -> String {
+    match (lang, seats) {
+        (Lang::Fr, 1) => "1 place".to_owned(),
+        (Lang::Fr, _) => format!("{seats} places"),
+        (Lang::En, 1) => "1 seat".to_owned(),
+        (Lang::En, _) => format!("{seats} seats"),
+    }
+}
+
+/// A held slot, in a sentence.
+#[must_use]
+pub fn held(lang: Lang, slot: &str, until: &str) -> String {
+    match lang {
+        Lang::Fr => format!("Votre place du {slot} est gardée jusqu'à {until}. Rien n'a encore été payé."),
+        Lang::En => format!("Your seat on {slot} is held until {until}. Nothing has been paid yet."),
+    }
+}
+
+/// A duration in words, with its two largest units.
+#[must_use]
+pub fn duration(lang: Lang, duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let day = lang.pick("j", "d");
+    if days > 0 {
+        format!("{days}\u{a0}{day} {hours}\u{a0}h")
+    } else if hours > 0 {
+        format!("{hours}\u{a0}h {minutes}\u{a0}min")
+    } else {
+        format!("{minutes}\u{a0}min {}\u{a0}s", seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn french_texts_carry_the_spaces_of_french_typography() {
+        let sentences = PAIRS.iter().map(|(name, fr, _)| (*name, *fr));
+        for (name, text) in sentences {
+            assert_eq!(super::super::format::french(text), text, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_empty_or_left_in_the_other_language() {
+        let alike = [
+            "deadline",
+            "active_short",
+            "note",
+            "source",
+            "total",
+            "date",
+            "webhooks_title",
+            "service",
+            "session",
+            "version",
+            "status",
+            "type",
+        ];
+        for (name, fr, en) in PAIRS {
+            assert!(!fr.trim().is_empty() && !en.trim().is_empty(), "{name}");
+            assert!(fr != en || alike.contains(name), "{name}: {fr}");
+        }
+    }
+}

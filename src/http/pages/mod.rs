@@ -1,0 +1,261 @@
+//! The pages: storefront, result, sign-in, dashboard. Plain forms that work without script.
+//!
+//! A handler gathers what its template shows and nothing more; templates decide nothing. Texts are in
+//! [`i18n`], numbers and dates in [`format`].
+
+pub mod assets;
+pub mod format;
+pub mod i18n;
+pub mod problem;
+pub mod result;
+pub mod storefront;
+
+use super::error::Problem;
+use super::request::RequestId;
+use crate::app::Shared;
+use crate::domain::Fault;
+use crate::domain::account::User;
+use crate::domain::lang::Lang;
+use crate::domain::role::Role;
+use askama::Template;
+use axum::extract::{FromRequestParts, RawForm, Request};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use i18n::Texts;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+/// The cookie that remembers the chosen language.
+const LANG_COOKIE: &str = "lang";
+
+/// What every page shows around its own content.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The reader's language.
+    pub lang: Lang,
+    /// Its texts.
+    pub t: &'static Texts,
+    /// Who is signed in.
+    pub user: Option<User>,
+    /// The request's id, for pages that say what went wrong.
+    pub request_id: String,
+    /// Whether Stripe is simulated: the page says so.
+    pub simulated: bool,
+    /// The address of this page, for the links to its other language; without `lang`.
+    path: String,
+    query: Vec<(String, String)>,
+    /// Whether the language was chosen just now, and is to be remembered.
+    chosen: bool,
+    secure: bool,
+}
+
+/// An entry of the dashboard's navigation.
+#[derive(Debug)]
+pub struct Tab {
+    /// Where it leads.
+    pub href: &'static str,
+    /// Its text.
+    pub name: &'static str,
+    /// Whether it is the page shown.
+    pub here: bool,
+}
+
+impl Page {
+    /// The page around the answer to a request.
+    #[must_use]
+    pub fn of(
+        app: &Shared,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Self {
+        let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned();
+        let (asked, mut query): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| name == LANG_COOKIE);
+        let asked = asked.into_iter().next_back().and_then(|(_, value)| Lang::parse(&value));
+        if method != Method::GET {
+            query.clear();
+        }
+        let kept = || cookie(headers, LANG_COOKIE).and_then(Lang::parse);
+        let lang = asked.or_else(kept).unwrap_or_else(|| super::checkout::preferred_lang(headers));
+        Self {
+            lang,
+            t: Texts::of(lang),
+            user: extensions.get::<User>().cloned(),
+            request_id: extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
+            simulated: app.config.simulated(),
+            path: uri.path().to_owned(),
+            query,
+            chosen: asked.is_some(),
+            secure: app.config.cookie.secure,
+        }
+    }
+
+    /// The address of a style sheet, script or icon.
+    #[must_use]
+    pub fn asset(&self, name: &str) -> String {
+        assets::href(name)
+    }
+
+    /// This address, to come back to after signing in.
+    #[must_use]
+    pub fn address(&self) -> String {
+        if self.query.is_empty() {
+            return self.path.clone();
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        format!("{}?{query}", self.path)
+    }
+
+    /// Where the brand leads.
+    #[must_use]
+    pub fn home(&self) -> &'static str {
+        if self.user.is_some() { "/dashboard" } else { "/" }
+    }
+
+    /// This page in each language.
+    #[must_use]
+    pub fn languages(&self) -> Vec<(Lang, &'static str, String)> {
+        let names = [(Lang::Fr, "Français"), (Lang::En, "English")];
+        let link = |lang: Lang| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.extend_pairs(&self.query).append_pair(LANG_COOKIE, lang.as_str());
+            format!("{}?{}", self.path, query.finish())
+        };
+        names.into_iter().map(|(lang, name)| (lang, name, link(lang))).collect()
+    }
+
+    /// The dashboard's navigation, as far as the role reaches.
+    #[must_use]
+    pub fn tabs(&self) -> Vec<Tab> {
+        let role = self.user.as_ref().map_or(Role::ReadOnly, |user| user.role);
+        let all = [
+            ("/dashboard", self.t.bookings, Role::ReadOnly),
+            ("/dashboard/ledger", self.t.ledger, Role::ReadOnly),
+            ("/dashboard/cases", self.t.cases, Role::Ops),
+            ("/dashboard/metrics", self.t.metrics, Role::Ops),
+            ("/dashboard/offers", self.t.offers, Role::Admin),
+            ("/dashboard/users", self.t.users, Role::Admin),
+            ("/dashboard/audit", self.t.audit, Role::Admin),
+        ];
+        let path = self.path.as_str();
+        let here = |href: &str| match href {
+            "/dashboard" => path == href || path.starts_with("/dashboard/bookings"),
+            _ => path.starts_with(href),
+        };
+        let allowed = all.into_iter().filter(|(_, _, needed)| role.allows(*needed));
+        allowed.map(|(href, name, _)| Tab { href, name, here: here(href) }).collect()
+    }
+
+    /// The answer with this page.
+    pub fn show(&self, template: &impl Template) -> Response {
+        self.show_as(StatusCode::OK, template)
+    }
+
+    /// The answer with this page and a status.
+    pub fn show_as(&self, status: StatusCode, template: &impl Template) -> Response {
+        let html = match template.render() {
+            Ok(html) => html,
+            Err(error) => {
+                tracing::error!(module = "pages", action = "page.failed", "{error}");
+                return Problem::internal().into_response();
+            }
+        };
+        let mut response = (status, html).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.lang.as_str()));
+        headers.insert(header::VARY, HeaderValue::from_static("Cookie, Accept-Language"));
+        // What a page shows depends on who asks and when: a copy would be wrong or somebody else's.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.chosen {
+            let secure = if self.secure { "; Secure" } else { "" };
+            let cookie = format!(
+                "{LANG_COOKIE}={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax{secure}",
+                self.lang.as_str()
+            );
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                headers.append(header::SET_COOKIE, cookie);
+            }
+        }
+        response
+    }
+}
+
+impl FromRequestParts<Shared> for Page {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Infallible> {
+        Ok(Self::of(app, &parts.method, &parts.uri, &parts.headers, &parts.extensions))
+    }
+}
+
+/// The value of a cookie, as it was sent.
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
+}
+
+/// The fields of a posted form. Of names sent twice the last counts; what is missing is empty.
+#[derive(Debug, Default)]
+pub struct Fields(BTreeMap<String, String>);
+
+impl Fields {
+    /// A field, as it was typed.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// A field that may be missing.
+    #[must_use]
+    pub fn sent(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl<S: Send + Sync> axum::extract::FromRequest<S> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let form = RawForm::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        Ok(Self(form_urlencoded::parse(&form.0).into_owned().collect()))
+    }
+}
+
+/// A line of the summary at the top of a form that cannot be taken as it is.
+#[derive(Debug, Clone)]
+pub struct FormError {
+    /// The field to go to; empty if there is none.
+    pub target: String,
+    /// What to do.
+    pub message: String,
+}
+
+impl FormError {
+    /// A line that belongs to no field.
+    #[must_use]
+    pub fn general(message: &str) -> Vec<Self> {
+        vec![Self { target: String::new(), message: message.to_owned() }]
+    }
+
+    /// A line for each fault.
+    #[must_use]
+    pub fn of(lang: Lang, faults: &[Fault]) -> Vec<Self> {
+        let line = |fault: &Fault| Self { target: fault.path.clone(), message: i18n::fault(lang, fault) };
+        faults.iter().map(line).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "accessibility.html")]
+struct Accessibility {
+    page: Page,
+}
+
+/// The accessibility statement.
+pub async fn accessibility(page: Page) -> Response {
+    page.show(&Accessibility { page: page.clone() })
+}

@@ -1,0 +1,201 @@
+//! `/success` and `/cancel`: what became of a checkout. Coming here changes nothing: the state is that
+//! of the database, and what may change it is Stripe's own answer.
+
+use super::storefront::remembered;
+use super::{Page, format, i18n, problem};
+use crate::app::Shared;
+use crate::domain::booking::{Booking, Status};
+use crate::domain::ids::SessionId;
+use crate::http::error::Problem;
+use crate::http::hold;
+use crate::store::StoreError;
+use crate::store::bookings::Handle;
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+
+#[derive(Template)]
+#[template(path = "success.html")]
+struct Success {
+    page: Page,
+    view: SuccessView,
+}
+
+/// Nothing here says who booked: the address of this page may reach strangers.
+struct SuccessView {
+    status: &'static str,
+    status_name: &'static str,
+    tone: &'static str,
+    mark: &'static str,
+    title: &'static str,
+    lead: &'static str,
+    unsettled: bool,
+    session: String,
+    offer: String,
+    slot: String,
+    amount_label: &'static str,
+    amount: String,
+    reference: String,
+    offer_again: bool,
+}
+
+/// The query of `/success`.
+#[derive(Debug, Deserialize)]
+pub struct Returned {
+    session_id: Option<String>,
+}
+
+/// The booking's true state.
+pub async fn success(
+    State(app): State<Shared>,
+    page: Page,
+    Query(returned): Query<Returned>,
+) -> Result<Response, Problem> {
+    let session = returned.session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
+    let Some(session) = session else { return Ok(unknown(page)) };
+    let Some((booking, offer)) = booking_of(&app, &session).await? else { return Ok(unknown(page)) };
+    let view = success_view(&page, &booking, session.to_string(), offer);
+    let success = Success { page, view };
+    Ok(success.page.show(&success))
+}
+
+fn unknown(page: Page) -> Response {
+    let (title, lead) = (page.t.unknown_session_title, page.t.unknown_session_lead);
+    problem::simple(page, StatusCode::NOT_FOUND, title, lead)
+}
+
+/// The booking of a session that is known here, with its offer's name.
+async fn booking_of(app: &Shared, session: &SessionId) -> Result<Option<(Booking, String)>, StoreError> {
+    let handle = Handle::Session(session.to_string());
+    let mut tx = app.store.read().await?;
+    let found = tx.bookings_by_handle(std::slice::from_ref(&handle)).await?;
+    let booking = match found.get(&handle) {
+        Some(id) => tx.booking(*id).await?,
+        None => None,
+    };
+    let offer = match &booking {
+        Some(booking) => tx.offer(booking.offer).await?,
+        None => None,
+    };
+    tx.rollback().await?;
+    Ok(booking.map(|booking| (booking, offer.map(|offer| offer.name).unwrap_or_default())))
+}
+
+fn success_view(page: &Page, booking: &Booking, session: String, offer: String) -> SuccessView {
+    let (t, status) = (page.t, booking.status());
+    let (mark, title, lead) = match status {
+        Status::Pending => ("…", t.pending_title, t.pending_lead),
+        Status::Processing => ("…", t.processing_title, t.processing_lead),
+        Status::Paid => ("✓", t.paid_title, t.paid_lead),
+        Status::Expired => ("–", t.expired_title, t.expired_lead),
+        Status::Failed => ("!", t.failed_title, t.failed_lead),
+        Status::Cancelled => ("–", t.cancelled_title, t.cancelled_lead),
+        Status::PartiallyRefunded => ("↩", t.part_refunded_title, t.part_refunded_lead),
+        Status::Refunded => ("↩", t.refunded_title, t.refunded_lead),
+        Status::Disputed => ("!", t.disputed_title, t.disputed_lead),
+    };
+    let paid = booking.payment().is_some();
+    SuccessView {
+        status: status.as_str(),
+        status_name: i18n::status(page.lang, status),
+        tone: i18n::status_tone(status),
+        mark,
+        title,
+        lead,
+        unsettled: matches!(status, Status::Pending | Status::Processing),
+        session,
+        offer,
+        slot: format::slot(page.lang, &booking.slot),
+        amount_label: if paid { t.amount_paid } else { t.amount_due },
+        amount: format::money(page.lang, booking.price),
+        reference: booking.id.to_string(),
+        offer_again: matches!(status, Status::Expired | Status::Failed | Status::Cancelled),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "cancel.html")]
+struct Cancel {
+    page: Page,
+    view: CancelView,
+}
+
+struct CancelView {
+    title: &'static str,
+    lead: String,
+    facts: Option<CancelFacts>,
+    resumable: bool,
+    back: String,
+    back_name: &'static str,
+}
+
+struct CancelFacts {
+    offer: String,
+    slot: String,
+    price: String,
+}
+
+/// What this browser holds, after its customer turned back from the payment page.
+pub async fn cancel(State(app): State<Shared>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
+    let booking = remembered(&app, &headers).await?;
+    let view = match booking.filter(|booking| booking.status() == Status::Pending) {
+        Some(booking) => held_view(&app, &page, &booking).await?,
+        None => other_view(&app, &page, &headers).await?,
+    };
+    let cancel = Cancel { page, view };
+    Ok(cancel.page.show(&cancel))
+}
+
+async fn held_view(app: &Shared, page: &Page, booking: &Booking) -> Result<CancelView, StoreError> {
+    let mut tx = app.store.read().await?;
+    let offer = tx.offer(booking.offer).await?;
+    tx.rollback().await?;
+    let slot = format::slot(page.lang, &booking.slot);
+    let until = format::clock_time(&app.config.timezone, booking.hold_expires_at);
+    Ok(CancelView {
+        title: page.t.cancel_title,
+        lead: i18n::held(page.lang, &slot, &until),
+        facts: Some(CancelFacts {
+            offer: offer.map(|offer| offer.name).unwrap_or_default(),
+            slot,
+            price: format::money(page.lang, booking.price),
+        }),
+        resumable: true,
+        back: "/".to_owned(),
+        back_name: page.t.change_booking,
+    })
+}
+
+/// Nothing is held: perhaps it was paid after all, perhaps its time has run out.
+async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<CancelView, StoreError> {
+    let mut tx = app.store.read().await?;
+    let last = match hold::owner_hash(headers) {
+        Some(owner_hash) => tx.last_of_owner(&owner_hash).await?,
+        None => None,
+    };
+    tx.rollback().await?;
+    let paid_session = last.as_ref().filter(|last| last.status().keeps_seat()).and_then(|last| {
+        last.payment().map(|payment| &payment.session).or(last.session.as_ref()).map(ToString::to_string)
+    });
+    let t = page.t;
+    Ok(match paid_session {
+        Some(session) => CancelView {
+            title: t.see_booking,
+            lead: t.already_paid.to_owned(),
+            facts: None,
+            resumable: false,
+            back: format!("/success?session_id={session}"),
+            back_name: t.see_booking,
+        },
+        None => CancelView {
+            title: t.cancel_title,
+            lead: if last.is_some() { t.expired_lead } else { t.cancel_none }.to_owned(),
+            facts: None,
+            resumable: false,
+            back: "/".to_owned(),
+            back_name: t.back_to_form,
+        },
+    })
+}
