@@ -466,9 +466,6 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "Ce créneau est déjà passé. Choisissez-en un à venir.",
             "That slot is in the past. Choose one to come.",
         ),
-        ("too_far", _) => {
-            ("On peut réserver jusqu'à deux ans à l'avance.", "You can book up to two years ahead.")
-        }
         ("unknown_offer", _) => (
             "Cette prestation n'est plus proposée. Choisissez-en une autre.",
             "This offer is no longer available. Choose another one.",
