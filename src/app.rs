@@ -3,12 +3,14 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::ids::InstanceId;
+use crate::flow::accounts::Accounts;
 use crate::flow::recorder::Recorder;
 use crate::http_client::HttpError;
 use crate::metrics::Counters;
 use crate::store::{Store, StoreError};
 use crate::stripe::Client;
-use secrecy::SecretString;
+use axum_extra::extract::cookie::Key;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,6 +30,10 @@ pub struct App {
     pub stripe: Client,
     /// The one road for payment facts.
     pub recorder: Recorder,
+    /// Who may sign in, and who is signed in.
+    pub accounts: Accounts,
+    /// Signs the session cookie.
+    pub cookie_key: Key,
     /// The time.
     pub clock: Clock,
     /// What is counted since the start.
@@ -62,12 +68,16 @@ impl App {
         let instance = store.instance().await?;
         let stripe = Client::new(stripe_base, stripe_key)?;
         let recorder = Recorder::start(&store, stripe.clone(), clock.clone(), instance, config.livemode());
+        let accounts = Accounts::new(store.clone(), clock.clone(), &config);
+        let cookie_key = Key::derive_from(config.session_secret.expose_secret().as_bytes());
         Ok(Arc::new(Self {
             config,
             store,
             instance,
             stripe,
             recorder,
+            accounts,
+            cookie_key,
             counters: Counters::new(clock.now()),
             clock,
             draining: AtomicBool::new(false),

@@ -1,0 +1,149 @@
+//! What holds for every answer and every request, whatever the route: headers, cross-site requests,
+//! methods, panics, and how long an answer may take.
+
+use super::error::Problem;
+use crate::app::Shared;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::any::Any;
+use std::time::Duration;
+
+/// Nothing is loaded from elsewhere, and nothing inline. A page may set a narrower policy itself.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What every answer carries unless its handler said otherwise.
+const HEADERS: [(HeaderName, &str); 8] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    // Not `no-referrer`: with it browsers send `Origin: null` with our own forms.
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+    // Bookings and people: nothing is kept by anybody. Files that never change say so themselves.
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Two years, where browsers reach us over https.
+const HSTS: &str = "max-age=63072000";
+
+/// The longest that a handler may take. Stripe's own patience is below it, the webhook's further.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Routes that pages of `ALLOWED_ORIGINS` may call: none of them looks at the session.
+const OPEN_ROUTES: [&str; 3] = ["/create-checkout-session", "/api/bookings", "/api/checkout/{session}"];
+
+/// Adds the headers that every answer has.
+pub async fn headers(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if app.config.https() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
+    response
+}
+
+/// Refuses changes that another site's page asks for, and answers the browsers of sites that may.
+pub async fn cross_site(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
+        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "Use GET or POST.")
+            .into_response();
+    }
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let open = path.is_some_and(|path| OPEN_ROUTES.contains(&path));
+    let allowed = allowed_origin(&app, request.headers()).filter(|_| open);
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if let (true, Some(origin)) = (preflight, &allowed) {
+        return preflight_answer(origin);
+    }
+    let webhook = path == Some("/webhook");
+    let safe = request.method().is_safe();
+    if !safe && !webhook && allowed.is_none() && !is_same_site(&app, request.headers()) {
+        tracing::warn!(module = "security", action = "malicious_csrf", "a change asked for by another site was refused");
+        let message = "Changes are only taken from this site's own pages, or from programs that are no browser.";
+        return vary(Problem::new(StatusCode::FORBIDDEN, "Cross-site request", message).into_response());
+    }
+    let mut response = next.run(request).await;
+    if let Some(origin) = allowed {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-request-id, retry-after, ratelimit, ratelimit-policy"),
+        );
+    }
+    if safe && !open { response } else { vary(response) }
+}
+
+/// What the answer depends on, for caches.
+fn vary(mut response: Response) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin, Sec-Fetch-Site"));
+    response
+}
+
+fn allowed_origin(app: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    app.config.allowed_origins.iter().any(|allowed| allowed == text).then(|| origin.clone())
+}
+
+/// Whether no other site's page can be behind the request. Browsers say so themselves in
+/// `Sec-Fetch-Site`, older ones at least name the page's `Origin`; who sends neither is no browser.
+fn is_same_site(app: &Shared, headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match (text(&HeaderName::from_static("sec-fetch-site")), text(&header::ORIGIN)) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            origin == app.config.app_url || (authority.is_some() && authority == text(&header::HOST))
+        }
+        (None, None) => true,
+    }
+}
+
+fn preflight_answer(origin: &HeaderValue) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("content-type, idempotency-key, x-request-id"),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    vary(response)
+}
+
+/// Ends a handler that takes too long.
+pub async fn timeout(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(module = "http", action = "http.request.timed_out", "a handler took too long");
+            Problem::unavailable(5).into_response()
+        }
+    }
+}
+
+/// A handler panicked: the log knows where, the caller that it was not their fault.
+#[must_use]
+pub fn panicked(_payload: Box<dyn Any + Send>) -> Response<Body> {
+    Problem::internal().into_response()
+}
+
+/// Nothing is here.
+pub async fn not_found() -> Problem {
+    Problem::not_found()
+}
