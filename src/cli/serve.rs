@@ -4,6 +4,7 @@ use crate::app::{App, Shared};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::http;
+use crate::http::server::Ended;
 use crate::store::{Store, StoreError};
 use crate::stripe::sim::{Sim, SimConfig, WebhookTarget};
 use crate::telemetry;
@@ -54,12 +55,16 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     let app = App::start(config, store, &base, key, clock).await?;
     greet(&app, simulator.as_ref());
 
-    http::server::serve(&app, listener).await?;
+    let ended = http::server::serve(&app, listener, http::server::signals()?).await;
+    if ended == Ended::Forced {
+        tracing::warn!(module = "process", action = "process.forced", "requests in flight were cut off");
+    }
 
     if let Some(simulator) = simulator {
         simulator.shutdown().await;
     }
-    app.store.close().await;
+    // A request that was cut off may still hold a connection.
+    let _ = tokio::time::timeout(Duration::from_secs(1), app.store.close()).await;
     tracing::info!(module = "process", action = "sys_shutdown");
     telemetry::flush(Duration::from_secs(2));
     Ok(ExitCode::SUCCESS)

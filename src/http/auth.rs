@@ -1,9 +1,9 @@
 //! Signing in and out, and the guard in front of every route that needs somebody.
 
+use super::checkout::json_object;
 use super::error::Problem;
 use super::limit::{self, ClientAddress};
 use super::request::RequestId;
-use super::checkout::json_object;
 use crate::app::{App, Shared};
 use crate::config::SameSite;
 use crate::domain::Fault;
@@ -209,7 +209,10 @@ pub async fn sign_out(
     gone.make_removal();
     let gone = HeaderValue::from_str(&gone.to_string()).unwrap_or(HeaderValue::from_static(""));
     let clear = HeaderValue::from_static("\"cache\", \"cookies\", \"storage\"");
-    Ok(AppendHeaders([(header::SET_COOKIE, gone), (header::HeaderName::from_static("clear-site-data"), clear)]))
+    Ok(AppendHeaders([
+        (header::SET_COOKIE, gone),
+        (header::HeaderName::from_static("clear-site-data"), clear),
+    ]))
 }
 
 /// `GET /auth/me`
@@ -234,7 +237,7 @@ fn session_cookie(app: &App, value: String) -> Cookie<'static> {
         SameSite::Strict => cookie::SameSite::Strict,
         SameSite::None => cookie::SameSite::None,
     });
-    cookie.set_max_age(cookie::time::Duration::seconds(i64::try_from(ABSOLUTE_END.as_secs()).unwrap_or(0)));
+    cookie.set_max_age(::cookie::time::Duration::seconds(i64::try_from(ABSOLUTE_END.as_secs()).unwrap_or(0)));
     if let Some(domain) = &settings.domain {
         cookie.set_domain(domain.clone());
     }

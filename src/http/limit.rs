@@ -198,7 +198,12 @@ pub fn too_many(retry_after: Duration) -> Problem {
 
 /// The `RateLimit` fields of the IETF draft "RateLimit header fields for HTTP".
 #[must_use]
-pub fn headers(name: &str, limit: u32, remaining: u32, resets_in: Duration) -> [(HeaderName, HeaderValue); 2] {
+pub fn headers(
+    name: &str,
+    limit: u32,
+    remaining: u32,
+    resets_in: Duration,
+) -> [(HeaderName, HeaderValue); 2] {
     let value = |text: String| HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
     let policy = format!("{name};q={limit};w={}", WINDOW.as_secs());
     let state = format!("{name};r={remaining};t={}", whole_seconds(resets_in));

@@ -64,11 +64,7 @@ async fn open_cases(app: &Shared) -> Result<i64, StoreError> {
     Ok(count)
 }
 
-fn allow(
-    app: &Shared,
-    peer: Option<&ConnectInfo<SocketAddr>>,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
+fn allow(app: &Shared, peer: Option<&ConnectInfo<SocketAddr>>, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(token) = &app.config.metrics_token else {
         let message = "Without METRICS_TOKEN this is only told to programs on the same machine.";
         let refused = || Problem::new(StatusCode::FORBIDDEN, "Forbidden", message);

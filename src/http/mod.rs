@@ -1,11 +1,16 @@
 //! HTTP: extract, call one flow, answer. Every route is on this screen, with who may use it.
 
+pub mod auth;
 pub mod bookings;
 pub mod checkout;
 pub mod error;
+pub mod health;
 pub mod hold;
 pub mod pages;
+pub mod limit;
+pub mod metrics;
 pub mod request;
+pub mod security;
 pub mod server;
 pub mod webhook;
 
@@ -13,7 +18,10 @@ use crate::app::Shared;
 use crate::domain::role::Role;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use limit::Limits;
+use tower_http::catch_panic::CatchPanicLayer;
 
 /// The longest body of a request that is no webhook, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -25,6 +33,8 @@ pub enum Access {
     Public,
     /// Whoever signed the body with the endpoint's secret.
     Stripe,
+    /// Programs with the token of `METRICS_TOKEN`, or without one those on the same machine.
+    Metrics,
     /// People who are signed in with this role or a higher one.
     Role(Role),
 }
@@ -47,6 +57,8 @@ pub fn routes() -> Vec<Route> {
     use Access::{Public, Role as For, Stripe};
     use Role::ReadOnly;
     use pages::{result, storefront};
+    use Access::{Metrics, Public, Role as For, Stripe};
+    use Role::{Ops, ReadOnly};
     vec![
         route(
             "POST",
@@ -70,6 +82,14 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/cancel", Public, get(result::cancel)),
         route("GET", "/accessibility", Public, get(pages::accessibility)),
         route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
+        route("POST", "/auth/login", Public, post(auth::login)),
+        route("POST", "/auth/logout", Public, post(auth::logout)),
+        route("GET", "/auth/me", For(ReadOnly), get(auth::me)),
+        route("GET", "/admin/metrics", For(Ops), get(metrics::admin)),
+        route("GET", "/metrics", Metrics, get(metrics::prometheus)),
+        route("GET", "/health", Public, get(health::health)),
+        route("GET", "/livez", Public, get(health::live)),
+        route("GET", "/readyz", Public, get(health::ready)),
     ]
 }
 
@@ -80,21 +100,31 @@ fn route(method: &'static str, path: &'static str, access: Access, handler: Meth
 /// The whole service.
 #[must_use]
 pub fn router(app: &Shared) -> Router {
+    let limits = Limits::new(app);
     let mut router = Router::new();
     for Route { path, access, handler, .. } in routes() {
+        // On the route alone, so that another method is still told 405.
         let guarded = match access {
-            Access::Public | Access::Stripe => handler,
-            // Nobody can sign in yet, so nobody may.
-            Access::Role(_) => handler.layer(axum::middleware::from_fn(refuse)),
+            Access::Public | Access::Metrics => handler,
+            Access::Stripe => handler.route_layer(from_fn_with_state(limits.clone(), limit::bad_deliveries)),
+            Access::Role(role) => handler.route_layer(from_fn_with_state((app.clone(), role), auth::guard)),
         };
-        router = router.route(path, guarded);
+        let limited = match path {
+            "/create-checkout-session" | "/api/bookings" if access == Access::Public => {
+                guarded.route_layer(from_fn_with_state(limits.clone(), limit::checkouts))
+            }
+            _ => guarded,
+        };
+        router = router.route(path, limited);
     }
+    // From the inside out.
     router
+        .fallback(security::not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), request::observe))
+        .layer(from_fn(security::timeout))
+        .layer(CatchPanicLayer::custom(security::panicked))
+        .layer(from_fn_with_state(app.clone(), security::cross_site))
+        .layer(from_fn_with_state(app.clone(), request::observe))
+        .layer(from_fn_with_state(app.clone(), security::headers))
         .with_state(app.clone())
-}
-
-async fn refuse(_request: axum::extract::Request, _next: axum::middleware::Next) -> error::Problem {
-    error::Problem::new(axum::http::StatusCode::UNAUTHORIZED, "Non authentifié", "Sign in first.")
 }

@@ -71,8 +71,13 @@ pub async fn cross_site(State(app): State<Shared>, request: Request, next: Next)
     let webhook = path == Some("/webhook");
     let safe = request.method().is_safe();
     if !safe && !webhook && allowed.is_none() && !is_same_site(&app, request.headers()) {
-        tracing::warn!(module = "security", action = "malicious_csrf", "a change asked for by another site was refused");
-        let message = "Changes are only taken from this site's own pages, or from programs that are no browser.";
+        tracing::warn!(
+            module = "security",
+            action = "malicious_csrf",
+            "a change asked for by another site was refused"
+        );
+        let message =
+            "Changes are only taken from this site's own pages, or from programs that are no browser.";
         return vary(Problem::new(StatusCode::FORBIDDEN, "Cross-site request", message).into_response());
     }
     let mut response = next.run(request).await;

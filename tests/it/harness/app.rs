@@ -10,15 +10,16 @@ use checkout_backend::domain::booking::{Booking, Customer, Progress, Status};
 use checkout_backend::domain::ids::{BookingId, SessionId};
 use checkout_backend::domain::lang::Lang;
 use checkout_backend::domain::slot::Slot;
+use checkout_backend::http::server::{self, Ended, Signal};
 use checkout_backend::stripe::signature;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// The endpoint secret of every test.
@@ -33,7 +34,9 @@ pub struct TestApp {
     /// `http://127.0.0.1:PORT`
     pub url: String,
     pub http: reqwest::Client,
-    server: JoinHandle<()>,
+    /// Asks it to stop.
+    pub signals: mpsc::Sender<Signal>,
+    server: JoinHandle<Ended>,
 }
 
 /// An answer, read to its end.
@@ -81,10 +84,10 @@ impl TestApp {
         let clock = Clock::system();
         let key = SecretString::from("sk_test_4eC39HqLyjWDarjtT1zdp7dc");
         let app = App::start(config, db.reopen(), stripe_base, key, clock.clone()).await.unwrap();
-        let router = checkout_backend::http::router(&app);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self { app, db: db.clone(), clock, url, http: client(), server }
+        let (signals, received) = mpsc::channel(2);
+        let served = app.clone();
+        let server = tokio::spawn(async move { server::serve(&served, listener, received).await });
+        Self { app, db: db.clone(), clock, url, http: client(), signals, server }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
