@@ -3,6 +3,7 @@
 use crate::app::{App, Shared};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
+use crate::flow::accounts::FirstStart;
 use crate::http;
 use crate::http::server::Ended;
 use crate::store::{Store, StoreError};
@@ -54,6 +55,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     };
     let app = App::start(config, store, &base, key, clock).await?;
     greet(&app, simulator.as_ref());
+    welcome(&app, app.accounts.first_start(&app.config).await?);
 
     let ended = http::server::serve(&app, listener, http::server::signals()?).await;
     if ended == Ended::Forced {
@@ -149,6 +151,26 @@ fn greet(app: &Shared, simulator: Option<&Sim>) {
     }
     if let Store::Sqlite { path, .. } = &app.store {
         eprintln!("  Data         {}", display(path));
+    }
+}
+
+/// Says how to sign in, at the first start and never again: the password is kept nowhere.
+fn welcome(app: &Shared, first: FirstStart) {
+    match first {
+        FirstStart::Nothing => {}
+        FirstStart::Seeded => eprintln!("  Sign in      as the ADMIN of ADMIN_EMAIL"),
+        FirstStart::Generated { email, password } => {
+            eprintln!("  Sign in      {}/login", app.config.app_url);
+            eprintln!("               as        {email}");
+            eprintln!("               password  {}", password.expose_secret());
+            eprintln!("               Keep it: it is shown this once. `users set-password` sets another.");
+        }
+        FirstStart::Nobody => {
+            tracing::warn!(module = "accounts", action = "accounts.none", "nobody can sign in");
+            eprintln!(
+                "  Sign in      nobody can yet: run `checkout-backend users create you@your-company.com --role ADMIN`"
+            );
+        }
     }
 }
 

@@ -98,7 +98,6 @@ fn route(method: &'static str, path: &'static str, access: Access, handler: Meth
 }
 
 /// The whole service.
-#[must_use]
 pub fn router(app: &Shared) -> Router {
     let limits = Limits::new(app);
     let mut router = Router::new();
