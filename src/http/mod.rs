@@ -6,9 +6,9 @@ pub mod checkout;
 pub mod error;
 pub mod health;
 pub mod hold;
-pub mod pages;
 pub mod limit;
 pub mod metrics;
+pub mod pages;
 pub mod request;
 pub mod security;
 pub mod server;
@@ -54,11 +54,9 @@ pub struct Route {
 /// Every route.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    use Access::{Public, Role as For, Stripe};
-    use Role::ReadOnly;
-    use pages::{result, storefront};
     use Access::{Metrics, Public, Role as For, Stripe};
     use Role::{Ops, ReadOnly};
+    use pages::{result, storefront};
     vec![
         route(
             "POST",
@@ -101,15 +99,15 @@ fn route(method: &'static str, path: &'static str, access: Access, handler: Meth
 pub fn router(app: &Shared) -> Router {
     let limits = Limits::new(app);
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in routes() {
+    for Route { method, path, access, handler } in routes() {
         // On the route alone, so that another method is still told 405.
         let guarded = match access {
             Access::Public | Access::Metrics => handler,
             Access::Stripe => handler.route_layer(from_fn_with_state(limits.clone(), limit::bad_deliveries)),
             Access::Role(role) => handler.route_layer(from_fn_with_state((app.clone(), role), auth::guard)),
         };
-        let limited = match path {
-            "/create-checkout-session" | "/api/bookings" if access == Access::Public => {
+        let limited = match (method, path) {
+            ("POST", "/" | "/resume" | "/create-checkout-session" | "/api/bookings") => {
                 guarded.route_layer(from_fn_with_state(limits.clone(), limit::checkouts))
             }
             _ => guarded,
