@@ -3,3 +3,12 @@
 mod support;
 
 mod checkout;
+mod control;
+mod deliveries;
+mod faults;
+mod hostile;
+mod idempotency;
+mod money;
+mod page;
+mod persistence;
+mod trigger;

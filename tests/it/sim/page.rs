@@ -1,0 +1,142 @@
+//! The payment page as a browser without script sees it.
+
+use super::support::{Api, SESSION, id, kinds, start};
+use checkout_backend::http_client::Method;
+use checkout_backend::stripe::sim::Sim;
+use serde_json::json;
+
+async fn opened(more: &str) -> (Sim, Api, String, String) {
+    let (sim, api) = start().await;
+    let session = id(&api.session(more).await);
+    let path = format!("/c/pay/{session}");
+    (sim, api, session, path)
+}
+
+const BUYER: &str = "email=ada%40example.com&name=Ada&expiry=12%2F40&cvc=123";
+
+#[tokio::test]
+async fn the_page_is_a_simulation_in_the_sessions_language_and_loads_nothing_from_elsewhere() {
+    let (_sim, api, _, path) = opened("&locale=fr&cancel_url=https%3A%2F%2Fshop.example%2Fcancel").await;
+    let page = api.send(Method::Get, &path, &[], b"").await;
+    let text = page.text();
+    assert_eq!(page.status, 200);
+    assert!(text.contains("<html lang=\"fr\">") && text.contains("Simulation"), "{text}");
+    assert!(text.contains("20,00\u{a0}€") && text.contains("4000 0027 6000 3184"));
+    assert!(text.contains("href=\"https://shop.example/cancel\""));
+    assert!(!text.contains("<script") && !text.contains("src=\"http"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'"));
+    assert!(policy.contains("form-action 'self' https://shop.example;"), "{policy}");
+    assert_eq!(api.send(Method::Get, "/assets/sim.css", &[], b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_locale_the_browsers_language_counts() {
+    let (_sim, api, _, path) = opened("").await;
+    let french = api.send(Method::Get, &path, &[("accept-language", "fr-FR,en;q=0.5")], b"").await;
+    assert!(french.text().contains("lang=\"fr\""));
+    let other = api.send(Method::Get, &path, &[("accept-language", "de")], b"").await;
+    assert!(other.text().contains("lang=\"en\""));
+}
+
+#[tokio::test]
+async fn a_declined_card_is_told_on_the_page_and_another_try_succeeds() {
+    let (sim, api, session, path) = opened("&locale=en").await;
+    let declined = api.page(&path, &format!("{BUYER}&number=4000000000000002")).await;
+    assert_eq!(declined.status, 422);
+    assert!(
+        declined.text().contains("Your card was declined.") && declined.text().contains("role=\"alert\"")
+    );
+    assert!(!declined.text().contains("4000000000000002"), "the number is not shown again");
+    assert_eq!(kinds(&sim), ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]);
+    assert_eq!(api.page(&path, &format!("{BUYER}&number=4242424242424242")).await.status, 303);
+    assert_eq!(sim.object(&session).unwrap()["payment_status"], "paid");
+    // Again: the order is complete, nothing is charged twice.
+    let again = api.page(&path, &format!("{BUYER}&number=4242424242424242")).await;
+    assert_eq!(again.header("location").unwrap(), format!("https://shop.example/ok?s={session}"));
+    assert_eq!(kinds(&sim).iter().filter(|k| *k == "charge.succeeded").count(), 1);
+}
+
+#[tokio::test]
+async fn mistakes_are_told_without_trying_to_pay() {
+    let (sim, api, _, path) = opened("&locale=en").await;
+    for (form, message) in [
+        (format!("{BUYER}&number=4242424242424241"), "Your card number is invalid."),
+        (format!("{BUYER}&number="), "Your card number is invalid."),
+        ("email=a%40b.fr&number=4242424242424242&expiry=01%2F20".into(), "expiration date is in the past"),
+        ("email=a%40b.fr&number=4242424242424242&expiry=13%2F40".into(), "expiration date is invalid"),
+        ("email=a%40b.fr&number=4242424242424242&cvc=1".into(), "security code is invalid"),
+        ("email=&number=4242424242424242".into(), "Enter an email address."),
+        (format!("{BUYER}&method=sepa_debit&iban=nonsense!"), "The IBAN you entered is invalid."),
+    ] {
+        let got = api.page(&path, &form).await;
+        let text = got.text().replace("&#39;", "'");
+        assert!(got.status == 422 && text.contains(message), "{form}: {text}");
+    }
+    assert!(kinds(&sim).is_empty());
+}
+
+#[tokio::test]
+async fn three_d_secure_asks_and_takes_both_answers() {
+    let (sim, api, session, path) = opened("&locale=en").await;
+    let number = format!("{BUYER}&number=4000002760003184");
+    let asked = api.page(&path, &number).await;
+    let question = asked.header("location").unwrap().to_owned();
+    assert_eq!((asked.status, question.as_str()), (303, format!("{path}/3ds").as_str()));
+    let page = api.send(Method::Get, &question, &[], b"").await;
+    assert!(page.text().contains("value=\"complete\"") && page.text().contains("value=\"fail\""));
+    let failed = api.page(&question, "answer=fail").await;
+    assert!(failed.text().contains("We are unable to authenticate your payment method."));
+    assert_eq!(sim.object(&session).unwrap()["status"], "open");
+    assert_eq!(
+        kinds(&sim),
+        ["payment_intent.created", "payment_intent.requires_action", "payment_intent.payment_failed"]
+    );
+    api.page(&path, &number).await;
+    let passed = api.page(&question, "answer=complete").await;
+    assert_eq!(passed.header("location").unwrap(), format!("https://shop.example/ok?s={session}"));
+    assert_eq!(sim.object(&session).unwrap()["payment_status"], "paid");
+}
+
+#[tokio::test]
+async fn a_delayed_method_leads_back_to_the_shop_unpaid() {
+    let (sim, api, session, path) = opened("").await;
+    let form = format!("{BUYER}&method=sepa_debit&iban=AT61+1904+3002+3457+3201");
+    assert_eq!(api.page(&path, &form).await.status, 303);
+    let object = sim.object(&session).unwrap();
+    assert_eq!((&object["status"], &object["payment_status"]), (&json!("complete"), &json!("unpaid")));
+}
+
+#[tokio::test]
+async fn a_total_of_zero_needs_no_card() {
+    let (sim, api) = start().await;
+    let form = SESSION.replace("unit_amount]=2000", "unit_amount]=0");
+    let session = id(&api.post("/v1/checkout/sessions", &form).await.ok());
+    let done = api.page(&format!("/c/pay/{session}"), "email=ada%40example.com").await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    let object = sim.object(&session).unwrap();
+    assert_eq!(object["payment_status"], "no_payment_required");
+    assert_eq!(object["payment_intent"], json!(null));
+    assert_eq!(kinds(&sim), ["checkout.session.completed"]);
+}
+
+#[tokio::test]
+async fn an_expired_or_unknown_page_says_so() {
+    let (_sim, api, session, path) = opened("&locale=en").await;
+    api.post(&format!("/v1/checkout/sessions/{session}/expire"), "").await.ok();
+    let expired = api.send(Method::Get, &path, &[], b"").await;
+    assert!(expired.text().contains("This payment page has expired"));
+    assert!(
+        api.page(&path, &format!("{BUYER}&number=4242424242424242")).await.text().contains("has expired")
+    );
+    assert_eq!(api.send(Method::Get, "/c/pay/cs_none", &[], b"").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_the_merchant_wrote_is_shown_as_text() {
+    let (_sim, api) = start().await;
+    let form = SESSION.replace("[name]=Room", "[name]=%3Cscript%3Ealert(1)%3C%2Fscript%3E");
+    let session = id(&api.post("/v1/checkout/sessions", &form).await.ok());
+    let page = api.send(Method::Get, &format!("/c/pay/{session}"), &[], b"").await.text();
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+}

@@ -1,0 +1,57 @@
+//! Triggered events: each kind happens, with consistent objects underneath.
+
+use super::support::{Inbox, id, kinds, start, start_with};
+use checkout_backend::stripe::sim::{SimConfig, TRIGGERS};
+use serde_json::json;
+
+#[tokio::test]
+async fn every_kind_that_is_listed_happens() {
+    let (sim, api) = start().await;
+    for kind in TRIGGERS {
+        let done = api.control("trigger", &json!({ "event": kind })).await.ok();
+        let told: Vec<&str> =
+            done["events"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+        assert!(told.contains(&kind), "{kind}: {told:?}");
+    }
+    drop(sim);
+}
+
+#[tokio::test]
+async fn overrides_change_what_is_made_and_the_event_is_delivered() {
+    let inbox = Inbox::open().await;
+    let (sim, api) = start_with(SimConfig { webhooks: vec![inbox.target()], ..SimConfig::default() }).await;
+    let overrides = [
+        "checkout_session:client_reference_id=b_1",
+        "metadata.booking=b_1",
+        "line_items.0.price_data.unit_amount=700",
+        "checkout_session:payment_intent_data[metadata][k]=v",
+    ];
+    let wanted = json!({ "event": "checkout.session.completed", "overrides": overrides });
+    let done = api.control("trigger", &wanted).await.ok();
+    assert!(
+        done["events"].as_array().unwrap().iter().all(|e| e["deliveries"][0]["status"] == 200),
+        "{done:#}"
+    );
+    let completed = sim.events().into_iter().find(|e| e["type"] == "checkout.session.completed").unwrap();
+    let session = &completed["data"]["object"];
+    assert_eq!((&session["client_reference_id"], &session["amount_total"]), (&json!("b_1"), &json!(1400)));
+    assert_eq!(session["metadata"], json!({ "booking": "b_1" }));
+    let intent = sim.object(session["payment_intent"].as_str().unwrap()).unwrap();
+    assert_eq!(intent["metadata"], json!({ "k": "v" }));
+    assert!(inbox.kinds().contains(&"checkout.session.completed".to_owned()));
+    assert_eq!(sim.object(&id(session)).unwrap()["payment_status"], "paid");
+}
+
+#[tokio::test]
+async fn unknown_events_and_overrides_are_refused() {
+    let (sim, api) = start().await;
+    for wanted in [
+        json!({ "event": "checkout.session.invented" }),
+        json!({ "event": "checkout.session.completed", "overrides": ["nonsense"] }),
+        json!({ "event": "checkout.session.completed", "overrides": ["charge:amount=1"] }),
+        json!({ "event": "checkout.session.completed", "overrides": ["colour=red"] }),
+    ] {
+        assert_eq!(api.control("trigger", &wanted).await.status, 400, "{wanted}");
+    }
+    assert!(kinds(&sim).is_empty());
+}
