@@ -67,7 +67,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     }
     // A request that was cut off may still hold a connection.
     let _ = tokio::time::timeout(Duration::from_secs(1), app.store.close()).await;
-    tracing::info!(module = "process", action = "sys_shutdown");
+    tracing::info!(module = "process", action = "sys_shutdown", "stopped");
     telemetry::flush(Duration::from_secs(2));
     Ok(ExitCode::SUCCESS)
 }
@@ -141,7 +141,7 @@ fn reachable(host: IpAddr, port: u16) -> SocketAddr {
 
 /// Says where everything is. On standard error: standard output is the log.
 fn greet(app: &Shared, simulator: Option<&Sim>) {
-    tracing::info!(module = "process", action = "sys_startup", engine = app.store.engine());
+    tracing::info!(module = "process", action = "sys_startup", engine = app.store.engine(), "started");
     eprintln!("checkout-backend {} is ready.", env!("CARGO_PKG_VERSION"));
     eprintln!("  Storefront   {}/", app.config.app_url);
     eprintln!("  Dashboard    {}/dashboard", app.config.app_url);

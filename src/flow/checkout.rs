@@ -136,7 +136,7 @@ pub async fn start(app: &App, request: &BookingRequest, caller: &Caller) -> Resu
         tx.finish_key(SCOPE, key, &answer).await?;
     }
     tx.commit().await?;
-    tracing::info!(module = "stripe", action = "stripe.checkout_session.created", booking = %booking.id);
+    tracing::info!(module = "stripe", action = "stripe.checkout_session.created", booking = %booking.id, "a payment page waits");
     Ok(started)
 }
 
@@ -222,7 +222,7 @@ async fn reserve(
                 tx.bind_key(SCOPE, key, booking.id).await?;
             }
             tx.commit().await?;
-            tracing::info!(module = "checkout", action = "booking.pending_created", booking = %booking.id);
+            tracing::info!(module = "checkout", action = "booking.pending_created", booking = %booking.id, "a seat is held");
             return Ok(Reserved::Booking(booking));
         }
         let lapsed = tx.lapsed_holds(offer.id, &wish.slot, app.clock.now()).await?;

@@ -19,7 +19,11 @@ use serde_json::{Map, Value};
 
 /// Books a slot and opens a payment page.
 pub async fn create(State(app): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    tracing::info!(module = "checkout", action = "booking.checkout_session.requested");
+    tracing::info!(
+        module = "checkout",
+        action = "booking.checkout_session.requested",
+        "somebody wants to book"
+    );
     // Set whether or not it works out: whoever tries again resumes the seat that this try took.
     let (cookie, owner_hash) = hold::cookie_of(&app, &headers);
     let set_cookie = AppendHeaders([(header::SET_COOKIE, cookie)]);

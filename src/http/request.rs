@@ -43,16 +43,16 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
         .then(|| Page::of(&app, request.method(), request.uri(), request.headers(), request.extensions()));
     let started = Instant::now();
     let mut response = async {
-        tracing::debug!(module = "http", action = "http.request.received", %method, route);
+        tracing::info!(module = "http", action = "http.request.received", %method, route, "received");
         let response = next.run(request).await;
         let status_code = response.status().as_u16();
         let took = started.elapsed();
         app.counters.request_done(&route, method.as_str(), status_code, took);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if status_code >= 500 {
-            tracing::error!(module = "http", action = "http.request.failed", %method, route, status_code, duration_ms);
+            tracing::error!(module = "http", action = "http.request.failed", %method, route, status_code, duration_ms, "failed");
         }
-        tracing::info!(module = "http", action = "http.request.completed", %method, route, status_code, duration_ms);
+        tracing::info!(module = "http", action = "http.request.completed", %method, route, status_code, duration_ms, "answered");
         response
     }
     .instrument(span)

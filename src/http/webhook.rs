@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use crate::app::Shared;
+use crate::domain::lang::Lang;
 use crate::domain::payment::Outcome;
 use crate::flow::recorder::{RecordError, Recorded};
 use crate::stripe::event;
@@ -34,7 +35,7 @@ pub async fn receive(
     let verified = signature::verify(header, &body, &app.config.webhook_secrets, now.as_unix_seconds())
         .map_err(|error| refuse_signature(&app, error))?;
     app.counters.webhook_received(verified.secret_index(), verified.timestamp(), now);
-    tracing::info!(module = "webhook", action = "stripe.webhook.received");
+    tracing::info!(module = "webhook", action = "stripe.webhook.received", "a verified delivery");
     let event = event::parse(&verified).map_err(|error| {
         app.counters.webhook_rejected("not_an_event");
         tracing::warn!(
@@ -82,27 +83,17 @@ fn refuse_signature(app: &Shared, error: SignatureError) -> Problem {
 fn log_outcome(event_id: &str, kind: &str, recorded: Recorded) {
     let outcome = recorded.outcome.as_str();
     let reason = recorded.reason.as_str();
+    let sentence = recorded.reason.sentence(Lang::En);
     if recorded.outcome == Outcome::Duplicate {
-        tracing::info!(
-            module = "webhook",
-            action = "stripe.webhook.duplicate_db_ignored",
-            event_id,
-            kind,
-            outcome,
-            reason
-        );
+        let action = "stripe.webhook.duplicate_db_ignored";
+        tracing::info!(module = "webhook", action, event_id, kind, outcome, reason, "{sentence}");
     }
     if let (true, Some(booking)) = (recorded.applied_payment, recorded.booking) {
-        tracing::info!(module = "webhook", action = "booking.payment_confirmed", event_id, %booking, outcome);
+        let action = "booking.payment_confirmed";
+        tracing::info!(module = "webhook", action, event_id, %booking, outcome, "{sentence}");
     }
-    tracing::info!(
-        module = "webhook",
-        action = "stripe.webhook.acknowledged",
-        event_id,
-        kind,
-        outcome,
-        reason
-    );
+    let action = "stripe.webhook.acknowledged";
+    tracing::info!(module = "webhook", action, event_id, kind, outcome, reason, "{sentence}");
 }
 
 /// Always 500, never another 5xx: Stripe tries again.

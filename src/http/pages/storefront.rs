@@ -254,7 +254,11 @@ pub async fn back_to_form() -> Redirect {
 }
 
 async fn book(app: &Shared, page: Page, typed: Typed, headers: &HeaderMap) -> Result<Response, Problem> {
-    tracing::info!(module = "checkout", action = "booking.checkout_session.requested");
+    tracing::info!(
+        module = "checkout",
+        action = "booking.checkout_session.requested",
+        "somebody wants to book"
+    );
     let (cookie, owner_hash) = hold::cookie_of(app, headers);
     let caller = Caller { idempotency_key: None, owner_hash: Some(owner_hash), lang: page.lang };
     let response = match checkout::start(app, &typed.request(), &caller).await {
