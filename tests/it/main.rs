@@ -10,6 +10,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod accounts;
 mod chaos;
 mod checkout;
 mod config;

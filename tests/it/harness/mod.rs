@@ -3,6 +3,7 @@
 pub mod app;
 pub mod database;
 pub mod events;
+pub mod people;
 pub mod postgres;
 pub mod process;
 
