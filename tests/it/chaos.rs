@@ -2,13 +2,13 @@
 
 use crate::harness::app::{delivery, send};
 use crate::harness::postgres::{Cluster, Durability};
-use crate::harness::{TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::booking::Status;
+use crate::harness::proxy::Proxy;
+use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
 use futures_util::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 on_each_engine! {
@@ -21,12 +21,7 @@ async fn sixteen_copies_of_two_thousand_events_at_once_are_each_applied_once(db:
     const EVENTS: usize = 2_000;
     const COPIES: usize = 16;
     let app = TestApp::start(&db).await;
-    let bookings = app.pending_bookings(EVENTS).await;
-    let payments: Vec<_> = bookings
-        .iter()
-        .enumerate()
-        .map(|(n, booking)| app.paid(&format!("evt_crowd_{n}"), booking, &format!("cs_crowd_{n}")))
-        .collect();
+    let payments = payments(&app, EVENTS, "crowd").await;
 
     // Sixteen neighbours in a row are copies of one event, and 64 requests are under way at any time.
     let deliveries = payments.iter().flat_map(|event| std::iter::repeat_n(event, COPIES));
@@ -41,11 +36,8 @@ async fn sixteen_copies_of_two_thousand_events_at_once_are_each_applied_once(db:
 
     let expected = [((200, "duplicate"), EVENTS * (COPIES - 1)), ((200, "processed"), EVENTS)];
     assert_eq!(answers, expected.map(|((status, outcome), n)| ((status, outcome.to_owned()), n)).into());
-    assert_eq!(db.number("select count(*) from payment_events").await, 2_000);
     assert_eq!(db.number("select sum(deliveries) from payment_events").await, 32_000);
-    assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, 2_000);
-    assert_eq!(db.number("select count(*) from outbox").await, 2_000);
-    assert_eq!(app.status(bookings[0].id).await, Status::Paid);
+    each_was_applied_once(&db, EVENTS).await;
 }
 
 /// The customer can pay before our own request to Stripe has come back: the webhook finds the booking by its
@@ -89,12 +81,7 @@ async fn postgres_killed_under_load_loses_nothing_and_is_found_again() {
     let cluster = Arc::new(tokio::task::spawn_blocking(|| Cluster::start(Durability::Full)).await.unwrap());
     let db = TestDatabase::on(&cluster).await;
     let app = TestApp::start(&db).await;
-    let bookings = app.pending_bookings(EVENTS).await;
-    let payments: Vec<_> = bookings
-        .iter()
-        .enumerate()
-        .map(|(n, booking)| app.paid(&format!("evt_kill_{n}"), booking, &format!("cs_kill_{n}")))
-        .collect();
+    let payments = payments(&app, EVENTS, "kill").await;
 
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let killer = tokio::spawn({
@@ -128,10 +115,112 @@ async fn postgres_killed_under_load_loses_nothing_and_is_found_again() {
     killer.await.unwrap();
 
     assert!(failures > 0, "no delivery met a dead server: the test shows nothing");
-    assert_eq!(db.number("select count(*) from payment_events where outcome = 'processed'").await, 1_500);
-    assert_eq!(db.number("select count(*) from payment_events").await, 1_500);
-    assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, 1_500);
-    assert_eq!(db.number("select count(*) from outbox").await, 1_500);
+    each_was_applied_once(&db, EVENTS).await;
+}
+
+/// A hundred times somebody cuts the program's connections in the middle of whatever they do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_cut_under_load_lose_nothing() {
+    const EVENTS: usize = 1_000;
+    let db = TestDatabase::fresh(Engine::Postgres).await;
+    let app = TestApp::start(&db).await;
+    let payments = payments(&app, EVENTS, "cut").await;
+    let done = AtomicBool::new(false);
+    let cutting = async {
+        let mut cuts = 0;
+        while !done.load(Ordering::Relaxed) && cuts < 100 {
+            db.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and application_name = 'checkout-backend'",
+            )
+            .await;
+            cuts += 1;
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        cuts
+    };
+    let delivering = async {
+        futures_util::stream::iter(&payments)
+            .for_each_concurrent(16, async |event| {
+                deliver_until_acknowledged(&app, event).await;
+            })
+            .await;
+        done.store(true, Ordering::Relaxed);
+    };
+    let (cuts, ()) = tokio::join!(cutting, delivering);
+    assert!(cuts > 10, "only {cuts} cuts: the test shows nothing");
+    each_was_applied_once(&db, EVENTS).await;
+    db.remove().await;
+}
+
+/// The network swallows everything without closing anything. Deliveries are refused in time, and when the
+/// network is back so is the service, although its old connections stay open and dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_is_given_up_in_time_and_found_again() {
+    let db = TestDatabase::fresh(Engine::Postgres).await;
+    let proxy = Proxy::to(db.port()).await;
+    let app = TestApp::start(&db.through(proxy.port)).await;
+    let payments = payments(&app, 24, "silent").await;
+    let (before, during) = payments.split_at(4);
+    for event in before {
+        assert_eq!(app.deliver(event).await.outcome(), "processed");
+    }
+
+    proxy.swallow();
+    let begun = Instant::now();
+    let refused = during.iter().map(|event| app.deliver(event));
+    for answer in futures_util::future::join_all(refused).await {
+        assert_eq!(answer.status, 500, "{}", answer.body);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+
+    proxy.heal();
+    for event in during {
+        deliver_until_acknowledged(&app, event).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    each_was_applied_once(&db, 24).await;
+    db.remove().await;
+}
+
+/// Each event reaches both, several times, at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_instances_on_one_database_apply_each_event_once() {
+    const EVENTS: usize = 500;
+    let db = TestDatabase::fresh(Engine::Postgres).await;
+    let (one, other) = (TestApp::start(&db).await, TestApp::start(&db).await);
+    let payments = payments(&one, EVENTS, "both").await;
+    let deliveries =
+        payments.iter().flat_map(|event| [(&one, event), (&other, event), (&one, event), (&other, event)]);
+    let processed: usize = futures_util::stream::iter(deliveries)
+        .map(async |(app, event)| {
+            let answer = app.deliver(event).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            usize::from(answer.outcome() == "processed")
+        })
+        .buffer_unordered(64)
+        .fold(0, async |sum, one| sum + one)
+        .await;
+    assert_eq!(processed, EVENTS);
+    assert_eq!(db.number("select sum(deliveries) from payment_events").await, 2_000);
+    each_was_applied_once(&db, EVENTS).await;
+    db.remove().await;
+}
+
+/// Events that pay as many bookings, each by a session of its own.
+async fn payments(app: &TestApp, count: usize, name: &str) -> Vec<Value> {
+    let bookings = app.pending_bookings(count).await;
+    let named = |(n, booking)| app.paid(&format!("evt_{name}_{n}"), booking, &format!("cs_{name}_{n}"));
+    bookings.iter().enumerate().map(named).collect()
+}
+
+async fn each_was_applied_once(db: &TestDatabase, count: usize) {
+    let count = i64::try_from(count).unwrap();
+    assert_eq!(db.number("select count(*) from payment_events").await, count);
+    assert_eq!(db.number("select count(*) from payment_events where outcome = 'processed'").await, count);
+    assert_eq!(db.number("select count(*) from payment_events where applied_payment").await, count);
+    assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, count);
+    assert_eq!(db.number("select count(*) from outbox").await, count);
 }
 
 /// As Stripe does it, only sooner. Tells how often it was in vain.

@@ -76,6 +76,20 @@ impl TestDatabase {
         Store::open(&self.url).unwrap()
     }
 
+    /// The same PostgreSQL database by way of another port of this machine.
+    pub fn through(&self, port: u16) -> Self {
+        let (server, name) = self.url.rsplit_once('/').unwrap();
+        let (start, _) = server.rsplit_once(':').unwrap();
+        let url = format!("{start}:{port}/{name}");
+        Self { store: Store::open(&url).unwrap(), url, ..self.clone() }
+    }
+
+    /// The port of its PostgreSQL server.
+    pub fn port(&self) -> u16 {
+        let (server, _) = self.url.rsplit_once('/').unwrap();
+        server.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
     /// Runs statements from outside the program.
     pub async fn execute(&self, sql: &str) {
         self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));

@@ -6,6 +6,7 @@ pub mod events;
 pub mod people;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 
 pub use app::TestApp;
 pub use database::{Engine, TestDatabase};

@@ -1,0 +1,80 @@
+//! A way to a server that can be made to swallow everything without a word, as a broken network does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Passes bytes on between clients and one server.
+#[derive(Debug)]
+pub struct Proxy {
+    pub port: u16,
+    silent: Arc<AtomicBool>,
+    /// Raised when the network breaks: connections of before stay open and dead.
+    breaks: watch::Sender<u32>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub async fn to(server_port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let silent = Arc::new(AtomicBool::new(false));
+        let breaks = watch::Sender::new(0);
+        let accepting = tokio::spawn({
+            let (silent, breaks) = (Arc::clone(&silent), breaks.clone());
+            async move {
+                let mut held = Vec::new();
+                while let Ok((client, _)) = listener.accept().await {
+                    if silent.load(Ordering::Relaxed) {
+                        held.push(client);
+                        continue;
+                    }
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else { continue };
+                    tokio::spawn(pass(client, server, breaks.subscribe()));
+                }
+            }
+        });
+        Self { port, silent, breaks, accepting }
+    }
+
+    /// From now on nothing passes and nothing is closed. What is open now stays so for good.
+    pub fn swallow(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+        self.breaks.send_modify(|breaks| *breaks += 1);
+    }
+
+    /// New connections pass again.
+    pub fn heal(&self) {
+        self.silent.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn pass(mut client: TcpStream, mut server: TcpStream, mut breaks: watch::Receiver<u32>) {
+    let (mut up, mut down) = ([0; 8192], [0; 8192]);
+    loop {
+        tokio::select! {
+            biased;
+            broken = breaks.changed() => match broken {
+                Ok(()) => std::future::pending().await,
+                Err(_) => return,
+            },
+            read = client.read(&mut up) => match read {
+                Ok(1..) if server.write_all(&up[..read.unwrap()]).await.is_ok() => {}
+                _ => return,
+            },
+            read = server.read(&mut down) => match read {
+                Ok(1..) if client.write_all(&down[..read.unwrap()]).await.is_ok() => {}
+                _ => return,
+            },
+        }
+    }
+}
