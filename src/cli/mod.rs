@@ -3,9 +3,11 @@
 //! Exit codes: 0 fine, 1 failed, 2 misuse (wrong arguments or configuration).
 
 pub mod migrate;
+pub mod seed;
 pub mod serve;
 pub mod simulate;
 pub mod trigger;
+pub mod users;
 
 use crate::config::{Config, ConfigError};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -31,6 +33,14 @@ enum Command {
     /// Look at the database's schema, or bring it up to date
     #[command(after_help = "Examples:\n  checkout-backend migrate status\n  checkout-backend migrate deploy")]
     Migrate(migrate::Args),
+    /// Make the ADMIN of ADMIN_EMAIL and ADMIN_PASSWORD; safe to repeat
+    #[command(
+        after_help = "Example:\n  ADMIN_EMAIL=ada@my-company.com ADMIN_PASSWORD_FILE=ada.txt checkout-backend seed"
+    )]
+    Seed,
+    /// Make and change the accounts of people who sign in
+    #[command(subcommand, after_help = users::EXAMPLES)]
+    Users(users::Args),
     /// Make an event happen in the simulated Stripe, which delivers it to the running service
     #[command(after_help = trigger::EXAMPLE)]
     Trigger(trigger::Args),
@@ -74,6 +84,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(Config::from_env()?).await,
         Command::Migrate(args) => migrate::run(args, Config::from_env()?).await,
+        Command::Seed => seed::run(Config::from_env()?).await,
+        Command::Users(args) => users::run(args, Config::from_env()?).await,
         Command::Trigger(args) => trigger::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions { shell } => {

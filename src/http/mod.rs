@@ -12,6 +12,7 @@ pub mod pages;
 pub mod request;
 pub mod security;
 pub mod server;
+pub mod users;
 pub mod webhook;
 
 use crate::app::Shared;
@@ -55,7 +56,7 @@ pub struct Route {
 #[must_use]
 pub fn routes() -> Vec<Route> {
     use Access::{Metrics, Public, Role as For, Stripe};
-    use Role::{Ops, ReadOnly};
+    use Role::{Admin, Ops, ReadOnly};
     use pages::{result, storefront};
     vec![
         route(
@@ -83,6 +84,14 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/auth/login", Public, post(auth::login)),
         route("POST", "/auth/logout", Public, post(auth::logout)),
         route("GET", "/auth/me", For(ReadOnly), get(auth::me)),
+        route("GET", "/api/users", For(Admin), get(users::list)),
+        route("POST", "/api/users", For(Admin), post(users::create)),
+        route("POST", "/api/users/{id}/role", For(Admin), post(users::set_role)),
+        route("POST", "/api/users/{id}/password", For(Admin), post(users::set_password)),
+        route("POST", "/api/users/{id}/disable", For(Admin), post(users::disable)),
+        route("POST", "/api/users/{id}/enable", For(Admin), post(users::enable)),
+        route("POST", "/api/users/{id}/sign-out", For(Admin), post(users::end_sessions)),
+        route("GET", "/api/audit", For(Admin), get(users::audit)),
         route("GET", "/admin/metrics", For(Ops), get(metrics::admin)),
         route("GET", "/metrics", Metrics, get(metrics::prometheus)),
         route("GET", "/health", Public, get(health::health)),

@@ -1,0 +1,178 @@
+//! `users …`: who may sign in. Passwords come from a prompt, a pipe or a file, never from an argument,
+//! which everybody on the machine could read.
+
+use super::print;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::account::User;
+use crate::domain::role::Role;
+use crate::flow::accounts::{Accounts, Actor};
+use crate::store::Store;
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use secrecy::{ExposeSecret, SecretString};
+use std::fmt::Write;
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What help shows.
+pub const EXAMPLES: &str = "Examples:
+  checkout-backend users create ada@my-company.com --role ADMIN
+  checkout-backend users create ada@my-company.com --role OPS --password-file ada.txt
+  checkout-backend users list
+  checkout-backend users set-role ada@my-company.com READONLY
+  checkout-backend users set-password ada@my-company.com
+  checkout-backend users disable ada@my-company.com";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Make an account
+    Create {
+        /// The person's e-mail address
+        email: String,
+        /// READONLY, OPS or ADMIN
+        #[arg(long, value_parser = role, default_value = "READONLY")]
+        role: Role,
+        /// A file whose first line is the password; without it, it is asked for
+        #[arg(long)]
+        password_file: Option<PathBuf>,
+    },
+    /// Print every account: address, role, active or disabled, since when
+    List,
+    /// Let nobody sign in with this account, and end its sessions
+    Disable {
+        /// The person's e-mail address
+        email: String,
+    },
+    /// Let the account's owner sign in again
+    Enable {
+        /// The person's e-mail address
+        email: String,
+    },
+    /// Change what somebody may do, from the next request on
+    SetRole {
+        /// The person's e-mail address
+        email: String,
+        /// READONLY, OPS or ADMIN
+        #[arg(value_parser = role)]
+        role: Role,
+    },
+    /// Set a new password and end the account's sessions
+    SetPassword {
+        /// The person's e-mail address
+        email: String,
+        /// A file whose first line is the password; without it, it is asked for
+        #[arg(long)]
+        password_file: Option<PathBuf>,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(&text.to_uppercase()).ok_or_else(|| "give READONLY, OPS or ADMIN".to_owned())
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// Whatever keeps it from being done.
+pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+    let accounts = open(&config).await?;
+    match args {
+        Args::Create { email, role, password_file } => {
+            let password = read_password(password_file.as_deref())?;
+            let user = accounts.create(&email, password.expose_secret(), role, Actor::CLI).await?;
+            eprintln!("{} can sign in now, as {}.", user.email, user.role);
+        }
+        Args::List => return print(table(&accounts.list().await?).as_bytes()),
+        Args::Disable { email } => {
+            let user = accounts.find_by_email(&email).await?;
+            accounts.set_active(user.id, false, Actor::CLI).await?;
+            eprintln!("{} can no longer sign in.", user.email);
+        }
+        Args::Enable { email } => {
+            let user = accounts.find_by_email(&email).await?;
+            accounts.set_active(user.id, true, Actor::CLI).await?;
+            eprintln!("{} can sign in again.", user.email);
+        }
+        Args::SetRole { email, role } => {
+            let user = accounts.find_by_email(&email).await?;
+            accounts.set_role(user.id, role, Actor::CLI).await?;
+            eprintln!("{} is {role} now.", user.email);
+        }
+        Args::SetPassword { email, password_file } => {
+            let user = accounts.find_by_email(&email).await?;
+            let password = read_password(password_file.as_deref())?;
+            accounts.set_password(user.id, password.expose_secret(), Actor::CLI).await?;
+            eprintln!("{} has a new password, and was signed out everywhere.", user.email);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The accounts of the configured database, whose schema is brought up to date.
+///
+/// # Errors
+/// If the database cannot be used.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Accounts> {
+    let clock = Clock::system();
+    let store = Store::open(config.database_url.expose_secret())?;
+    store.migrate(clock.now()).await?;
+    Ok(Accounts::new(store, clock, config))
+}
+
+fn table(users: &[User]) -> String {
+    let width = users.iter().map(|user| user.email.chars().count()).max().unwrap_or(0);
+    users.iter().fold(String::new(), |mut text, user| {
+        let state = if user.active { "active" } else { "disabled" };
+        let _ =
+            writeln!(text, "{:width$}  {:8}  {state:8}  {}", user.email, user.role.as_str(), user.created_at);
+        text
+    })
+}
+
+fn read_password(file: Option<&Path>) -> anyhow::Result<SecretString> {
+    if let Some(path) = file {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return first_line(&text);
+    }
+    if !std::io::stdin().is_terminal() {
+        return line();
+    }
+    let password = ask("Password: ")?;
+    let again = ask("The same again: ")?;
+    if password.expose_secret() != again.expose_secret() {
+        bail!("these were two different passwords: nothing was changed");
+    }
+    Ok(password)
+}
+
+/// Asks without showing what is typed.
+fn ask(question: &str) -> anyhow::Result<SecretString> {
+    eprint!("{question}");
+    let stdin = std::io::stdin();
+    let shown = tcgetattr(&stdin)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+    let answer = line();
+    tcsetattr(&stdin, OptionalActions::Flush, &shown)?;
+    eprintln!();
+    answer
+}
+
+fn line() -> anyhow::Result<SecretString> {
+    let mut text = String::new();
+    std::io::stdin().lock().read_line(&mut text)?;
+    first_line(&text)
+}
+
+fn first_line(text: &str) -> anyhow::Result<SecretString> {
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
+        _ => bail!("there is no password: nothing was changed"),
+    }
+}
