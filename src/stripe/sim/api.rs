@@ -52,7 +52,7 @@ const fn delete(path: &'static str, handler: Handler) -> Route {
 }
 
 #[rustfmt::skip] // one endpoint a line
-static ROUTES: [Route; 53] = [
+static ROUTES: [Route; 54] = [
     post("/v1/checkout/sessions", &params::SESSION_CREATE, "checkout.session", sessions::create),
     get("/v1/checkout/sessions", &params::SESSION_LIST, "list checkout.session", sessions::list),
     get("/v1/checkout/sessions/{}", &params::EXPAND, "checkout.session", sessions::retrieve),
@@ -68,6 +68,7 @@ static ROUTES: [Route; 53] = [
     post("/v1/payment_intents/{}/capture", &params::INTENT_CAPTURE, "payment_intent", intents::capture),
     post("/v1/payment_intents/{}/cancel", &params::INTENT_CANCEL, "payment_intent", intents::cancel),
 
+    post("/v1/charges", &params::CHARGE_CREATE, "charge", charges::create),
     get("/v1/charges", &params::CHARGE_LIST, "list charge", charges::list),
     get("/v1/charges/{}", &params::EXPAND, "charge", charges::retrieve),
     post("/v1/charges/{}", &params::CHARGE_UPDATE, "charge", charges::update),
@@ -177,7 +178,7 @@ impl Reply {
     }
 
     fn refused(error: &StripeError, events: Vec<String>) -> Self {
-        let headers = error.headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let headers = error.headers().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         Self { status: error.status, body: pretty(&error.body()), headers, events }
     }
 }

@@ -13,30 +13,33 @@ const MAX_ECHO_CHARS: usize = 200;
 pub struct StripeError {
     /// HTTP status.
     pub status: u16,
+    /// True once the endpoint had begun its work: such an answer is kept for its `Idempotency-Key`.
+    pub executed: bool,
+    envelope: Box<Envelope>,
+}
+
+#[derive(Debug, Clone)]
+struct Envelope {
     kind: &'static str,
     code: Option<String>,
     message: String,
     param: Option<String>,
-    /// Further members of the envelope, such as `decline_code`, `charge` or `payment_intent`.
+    /// Further members, such as `decline_code`, `charge` or `payment_intent`.
     more: Map<String, Value>,
-    /// True once the endpoint had begun its work: such an answer is kept for its `Idempotency-Key`.
-    pub executed: bool,
-    /// Further response headers.
-    pub headers: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, &'static str)>,
 }
 
 impl StripeError {
     fn new(status: u16, kind: &'static str, code: Option<&str>, message: impl Into<String>) -> Self {
-        Self {
-            status,
+        let envelope = Envelope {
             kind,
             code: code.map(str::to_owned),
             message: message.into(),
             param: None,
             more: Map::new(),
-            executed: false,
             headers: Vec::new(),
-        }
+        };
+        Self { status, executed: false, envelope: Box::new(envelope) }
     }
 
     /// A 400 that validation gives, before any work. `param` may be empty for "no one parameter".
@@ -52,7 +55,10 @@ impl StripeError {
 
     /// 402: the bank or network refused. `more` holds `decline_code`, `charge` and the like.
     pub fn card(code: &str, message: &str, more: Map<String, Value>) -> Self {
-        Self { executed: true, more, ..Self::new(402, "card_error", Some(code), message) }
+        let mut error = Self::new(402, "card_error", Some(code), message);
+        error.executed = true;
+        error.envelope.more = more;
+        error
     }
 
     /// A parameter that the endpoint does not know.
@@ -88,7 +94,7 @@ impl StripeError {
     /// 401 for `message`, with the challenge that Stripe sends.
     pub fn unauthorized(code: Option<&str>, message: impl Into<String>) -> Self {
         let mut error = Self::new(401, "invalid_request_error", code, message);
-        error.headers.push(("www-authenticate", "Basic realm=\"Stripe\""));
+        error.envelope.headers.push(("www-authenticate", "Basic realm=\"Stripe\""));
         error
     }
 
@@ -129,7 +135,7 @@ impl StripeError {
             "Request rate limit exceeded. You can learn more about rate limits here \
              https://stripe.com/docs/rate-limits.",
         );
-        error.headers.push(("stripe-rate-limited-reason", "global-rate"));
+        error.envelope.headers.push(("stripe-rate-limited-reason", "global-rate"));
         error
     }
 
@@ -152,7 +158,7 @@ impl StripeError {
     /// The same error, naming the parameter at fault.
     #[must_use]
     pub fn with_param(mut self, param: &str) -> Self {
-        self.param = Some(clip(param));
+        self.envelope.param = Some(clip(param));
         self
     }
 
@@ -166,24 +172,30 @@ impl StripeError {
     /// The same error with a further member in its envelope.
     #[must_use]
     pub fn with_member(mut self, name: &str, value: Value) -> Self {
-        self.more.insert(name.to_owned(), value);
+        self.envelope.more.insert(name.to_owned(), value);
         self
     }
 
     /// The sentence that says what is wrong.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.envelope.message
+    }
+
+    /// Further response headers.
+    pub fn headers(&self) -> &[(&'static str, &'static str)] {
+        &self.envelope.headers
     }
 
     /// The answer's JSON body.
     pub fn body(&self) -> Value {
-        let mut error = self.more.clone();
-        error.insert("type".into(), json!(self.kind));
-        error.insert("message".into(), json!(self.message));
-        if let Some(param) = &self.param {
+        let Envelope { kind, code, message, param, more, .. } = &*self.envelope;
+        let mut error = more.clone();
+        error.insert("type".into(), json!(kind));
+        error.insert("message".into(), json!(message));
+        if let Some(param) = param {
             error.insert("param".into(), json!(param));
         }
-        if let Some(code) = &self.code {
+        if let Some(code) = code {
             error.insert("code".into(), json!(code));
             let page = code.replace('_', "-");
             error.insert("doc_url".into(), json!(format!("https://stripe.com/docs/error-codes/{page}")));

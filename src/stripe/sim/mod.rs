@@ -123,7 +123,6 @@ pub struct LoggedRequest {
 }
 
 /// A running simulated Stripe.
-#[derive(Debug)]
 pub struct Sim {
     shared: Arc<Shared>,
     addr: SocketAddr,
@@ -131,7 +130,14 @@ pub struct Sim {
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     courier: JoinHandle<()>,
-    keeper: Option<JoinHandle<()>>,
+    keeper: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+/// Without the state: it holds signing secrets.
+impl std::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sim").field("addr", &self.addr).finish_non_exhaustive()
+    }
 }
 
 impl Sim {
@@ -163,10 +169,12 @@ impl Sim {
             paused: AtomicBool::new(false),
         });
         let (stop, stopped) = watch::channel(false);
-        let server = tokio::spawn(server::run(listener, Arc::clone(&shared), stopped.clone()));
+        let server = tokio::spawn(server::run(listener, Arc::clone(&shared), stopped));
         let courier = tokio::spawn(deliveries::run(Arc::clone(&shared), client));
-        let keeper =
-            config.data_file.map(|file| tokio::spawn(persist::keep(Arc::clone(&shared), file, stopped)));
+        let keeper = config.data_file.map(|file| {
+            let (stop, stopped) = watch::channel(false);
+            (stop, tokio::spawn(persist::keep(Arc::clone(&shared), file, stopped)))
+        });
         Ok(Self { shared, addr, clock: config.clock, stop, server, courier, keeper })
     }
 
@@ -205,7 +213,9 @@ impl Sim {
         let _ = self.stop.send(true);
         self.courier.abort();
         let _ = self.server.await;
-        if let Some(keeper) = self.keeper {
+        // Only now: what the last requests changed must be written, too.
+        if let Some((stop, keeper)) = self.keeper {
+            let _ = stop.send(true);
             let _ = keeper.await;
         }
     }
@@ -273,27 +283,20 @@ impl Sim {
 }
 
 /// Makes the configured endpoints, and only those, as far as they did not come from the API.
+///
+/// The n-th stays the n-th also when its address changes, and keeps what still waits for it.
 fn set_targets(world: &mut World, targets: &[WebhookTarget]) {
-    let configured = |e: &Endpoint| e.description.as_deref() == Some(CONFIGURED);
-    let old: Vec<String> = world.endpoints.iter().filter(|e| configured(e)).map(|e| e.id.clone()).collect();
-    let kept: Vec<Option<String>> = targets
-        .iter()
-        .map(|target| {
-            world.endpoints.iter().find(|e| configured(e) && e.url == target.url).map(|e| e.id.clone())
-        })
-        .collect();
-    for id in old.iter().filter(|id| !kept.contains(&Some((*id).clone()))) {
-        world.endpoints.remove(id);
-    }
-    for (target, kept) in targets.iter().zip(kept) {
-        let events = if target.enabled_events.is_empty() {
-            vec!["*".to_owned()]
-        } else {
-            target.enabled_events.clone()
-        };
+    let configured = |e: &&Endpoint| e.description.as_deref() == Some(CONFIGURED);
+    let mut old =
+        world.endpoints.iter().filter(configured).map(|e| e.id.clone()).collect::<Vec<_>>().into_iter();
+    for target in targets {
+        let all = || vec!["*".to_owned()];
+        let enabled_events =
+            if target.enabled_events.is_empty() { all() } else { target.enabled_events.clone() };
         let secrets = target.secrets.iter().map(|s| s.expose_secret().to_owned()).collect();
-        if let Some(endpoint) = kept.and_then(|id| world.endpoints.get_mut(&id)) {
-            (endpoint.secrets, endpoint.enabled_events) = (secrets, events);
+        if let Some(endpoint) = old.next().and_then(|id| world.endpoints.get_mut(&id)) {
+            endpoint.url.clone_from(&target.url);
+            (endpoint.secrets, endpoint.enabled_events) = (secrets, enabled_events);
             continue;
         }
         let endpoint = Endpoint {
@@ -301,13 +304,16 @@ fn set_targets(world: &mut World, targets: &[WebhookTarget]) {
             created: world.now(),
             url: target.url.clone(),
             secrets,
-            enabled_events: events,
+            enabled_events,
             enabled: true,
             description: Some(CONFIGURED.to_owned()),
             api_version: None,
             metadata: Metadata::new(),
         };
         world.endpoints.insert(endpoint);
+    }
+    for id in old {
+        world.endpoints.remove(&id);
     }
 }
 

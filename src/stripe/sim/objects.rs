@@ -31,7 +31,6 @@ fn overlay(mut base: Value, members: &Map<String, Value>) -> Value {
 pub fn session(world: &World, s: &Session) -> Value {
     let open = s.status == SessionStatus::Open;
     let hosted = matches!(s.ui_mode.as_str(), "hosted_page" | "hosted");
-    let payment = s.mode == "payment";
     let base = json!({
         "id": s.id,
         "object": "checkout.session",
@@ -67,14 +66,14 @@ pub fn session(world: &World, s: &Session) -> Value {
         },
         "customer": s.customer,
         "customer_account": null,
-        "customer_creation": if payment { json!("if_required") } else { Value::Null },
+        "customer_creation": "if_required",
         "customer_details": customer_details(s),
         "customer_email": s.customer_email,
         "discounts": [],
         "expires_at": s.expires_at,
         "integration_identifier": null,
         "invoice": null,
-        "invoice_creation": if payment { no_invoice() } else { Value::Null },
+        "invoice_creation": no_invoice(),
         "livemode": false,
         "locale": s.locale,
         "managed_payments": { "enabled": false },
@@ -83,7 +82,7 @@ pub fn session(world: &World, s: &Session) -> Value {
         "origin_context": null,
         "payment_intent": s.payment_intent,
         "payment_link": null,
-        "payment_method_collection": if payment { "if_required" } else { "always" },
+        "payment_method_collection": "if_required",
         "payment_method_configuration_details": { "id": "pmc_1SimulatedConfiguration00", "parent": null },
         "payment_method_options": { "card": { "request_three_d_secure": "automatic" } },
         "payment_method_types": s.payment_method_types,

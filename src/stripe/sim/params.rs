@@ -363,6 +363,26 @@ pub static INTENT_LIST: [Field; 7] = [
     opt("starting_after", ID),
 ];
 
+/// `POST /v1/charges`.
+pub static CHARGE_CREATE: [Field; 16] = [
+    must("amount", POSITIVE),
+    opt("application_fee_amount", AMOUNT),
+    opt("capture", Bool),
+    must("currency", Currency),
+    opt("customer", ID),
+    opt("description", Text(40_000)),
+    opt("expand", EXPANSIONS),
+    opt("metadata", Metadata),
+    opt("on_behalf_of", ID),
+    opt("receipt_email", Email),
+    opt("shipping", Object(&SHIPPING)),
+    opt("source", ID),
+    opt("statement_descriptor", Text(22)),
+    opt("statement_descriptor_suffix", Text(22)),
+    opt("transfer_data", Object(&TRANSFER_DATA)),
+    opt("transfer_group", Text(5_000)),
+];
+
 /// `GET /v1/charges`.
 pub static CHARGE_LIST: [Field; 8] = [
     opt("created", Range),

@@ -176,10 +176,10 @@ fn form_page(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fault>
     let title = lang.pick("Paiement simulé", "Simulated payment");
     let mut main = format!("<h1>{title}</h1>\n");
     if let Some(fault) = fault {
-        let _ = write!(
+        let _ = writeln!(
             main,
             "<div class=\"errors\" role=\"alert\" id=\"errors\" tabindex=\"-1\" autofocus><p><strong>{}</strong></p>\
-             <ul><li><a href=\"#{}\">{}</a></li></ul></div>\n",
+             <ul><li><a href=\"#{}\">{}</a></li></ul></div>",
             lang.pick("Le paiement n’a pas pu être fait", "The payment could not be made"),
             fault.field,
             escape(&fault.message)
@@ -550,7 +550,8 @@ fn instrument(
         return Err(Fault { field: "expiry", message });
     }
     let cvc = field(sent, "cvc");
-    if !cvc.is_empty() && !((3..=4).contains(&cvc.len()) && cvc.bytes().all(|b| b.is_ascii_digit())) {
+    let digits = (3..=4).contains(&cvc.len()) && cvc.bytes().all(|b| b.is_ascii_digit());
+    if !cvc.is_empty() && !digits {
         let message = lang
             .pick("Le code de sécurité n’est pas valide.", "Your card's security code is invalid.")
             .to_owned();

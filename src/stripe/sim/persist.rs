@@ -127,6 +127,7 @@ pub async fn load(file: &Path, world: &mut World, keys: &mut Keys) -> io::Result
 /// Writes the state after changes, until told to stop; then once more.
 pub async fn keep(shared: Arc<Shared>, file: PathBuf, mut stop: watch::Receiver<bool>) {
     let mut version = shared.version.subscribe();
+    let mut pause = PAUSE;
     loop {
         let stopping = tokio::select! {
             changed = version.changed() => changed.is_err(),
@@ -134,20 +135,28 @@ pub async fn keep(shared: Arc<Shared>, file: PathBuf, mut stop: watch::Receiver<
         };
         if !stopping {
             tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = stopped(&mut stop) => {}
             }
         }
+        let began = tokio::time::Instant::now();
         version.mark_unchanged();
         let snapshot = shared.read(|world| Snapshot::of(world, &lock(&shared.keys)));
         let target = file.clone();
         let written = tokio::task::spawn_blocking(move || write(&target, &snapshot)).await;
         if let Ok(Err(error)) = written {
-            tracing::error!(module = "simulator", action = "simulator.save_failed", %error, "the state was not written");
+            tracing::error!(
+                module = "simulator",
+                action = "simulator.save_failed",
+                %error,
+                "the simulator's state was not written"
+            );
         }
         if stopping {
             return;
         }
+        // A large state takes long to write: most of the time is left for other work.
+        pause = PAUSE.max(began.elapsed() * 5);
     }
 }
 

@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Objects of one kind that are kept; beyond it the oldest settled ones are forgotten.
-pub const MAX_OBJECTS: usize = 100_000;
+pub const MAX_OBJECTS: usize = 20_000;
 /// Events that are kept. Stripe keeps thirty days of them.
-pub const MAX_EVENTS: usize = 200_000;
+pub const MAX_EVENTS: usize = 50_000;
 /// Deliveries that are kept, finished ones forgotten first.
-const MAX_DELIVERIES: usize = 200_000;
+const MAX_DELIVERIES: usize = 100_000;
 /// Stripe's events feed goes back thirty days.
 pub const EVENT_SECONDS: i64 = 30 * 24 * 3600;
 /// Money is available two days after it came in.

@@ -430,6 +430,31 @@ test('while a secret is rolled both the old and the new one verify', async () =>
   }
 });
 
+/** Sends an event to our own service, signed by the library. */
+async function toService(payload, secret, timestamp = Math.floor(Date.now() / 1000)) {
+  const header = await stripe.webhooks.generateTestHeaderStringAsync({ payload, secret, timestamp });
+  const response = await fetch(`${process.env.SERVICE_URL}/webhook`, {
+    method: 'POST',
+    headers: { 'stripe-signature': header, 'content-type': 'application/json' },
+    body: payload,
+  });
+  return response.status;
+}
+
+test('events that the library signs are accepted by our own webhook', async () => {
+  const secret = process.env.SERVICE_WEBHOOK_SECRET;
+  const events = (await raw('/v1/events?limit=100')).data;
+  assert.ok(events.length > 20);
+  for (const event of events) {
+    const payload = JSON.stringify(event, null, 2);
+    assert.equal(await toService(payload, secret), 200, event.type);
+  }
+  const payload = JSON.stringify(events[0]);
+  assert.equal(await toService(payload, secret), 200, 'the same event again');
+  assert.equal(await toService(payload, 'whsec_other'), 400);
+  assert.equal(await toService(payload, secret, Math.floor(Date.now() / 1000) - 400), 400);
+});
+
 let failed = 0;
 for (const [name, run] of tests) {
   try {

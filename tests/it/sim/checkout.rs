@@ -151,6 +151,8 @@ async fn what_stripe_refuses_is_refused_with_its_code_and_parameter() {
         ("&customer=cus_nobody".to_owned(), "resource_missing", "customer"),
         ("&expand[]=nonsense".to_owned(), "", "expand"),
         ("&mode=loan".to_owned(), "", "mode"),
+        ("&mode=subscription".to_owned(), "", "mode"),
+        ("&discounts[0][coupon]=NONE".to_owned(), "resource_missing", "discounts[0][coupon]"),
         ("&allow_promotion_codes=maybe".to_owned(), "", "allow_promotion_codes"),
         ("&automatic_tax=1".to_owned(), "", "automatic_tax"),
     ] {
@@ -162,4 +164,14 @@ async fn what_stripe_refuses_is_refused_with_its_code_and_parameter() {
     let unknown = api.get("/v1/checkout/sessions/cs_test_nope").await;
     assert_eq!(unknown.refusal(), (404, "invalid_request_error", "resource_missing", "session"));
     assert_eq!(unknown.message(), "No such checkout.session: 'cs_test_nope'");
+}
+
+#[tokio::test]
+async fn a_customer_is_made_if_the_session_asks_for_one() {
+    let (sim, api) = start().await;
+    let session = id(&api.session("&customer_creation=always").await);
+    let _ = sim.pay(&session, "pm_card_visa").await.unwrap();
+    let paid = api.get(&format!("/v1/checkout/sessions/{session}?expand[]=customer")).await.ok();
+    assert_eq!(paid["customer"]["email"], "jenny.rosen@example.com");
+    assert!(kinds(&sim).contains(&"customer.created".to_owned()));
 }

@@ -3,6 +3,7 @@
 mod support;
 
 mod checkout;
+mod cli;
 mod control;
 mod deliveries;
 mod faults;

@@ -234,3 +234,22 @@ async fn every_currency_class_keeps_its_rules() {
         assert_eq!(api.post("/v1/payment_intents", &form).await.status, status, "{currency} {amount}");
     }
 }
+
+#[tokio::test]
+async fn a_token_is_charged_the_older_way() {
+    let (sim, api) = start().await;
+    let charge = api.post("/v1/charges", "amount=900&currency=eur&source=tok_visa&metadata[a]=b").await.ok();
+    assert_eq!((&charge["paid"], &charge["payment_intent"]), (&json!(true), &Value::Null));
+    assert_eq!(kinds(&sim), ["charge.succeeded", "charge.updated"]);
+    let refund = api.post("/v1/refunds", &format!("charge={}", id(&charge))).await.ok();
+    assert_eq!(refund["amount"], 900);
+    let declined = api.post("/v1/charges", "amount=900&currency=eur&source=tok_chargeDeclined").await;
+    assert_eq!(declined.refusal(), (402, "card_error", "card_declined", ""));
+    let held = api.post("/v1/charges", "amount=900&currency=eur&source=tok_visa&capture=false").await.ok();
+    assert_eq!(held["captured"], false);
+    let captured = api.post(&format!("/v1/charges/{}/capture", id(&held)), "amount=400").await.ok();
+    assert_eq!((&captured["captured"], &captured["amount_captured"]), (&json!(true), &json!(400)));
+    let again = api.post(&format!("/v1/charges/{}/capture", id(&held)), "").await;
+    assert_eq!(again.refusal().2, "charge_already_captured");
+    assert_eq!(api.post("/v1/charges", "amount=900&currency=eur&source=tok_none").await.status, 400);
+}

@@ -1,9 +1,11 @@
 //! `/v1/charges`
 
+use super::intents::{check_amount, echo};
 use super::lists::{self, List};
 use super::{Answer, Call, shown};
+use crate::stripe::sim::cards::Instrument;
 use crate::stripe::sim::error::StripeError;
-use crate::stripe::sim::rules::payments;
+use crate::stripe::sim::rules::payments::{self, NewIntent};
 use crate::stripe::sim::world::World;
 use crate::stripe::sim::{objects, rules};
 
@@ -11,6 +13,32 @@ const LIST: List<'static> = List { what: "charge", url: "/v1/charges" };
 
 fn missing(id: &str) -> StripeError {
     StripeError::no_such("charge", id, "id")
+}
+
+/// The older way to charge, by a token such as `tok_visa`.
+pub fn create(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let (amount, currency) = (p.int("amount").unwrap_or(0), p.owned("currency").unwrap_or_default());
+    check_amount(&currency, amount)?;
+    let Some(source) = p.text("source") else {
+        let message = "Must provide source or customer.";
+        return Err(StripeError::invalid("source", Some("parameter_missing"), message));
+    };
+    let token = source.starts_with("tok_").then(|| Instrument::named(source, world.year())).flatten();
+    let Some(instrument) = token else {
+        return Err(StripeError::no_such("token", source, "source").with_status(400));
+    };
+    let new = NewIntent {
+        amount,
+        currency,
+        customer: p.owned("customer"),
+        description: p.owned("description"),
+        metadata: rules::new_metadata(p.get("metadata")),
+        echo: echo(p),
+        ..NewIntent::default()
+    };
+    let id = payments::charge_directly(world, new, instrument, p.flag("capture").unwrap_or(true))?;
+    shown(world, &id)
 }
 
 pub fn retrieve(world: &mut World, call: &Call) -> Answer {
@@ -40,8 +68,11 @@ pub fn capture(world: &mut World, call: &Call) -> Answer {
         let message = format!("Charge {} has already been captured.", call.id);
         return Err(StripeError::state(Some("charge_already_captured"), message));
     }
-    let intent = charge.payment_intent.clone().unwrap_or_default();
-    payments::capture(world, &intent, call.params.int("amount"))?;
+    let amount = call.params.int("amount");
+    match charge.payment_intent.clone() {
+        Some(intent) => payments::capture(world, &intent, amount)?,
+        None => payments::capture_directly(world, &call.id, amount)?,
+    }
     shown(world, &call.id)
 }
 

@@ -75,7 +75,7 @@ fn methods_for(currency: &str) -> Vec<String> {
     methods.iter().map(|m| (*m).to_owned()).collect()
 }
 
-fn check_amount(currency: &str, amount: i64) -> Result<(), StripeError> {
+pub(super) fn check_amount(currency: &str, amount: i64) -> Result<(), StripeError> {
     let (least, most) = (currency::minimum(currency), currency::maximum(currency));
     if amount < least {
         let message = format!("Amount must be at least {} {currency}", currency::display(currency, least));
@@ -91,7 +91,7 @@ fn check_amount(currency: &str, amount: i64) -> Result<(), StripeError> {
     }
 }
 
-fn echo(p: &Params) -> Map<String, Value> {
+pub(super) fn echo(p: &Params) -> Map<String, Value> {
     ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), p.get(name)?.clone()))).collect()
 }
 

@@ -25,15 +25,16 @@ pub fn create(world: &mut World, call: &Call) -> Answer {
     if !p.has("mode") {
         return Err(StripeError::missing("mode"));
     }
-    if mode == "subscription" {
-        let message = "The simulator takes one-time payments only: subscription mode is not simulated.";
+    if mode != "payment" {
+        let message = format!("The simulator takes one-time payments only: `{mode}` mode is not simulated.");
         return Err(StripeError::invalid("mode", None, message));
     }
     let ui_mode = ui_mode(p, &call.version);
     check_urls(p, &ui_mode)?;
     check_customer(world, p)?;
     let expires_at = expiry(world, p)?;
-    let lines = lines(world, p, &mode)?;
+    check_discounts(p)?;
+    let lines = lines(world, p)?;
     let currency = common_currency(&lines)?.or_else(|| p.owned("currency"));
     let shipping = shipping(p, currency.as_deref())?;
     let subtotal = lines.iter().fold(0_i64, |sum, line| sum.saturating_add(line.amount()));
@@ -47,14 +48,12 @@ pub fn create(world: &mut World, call: &Call) -> Answer {
                        payment methods compatible with your chosen currency.";
         return Err(StripeError::invalid("", None, message));
     }
-    let payment_status =
-        if mode == "setup" { PaymentStatus::NoPaymentRequired } else { PaymentStatus::Unpaid };
     let session = Session {
         created: world.now(),
         expires_at,
         mode,
         status: SessionStatus::Open,
-        payment_status,
+        payment_status: PaymentStatus::Unpaid,
         currency,
         amount_subtotal: subtotal,
         amount_shipping: shipping.amount,
@@ -150,18 +149,23 @@ fn expiry(world: &World, p: &Params) -> Result<i64, StripeError> {
     Ok(at)
 }
 
-fn lines(world: &mut World, p: &Params, mode: &str) -> Result<Vec<LineItem>, StripeError> {
-    let items = p.objects("line_items");
-    if mode == "setup" {
-        if !items.is_empty() {
-            let message = "`line_items` cannot be used in `setup` mode.";
-            return Err(StripeError::invalid("line_items", None, message));
+/// There are no coupons here, so every one named is unknown.
+fn check_discounts(p: &Params) -> Result<(), StripeError> {
+    for (index, discount) in p.objects("discounts").iter().enumerate() {
+        for (name, what) in [("coupon", "coupon"), ("promotion_code", "promotion code")] {
+            if let Some(id) = discount.text(name) {
+                let param = format!("discounts[{index}][{name}]");
+                return Err(StripeError::no_such(what, id, &param).with_status(400));
+            }
         }
-        return Ok(Vec::new());
     }
+    Ok(())
+}
+
+fn lines(world: &mut World, p: &Params) -> Result<Vec<LineItem>, StripeError> {
+    let items = p.objects("line_items");
     if items.is_empty() {
-        let message = "Missing required param: line_items.";
-        return Err(StripeError::invalid("line_items", Some("parameter_missing"), message));
+        return Err(StripeError::missing("line_items"));
     }
     // All are checked before any is made, so that a refused request leaves nothing behind.
     for (index, item) in items.iter().enumerate() {

@@ -43,8 +43,16 @@ pub struct NewIntent {
 
 /// Makes an intent and tells of it.
 pub fn create(world: &mut World, new: NewIntent) -> String {
+    let intent = intent(world, new);
+    let (id, object) = (intent.id.clone(), objects::intent(&intent));
+    world.intents.insert(intent);
+    world.emit("payment_intent.created", object);
+    id
+}
+
+fn intent(world: &World, new: NewIntent) -> Intent {
     let id = ids::object("pi");
-    let intent = Intent {
+    Intent {
         client_secret: format!("{id}_secret_{}", ids::secret()),
         created: world.now(),
         amount: new.amount,
@@ -67,12 +75,79 @@ pub fn create(world: &mut World, new: NewIntent) -> String {
         return_url: new.return_url,
         session: new.session,
         settles: None,
-        id: id.clone(),
+        id,
+    }
+}
+
+/// Charges an instrument without an intent, the older way. Returns the charge's id.
+///
+/// # Errors
+/// 402 if it is declined, or would need the buyer at the bank.
+pub fn charge_directly(
+    world: &mut World,
+    new: NewIntent,
+    instrument: Instrument,
+    capture: bool,
+) -> Result<String, StripeError> {
+    let outcome = instrument.outcome();
+    let method_id = remember(world, instrument, Buyer::default());
+    let Some(method) = world.methods.get(&method_id).cloned() else {
+        return Err(StripeError::server_error());
     };
-    let object = objects::intent(&intent);
-    world.intents.insert(intent);
-    world.emit("payment_intent.created", object);
-    id
+    let mut charge = new_charge(world, &intent(world, new), &method);
+    charge.payment_intent = None;
+    let id = charge.id.clone();
+    let refusal = match outcome {
+        Outcome::Declined(refusal) => Some(refusal),
+        Outcome::Authenticates { .. } => Some(Refusal {
+            code: "authentication_required",
+            decline_code: "authentication_required",
+            message: "Your card was declined. This transaction requires authentication.",
+        }),
+        _ => None,
+    };
+    if let Some(refusal) = refusal {
+        let failure = failure(refusal);
+        charge.status = ChargeStatus::Failed;
+        charge.failure = Some(failure.clone());
+        let object = objects::charge(world, &charge);
+        world.charges.insert(charge);
+        world.emit("charge.failed", object);
+        let more = error_members(&failure, Some(&id));
+        return Err(StripeError::card(&failure.code, &failure.message, more));
+    }
+    charge.status = ChargeStatus::Succeeded;
+    charge.captured = capture;
+    charge.amount_captured = if capture { charge.amount } else { 0 };
+    let object = objects::charge(world, &charge);
+    world.charges.insert(charge);
+    world.emit("charge.succeeded", object);
+    if capture {
+        settle_charge(world, &id);
+    }
+    Ok(id)
+}
+
+/// Captures a charge that has no intent.
+///
+/// # Errors
+/// More than was authorised.
+pub fn capture_directly(world: &mut World, id: &str, amount: Option<i64>) -> Result<(), StripeError> {
+    let Some(charge) = world.charges.get_mut(id) else {
+        return Err(StripeError::no_such("charge", id, "id"));
+    };
+    let amount = amount.unwrap_or(charge.amount);
+    if amount > charge.amount {
+        let message = "The amount to capture is greater than the amount that was authorized.";
+        return Err(StripeError::invalid("amount", Some("amount_too_large"), message));
+    }
+    charge.captured = true;
+    charge.amount_captured = amount;
+    if let Some(object) = world.object(id) {
+        world.emit("charge.captured", object);
+    }
+    book_charge(world, id);
+    Ok(())
 }
 
 /// Remembers an instrument as a payment method. Returns its id.
@@ -233,12 +308,16 @@ fn process(world: &mut World, intent_id: &str, method: &PaymentMethod, succeeds:
     Attempt::Processing
 }
 
-fn decline(world: &mut World, intent_id: &str, method: &PaymentMethod, refusal: Refusal) -> Attempt {
-    let failure = Failure {
+fn failure(refusal: Refusal) -> Failure {
+    Failure {
         code: refusal.code.to_owned(),
         decline_code: Some(refusal.decline_code).filter(|code| !code.is_empty()).map(str::to_owned),
         message: refusal.message.to_owned(),
-    };
+    }
+}
+
+fn decline(world: &mut World, intent_id: &str, method: &PaymentMethod, refusal: Refusal) -> Attempt {
+    let failure = failure(refusal);
     let Some(intent) = world.intents.get(intent_id).cloned() else { return unknown_method() };
     let mut charge = new_charge(world, &intent, method);
     charge.status = ChargeStatus::Failed;
@@ -309,11 +388,17 @@ pub fn declined(world: &World, intent_id: &str, failure: &Failure) -> StripeErro
 /// What happens right after a payment: the money is booked, and a dispute comes if the card is one
 /// of those. Stripe books asynchronously, so `charge.succeeded` does not yet know the transaction.
 pub fn settle_books(world: &mut World, intent_id: &str) {
-    let Some(charge_id) = world.intents.get(intent_id).and_then(|i| i.latest_charge.clone()) else { return };
-    book_charge(world, &charge_id);
-    let Some(charge) = world.charges.get(&charge_id) else { return };
+    if let Some(charge) = world.intents.get(intent_id).and_then(|i| i.latest_charge.clone()) {
+        settle_charge(world, &charge);
+    }
+}
+
+fn settle_charge(world: &mut World, charge_id: &str) {
+    book_charge(world, charge_id);
+    let Some(charge) = world.charges.get(charge_id) else { return };
     if let Outcome::Disputed { reason, inquiry } = charge.instrument.outcome() {
-        let _ = disputes::open(world, &charge_id, reason, inquiry);
+        // It was paid just now, so nothing stands against a dispute.
+        let _ = disputes::open(world, charge_id, reason, inquiry);
     }
 }
 

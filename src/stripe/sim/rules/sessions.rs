@@ -3,10 +3,12 @@
 use super::payments::{self, Attempt, NewIntent};
 use crate::stripe::sim::cards::Instrument;
 use crate::stripe::sim::error::StripeError;
-use crate::stripe::sim::model::{Buyer, Failure, IntentStatus, PaymentStatus, Session, SessionStatus};
+use crate::stripe::sim::model::{
+    Buyer, Customer, Failure, IntentStatus, Metadata, PaymentStatus, Session, SessionStatus,
+};
 use crate::stripe::sim::schema::Params;
 use crate::stripe::sim::world::World;
-use crate::stripe::sim::{objects, rules};
+use crate::stripe::sim::{ids, objects, rules};
 use serde_json::{Map, Value};
 
 /// What the buyer's attempt came to.
@@ -153,11 +155,36 @@ fn new_intent(session: &Session) -> NewIntent {
 }
 
 fn complete(world: &mut World, id: &str, buyer: Buyer, payment: PaymentStatus) {
+    let wants_customer =
+        |s: &Session| s.customer.is_none() && s.echo.get("customer_creation") == Some(&"always".into());
+    if world.sessions.get(id).is_some_and(wants_customer) {
+        let customer = new_customer(world, &buyer);
+        if let Some(session) = world.sessions.get_mut(id) {
+            session.customer = Some(customer);
+        }
+    }
     let Some(session) = world.sessions.get_mut(id) else { return };
     session.status = SessionStatus::Complete;
     session.payment_status = payment;
     session.customer_details = Some(buyer);
     tell(world, "checkout.session.completed", id);
+}
+
+fn new_customer(world: &mut World, buyer: &Buyer) -> String {
+    let customer = Customer {
+        id: ids::object("cus"),
+        created: world.now(),
+        email: buyer.email.clone(),
+        name: buyer.name.clone(),
+        phone: None,
+        description: None,
+        address: None,
+        metadata: Metadata::new(),
+    };
+    let (id, object) = (customer.id.clone(), objects::customer(&customer));
+    world.customers.insert(customer);
+    world.emit("customer.created", object);
+    id
 }
 
 fn tell(world: &mut World, kind: &str, id: &str) {
