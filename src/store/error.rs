@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The database did not answer, is shutting down, or all connections are taken. Worth another try.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The database took the question and said nothing, for too long.
+    #[error("the database did not answer in time")]
+    Silent,
     /// Two transactions got into each other's way and this one gave way. Worth another try.
     #[error("two transactions collided: {0}")]
     Collision(#[source] sqlx::Error),
@@ -60,7 +63,7 @@ impl StoreError {
     /// Whether the database as a whole is out of reach, so that trying other rows is of no use.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::DiskFull(_))
+        matches!(self, Self::Unavailable(_) | Self::Silent | Self::DiskFull(_))
     }
 }
 

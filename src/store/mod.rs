@@ -42,13 +42,20 @@ use crate::domain::ids::InstanceId;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// How long a statement may wait for a connection before the caller gets [`StoreError::Unavailable`].
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a transaction may take to begin, with the wait for a connection.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is asked whether its other end is still there.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long it may take to answer that.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The database, whichever engine it is. Clones share the pools.
 #[derive(Debug, Clone)]
@@ -109,8 +116,16 @@ impl Store {
             .max_connections(12)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(Duration::from_secs(30 * 60))
-            // A dead connection shows at its first statement, which every caller may repeat.
+            // A dead connection shows at its first statement, which every caller may repeat. But one whose
+            // other end has gone without a word shows nothing, ever: who has been idle is asked.
             .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE { still_there(connection).await } else { Ok(true) }
+                })
+            })
+            // Given back in the middle of a statement that was never answered.
+            .after_release(|connection, _| Box::pin(still_there(connection)))
             .connect_lazy_with(options);
         Ok(Self::Postgres(pool))
     }
@@ -157,23 +172,29 @@ impl Store {
     /// A transaction that may write.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if no connection could be had in time.
+    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
-        })
+        let begin = async {
+            Ok(match self {
+                Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+                Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            })
+        };
+        within(BEGIN_TIMEOUT, begin).await
     }
 
     /// A transaction that only reads, and on SQLite does not wait for writers.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if no connection could be had in time.
+    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time.
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-        })
+        let begin = async {
+            Ok(match self {
+                Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+                Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            })
+        };
+        within(BEGIN_TIMEOUT, begin).await
     }
 
     /// Whether the database answers and its schema is the one that this program needs.
@@ -245,6 +266,23 @@ impl Store {
     async fn acquire_sqlite_writer(pool: &SqlitePool) -> Result<PoolConnection<Sqlite>, StoreError> {
         Ok(pool.acquire().await?)
     }
+}
+
+/// Ends `work` after `limit`: a network can swallow a question without a word.
+///
+/// # Errors
+/// [`StoreError::Silent`] after `limit`; else what `work` says.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(StoreError::Silent))
+}
+
+async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // The error makes the pool drop the connection as it is, without a farewell that could hang as well.
+    tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
+    Ok(true)
 }
 
 impl Tx {

@@ -12,11 +12,14 @@ use crate::failpoint;
 use crate::store::bookings::Handle;
 use crate::store::cases::CaseToOpen;
 use crate::store::ledger::{KnownEntry, NewEntry};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx, within};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a batch may take. Its callers wait little longer, and a writer that waited for ever on a silent
+/// network would never write again.
+const PATIENCE: Duration = Duration::from_secs(7);
 /// After this, what is parked becomes a case.
 const PARKED_AT_MOST: Duration = Duration::from_secs(3600);
 /// The first wait before we try a parked or failed row again; it doubles up to [`LONGEST_RETRY`].
@@ -92,7 +95,7 @@ impl Writer {
     async fn apply_with_retries(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
         let mut tries = 0;
         loop {
-            match self.apply(jobs).await {
+            match within(PATIENCE, self.apply(jobs)).await {
                 Err(error) if error.is_collision() && tries < COLLISIONS => {
                     tries += 1;
                     let jitter = rand::random_range(0..10_u64);
@@ -158,7 +161,7 @@ impl Writer {
             }
             tx.commit().await
         };
-        let answer = match stored.await {
+        let answer = match within(PATIENCE, stored).await {
             Ok(()) => RecordError::Stored(why),
             Err(error) => RecordError::NotDurable(Arc::new(error)),
         };
