@@ -17,9 +17,12 @@ mod config;
 mod crashes;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
+mod limits;
 mod logs;
+mod metrics;
 mod migrations;
 mod orders;
+mod roles;
 mod sim;
 mod store;
 mod tidy;

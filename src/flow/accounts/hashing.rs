@@ -10,7 +10,7 @@ pub(super) const COST: u32 = 12;
 /// A hash of a higher cost was not made by us and would block a thread for seconds.
 const MAX_COST: u32 = 15;
 /// How long a password waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A hash that no password fits, for accounts that are not there.
 const DUMMY_SALT: [u8; 16] = [0x5a; 16];
 
