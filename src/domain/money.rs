@@ -189,6 +189,20 @@ impl Money {
         }
     }
 
+    /// From a decimal number as people type it, with a point or a comma: `60`, `60.5`, `60,50`. None if
+    /// it is no such number or finer than the currency's minor unit.
+    #[must_use]
+    pub fn from_decimal(text: &str, currency: Currency) -> Option<Self> {
+        let (whole, fraction) = text.trim().split_once(['.', ',']).unwrap_or((text.trim(), ""));
+        let digits = usize::try_from(currency.exponent()).ok()?;
+        let typed = !whole.is_empty() && whole.len() <= 15 && fraction.len() <= digits;
+        if !typed || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let amount = format!("{whole}{fraction:0<digits$}").parse().ok()?;
+        Some(Self { amount, currency })
+    }
+
     /// The amount as a decimal number with a point, without the currency: `60.00`, `500`, `-1.250`.
     #[must_use]
     pub fn decimal(self) -> String {
@@ -241,6 +255,29 @@ mod tests {
             let currency = Currency::parse(code).unwrap();
             let got = Money::price(amount, currency).map(|money| money.to_string());
             assert_eq!(got, expected.map(str::to_owned), "{amount} {code}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_as_people_type_them_and_never_rounded() {
+        for (text, code, expected) in [
+            ("60", "eur", Some(6000)),
+            ("60.5", "eur", Some(6050)),
+            (" 60,50 ", "eur", Some(6050)),
+            ("0.01", "eur", Some(1)),
+            ("60.505", "eur", None),
+            ("500", "jpy", Some(500)),
+            ("500.0", "jpy", None),
+            ("1.250", "kwd", Some(1250)),
+            ("", "eur", None),
+            ("-1", "eur", None),
+            ("1 000", "eur", None),
+            (".5", "eur", None),
+            ("1e3", "eur", None),
+            ("9999999999999999", "eur", None),
+        ] {
+            let currency = Currency::parse(code).unwrap();
+            assert_eq!(Money::from_decimal(text, currency).map(|m| m.amount), expected, "{text:?} {code}");
         }
     }
 

@@ -64,30 +64,38 @@ impl OfferTerms {
         let mut faults = Vec::new();
         let name = name.trim().to_owned();
         if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-            faults.push(Fault::new("name", format!("must have 1 to {MAX_NAME_CHARS} printable characters")));
+            faults.push(Fault::coded(
+                "name",
+                "offer_name",
+                format!("must have 1 to {MAX_NAME_CHARS} printable characters"),
+            ));
         }
         let price = match Currency::parse(currency) {
             Err(error) => {
-                faults.push(Fault::new("currency", error.to_string()));
+                faults.push(Fault::coded("currency", "currency", error.to_string()));
                 None
             }
             Ok(currency) => Money::price(amount, currency)
-                .map_err(|error| faults.push(Fault::new("amount", error.to_string())))
+                .map_err(|error| faults.push(Fault::coded("amount", "price", error.to_string())))
                 .ok(),
         };
         let capacity = i32::try_from(capacity).ok().filter(|c| (1..=MAX_CAPACITY).contains(c));
         if capacity.is_none() {
-            faults.push(Fault::new("capacity", format!("must be a whole number from 1 to {MAX_CAPACITY}")));
+            faults.push(Fault::coded(
+                "capacity",
+                "capacity",
+                format!("must be a whole number from 1 to {MAX_CAPACITY}"),
+            ));
         }
         let mut times = Vec::new();
         for text in grid.iter().take(MAX_GRID + 1) {
             match super::slot::Slot::parse_time(text) {
                 Ok(time) => times.push(time),
-                Err(error) => faults.push(Fault::new("grid", error.to_string())),
+                Err(error) => faults.push(Fault::coded("grid", "grid", error.to_string())),
             }
         }
         if grid.len() > MAX_GRID {
-            faults.push(Fault::new("grid", format!("must have at most {MAX_GRID} times")));
+            faults.push(Fault::coded("grid", "grid", format!("must have at most {MAX_GRID} times")));
         }
         times.sort_unstable();
         times.dedup();

@@ -3,4 +3,5 @@
 pub mod accounts;
 pub mod checkout;
 pub mod observe;
+pub mod offers;
 pub mod recorder;

@@ -57,7 +57,7 @@ pub struct Route {
 pub fn routes() -> Vec<Route> {
     use Access::{Metrics, Public, Role as For, Stripe};
     use Role::{Admin, Ops, ReadOnly};
-    use pages::{result, storefront};
+    use pages::{dashboard, login, result, storefront};
     vec![
         route(
             "POST",
@@ -75,12 +75,37 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/", Public, get(storefront::form)),
         route("POST", "/", Public, post(storefront::submit)),
         route("GET", "/slots", Public, get(storefront::slots)),
+        route("GET", "/day", Public, get(storefront::back_to_form)),
+        route("POST", "/day", Public, post(storefront::another_day)),
         route("GET", "/resume", Public, get(storefront::back_to_form)),
         route("POST", "/resume", Public, post(storefront::resume)),
         route("GET", "/success", Public, get(result::success)),
         route("GET", "/cancel", Public, get(result::cancel)),
         route("GET", "/accessibility", Public, get(pages::accessibility)),
         route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
+        route("GET", "/login", Public, get(login::form)),
+        route("POST", "/login", Public, post(login::submit)),
+        route("POST", "/logout", Public, post(login::sign_out)),
+        route("GET", "/dashboard", For(ReadOnly), get(dashboard::bookings::list)),
+        route("GET", "/dashboard/bookings/{id}", For(ReadOnly), get(dashboard::bookings::show)),
+        route("GET", "/dashboard/ledger", For(ReadOnly), get(dashboard::ledger::list)),
+        route("GET", "/dashboard/ledger/{id}", For(ReadOnly), get(dashboard::ledger::show)),
+        route("GET", "/dashboard/cases", For(Ops), get(dashboard::cases::list)),
+        route("GET", "/dashboard/cases/{id}", For(Ops), get(dashboard::cases::show)),
+        route("GET", "/dashboard/metrics", For(Ops), get(dashboard::metrics::show)),
+        route("GET", "/dashboard/offers", For(Admin), get(dashboard::offers::list)),
+        route("POST", "/dashboard/offers", For(Admin), post(dashboard::offers::create)),
+        route("GET", "/dashboard/offers/new", For(Admin), get(dashboard::offers::blank)),
+        route("GET", "/dashboard/offers/{id}", For(Admin), get(dashboard::offers::edit)),
+        route("POST", "/dashboard/offers/{id}", For(Admin), post(dashboard::offers::update)),
+        route("GET", "/dashboard/users", For(Admin), get(dashboard::users::list)),
+        route("POST", "/dashboard/users", For(Admin), post(dashboard::users::create)),
+        route("GET", "/dashboard/users/{id}", For(Admin), get(dashboard::users::show)),
+        route("POST", "/dashboard/users/{id}/role", For(Admin), post(dashboard::users::set_role)),
+        route("POST", "/dashboard/users/{id}/password", For(Admin), post(dashboard::users::set_password)),
+        route("POST", "/dashboard/users/{id}/disable", For(Admin), post(dashboard::users::disable)),
+        route("POST", "/dashboard/users/{id}/enable", For(Admin), post(dashboard::users::enable)),
+        route("GET", "/dashboard/audit", For(Admin), get(dashboard::audit::list)),
         route("POST", "/auth/login", Public, post(auth::login)),
         route("POST", "/auth/logout", Public, post(auth::logout)),
         route("GET", "/auth/me", For(ReadOnly), get(auth::me)),

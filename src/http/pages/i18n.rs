@@ -192,7 +192,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     cancel_done: "La réservation est annulée." / "The booking is cancelled.",
     events_of_booking: "Événements de cette réservation" / "Events of this booking",
     event: "Événement" / "Event",
-    kind: "Type" / "Type",
+    kind: "Type" / "Kind",
     outcome: "Résultat" / "Outcome",
     reason: "Pourquoi" / "Why",
     source: "Source" / "Source",
@@ -219,6 +219,10 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     case_one: "Cas" / "Case",
     open_cases: "Cas ouverts" / "Open cases",
     closed_cases: "Cas clos" / "Closed cases",
+    case_open: "ouvert" / "open",
+    case_closed: "clos" / "closed",
+    story_booked: "La réservation a été faite et la place gardée." / "The booking was made and the seat held.",
+    secret: "Secret de signature" / "Signing secret",
     show_open: "Ouverts" / "Open",
     show_closed: "Clos" / "Closed",
     deadline: "Échéance" / "Deadline",
@@ -473,6 +477,38 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
         ("not_on_grid", _) => (
             "Cette heure n'est pas proposée. Choisissez-en une autre.",
             "That time is not offered. Choose another one.",
+        ),
+        ("password_short", _) => (
+            "Le mot de passe est trop court : 8 caractères au moins, 15 c'est mieux.",
+            "The password is too short: at least 8 characters, 15 are better.",
+        ),
+        ("password_long", _) => (
+            "Le mot de passe est trop long : 72 octets au plus.",
+            "The password is too long: at most 72 bytes.",
+        ),
+        ("password_nul", _) => (
+            "Le mot de passe ne peut pas contenir de caractère nul.",
+            "The password must not contain a NUL character.",
+        ),
+        ("password_common", _) => (
+            "Ce mot de passe est parmi les premiers qu'on devine ; choisissez-en un autre.",
+            "This password is among the first that anybody would guess; choose another.",
+        ),
+        ("offer_name", _) => ("Donnez un nom de 1 à 120 caractères.", "Give a name of 1 to 120 characters."),
+        ("currency", _) => (
+            "Donnez une devise que Stripe accepte, comme EUR.",
+            "Give a currency that Stripe takes, such as EUR.",
+        ),
+        ("price", _) => (
+            "Donnez un prix que Stripe accepte dans cette devise, comme 60,00.",
+            "Give a price that Stripe takes in this currency, such as 60.00.",
+        ),
+        ("capacity", _) => {
+            ("Donnez un nombre de places de 1 à 1000.", "Give a number of seats from 1 to 1000.")
+        }
+        ("grid", _) => (
+            "Donnez des heures comme 09:00, séparées par des espaces.",
+            "Give times such as 09:00, separated by blanks.",
         ),
         _ => return format!("{} {}", fault.path, fault.message),
     };

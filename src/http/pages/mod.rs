@@ -4,12 +4,15 @@
 //! [`i18n`], numbers and dates in [`format`].
 
 pub mod assets;
+pub mod dashboard;
 pub mod format;
 pub mod i18n;
+pub mod login;
 pub mod problem;
 pub mod result;
 pub mod storefront;
 
+use super::auth::Signed;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
@@ -82,7 +85,7 @@ impl Page {
         Self {
             lang,
             t: Texts::of(lang),
-            user: extensions.get::<User>().cloned(),
+            user: extensions.get::<Signed>().map(|signed| signed.0.clone()),
             request_id: extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
             simulated: app.config.simulated(),
             path: uri.path().to_owned(),
@@ -90,6 +93,12 @@ impl Page {
             chosen: asked.is_some(),
             secure: app.config.cookie.secure,
         }
+    }
+
+    /// The same page as it is found at another address.
+    #[must_use]
+    pub fn at(self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self }
     }
 
     /// The address of a style sheet, script or icon.

@@ -219,22 +219,30 @@ pub async fn slots(
     Ok(slots.page.show(&slots))
 }
 
-/// Books, and shows the way to the payment page; or, without script, shows another day.
+/// Books, and shows the way to the payment page.
 pub async fn submit(
     State(app): State<Shared>,
     page: Page,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, Problem> {
+    book(&app, page, Typed::of(&fields), &headers).await
+}
+
+/// The same form with another day, for browsers without script: what was typed stays.
+pub async fn another_day(
+    State(app): State<Shared>,
+    page: Page,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, Problem> {
     let mut typed = Typed::of(&fields);
-    if let Some(day) = fields.sent("day") {
-        if !day.is_empty() {
-            day.clone_into(&mut typed.date);
-        }
-        let view = view(&app, page, typed, &headers, Faults::default(), Vec::new()).await?;
-        return Ok(with_hold_cookie(&app, &headers, view.page.show(&view)));
+    match fields.get("day") {
+        "" => {}
+        day => day.clone_into(&mut typed.date),
     }
-    book(&app, page, typed, &headers).await
+    let view = view(&app, page.at("/"), typed, &headers, Faults::default(), Vec::new()).await?;
+    Ok(with_hold_cookie(&app, &headers, view.page.show(&view)))
 }
 
 /// Leads back to the payment page of what this browser holds.
@@ -248,7 +256,7 @@ pub async fn resume(State(app): State<Shared>, page: Page, headers: HeaderMap) -
     }
 }
 
-/// What is left of an address where a form was sent: `GET /resume`.
+/// For who reloads the address to which a form was sent.
 pub async fn back_to_form() -> Redirect {
     Redirect::to("/")
 }

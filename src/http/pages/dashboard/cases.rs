@@ -1,0 +1,143 @@
+//! `/dashboard/cases`: what a person has to look at.
+
+use super::{Fact, Page, Pager, done, query};
+use crate::app::Shared;
+use crate::domain::ids::CaseId;
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::case_sentence;
+use crate::http::error::Problem;
+use crate::http::pages::{FormError, format};
+use crate::store::cases::CaseRecord;
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+#[derive(Template)]
+#[template(path = "dashboard/cases.html")]
+struct Cases {
+    page: Page,
+    done: Option<&'static str>,
+    closed: bool,
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+struct Row {
+    id: String,
+    sentence: String,
+    detail: String,
+    amount: String,
+    deadline: String,
+    opened: String,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/case.html")]
+struct CasePage {
+    page: Page,
+    errors: Vec<FormError>,
+    done: Option<&'static str>,
+    view: CaseView,
+}
+
+struct CaseView {
+    sentence: String,
+    tone: &'static str,
+    state: &'static str,
+    detail: String,
+    facts: Vec<Fact>,
+    booking: Option<String>,
+    event: Option<String>,
+}
+
+/// Cases, newest first: the open ones unless the closed ones are asked for.
+pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Problem> {
+    let mut query = query(&page);
+    let wanted = query.page();
+    let done = done(&page, &mut query);
+    let state = query.take("state", "must be open or closed", |text| match text {
+        "open" => Some(true),
+        "closed" => Some(false),
+        _ => None,
+    });
+    query.finish()?;
+    let open = state.unwrap_or(true);
+    let mut tx = app.store.read().await?;
+    let cases = tx.list_cases(Some(open), &wanted).await?;
+    tx.rollback().await?;
+    let view = Cases {
+        done,
+        closed: !open,
+        rows: cases.items.iter().map(|case| row(&app, &page, case)).collect(),
+        pager: Pager::of(&page, cases.next.as_ref()),
+        page,
+    };
+    Ok(view.page.show(&view))
+}
+
+fn row(app: &Shared, page: &Page, case: &CaseRecord) -> Row {
+    let moment = |at| format::moment(page.lang, &app.config.timezone, at);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    Row {
+        id: case.id.to_string(),
+        sentence: format::sentence(page.lang, case_sentence(case.kind, page.lang)),
+        detail: case.detail.clone(),
+        amount: or_dash(amount(page, case)),
+        deadline: or_dash(case.deadline.map(moment)),
+        opened: moment(case.created_at),
+    }
+}
+
+/// The amount at stake. In a currency that we do not know it is told in minor units.
+fn amount(page: &Page, case: &CaseRecord) -> Option<String> {
+    let (amount, code) = (case.amount?, case.currency.as_deref().unwrap_or_default());
+    Some(match Currency::parse(code) {
+        Ok(currency) => format::money(page.lang, Money { amount, currency }),
+        Err(_) => format!("{amount} {code}"),
+    })
+}
+
+/// One case.
+pub async fn show(
+    State(app): State<Shared>,
+    page: Page,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let mut query = query(&page);
+    let done = done(&page, &mut query);
+    query.finish()?;
+    let view = view(&app, &page, &id).await?;
+    let case = CasePage { errors: Vec::new(), done, view, page };
+    Ok(case.page.show(&case))
+}
+
+async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> {
+    let id = CaseId::parse(id).map_err(|_| Problem::not_found())?;
+    let mut tx = app.store.read().await?;
+    let case = tx.case(id, false).await?;
+    tx.rollback().await?;
+    let case = case.ok_or_else(Problem::not_found)?;
+    let t = page.t;
+    let moment = |at| format::moment(page.lang, &app.config.timezone, at);
+    let facts = [
+        (t.amount, amount(page, &case)),
+        (t.deadline, case.deadline.map(moment)),
+        (t.opened_on, Some(moment(case.created_at))),
+        (t.session, case.stripe_session_id.clone()),
+        (t.payment_intent, case.payment_intent_id.clone()),
+        (t.closed_on, case.closed_at.map(moment)),
+        (t.closed_by, case.closed_by.clone()),
+        (t.resolution, case.resolution.clone()),
+        (t.note, case.note.clone()),
+    ];
+    let open = case.closed_at.is_none();
+    Ok(CaseView {
+        sentence: format::sentence(page.lang, case_sentence(case.kind, page.lang)),
+        tone: if open { "bad" } else { "quiet" },
+        state: if open { t.case_open } else { t.case_closed },
+        facts: facts.into_iter().filter_map(|(name, value)| Some(Fact::new(name, value?))).collect(),
+        booking: case.booking_id.map(|id| id.to_string()),
+        event: case.event_key,
+        detail: case.detail,
+    })
+}

@@ -1,0 +1,169 @@
+//! `/dashboard/ledger`: everything that Stripe told, and what was made of it.
+
+use super::{Choice, Fact, Page, Pager, done, query};
+use crate::app::Shared;
+use crate::domain::ids::BookingId;
+use crate::domain::lang::Lang;
+use crate::domain::payment::Outcome;
+use crate::http::error::Problem;
+use crate::http::pages::{FormError, format, i18n};
+use crate::store::ledger::{Entry, LedgerFilter};
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use jiff::tz::TimeZone;
+
+#[derive(Template)]
+#[template(path = "dashboard/ledger.html")]
+struct Ledger {
+    page: Page,
+    outcomes: Vec<Choice>,
+    kind: String,
+    booking: String,
+    filtered: bool,
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+struct Row {
+    id: String,
+    kind: String,
+    key: String,
+    outcome: &'static str,
+    tone: &'static str,
+    reason: String,
+    booking: Option<String>,
+    deliveries: i32,
+    received: String,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/event.html")]
+struct EventPage {
+    page: Page,
+    errors: Vec<FormError>,
+    done: Option<&'static str>,
+    view: EventView,
+}
+
+struct EventView {
+    kind: String,
+    outcome: &'static str,
+    tone: &'static str,
+    reason: String,
+    facts: Vec<Fact>,
+    booking: Option<String>,
+    payload: Option<String>,
+}
+
+/// The ledger, newest first.
+pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Problem> {
+    let mut query = query(&page);
+    let wanted = query.page();
+    let short = |text: &str| (text.len() <= 255).then(|| text.to_owned());
+    let filter = LedgerFilter {
+        outcome: query.take("outcome", "must be an outcome, such as processed", Outcome::parse),
+        kind: query.take("type", "must be a kind of event", short),
+        booking: query.take("bookingId", "must be the id of a booking", |text| BookingId::parse(text).ok()),
+        session: query.take("stripeSessionId", "must be the id of a session", short),
+    };
+    query.finish()?;
+    let mut tx = app.store.read().await?;
+    let entries = tx.list_entries(&filter, &wanted).await?;
+    tx.rollback().await?;
+
+    let lang = page.lang;
+    let choice = |outcome: Outcome| Choice {
+        value: outcome.as_str().to_owned(),
+        name: i18n::outcome(lang, outcome).to_owned(),
+        chosen: filter.outcome == Some(outcome),
+    };
+    let ledger = Ledger {
+        outcomes: Outcome::ALL.into_iter().map(choice).collect(),
+        filtered: filter.outcome.is_some()
+            || filter.kind.is_some()
+            || filter.booking.is_some()
+            || filter.session.is_some(),
+        kind: filter.kind.unwrap_or_default(),
+        booking: filter.booking.map(|id| id.to_string()).unwrap_or_default(),
+        rows: entries.items.iter().map(|entry| row(lang, &app.config.timezone, entry)).collect(),
+        pager: Pager::of(&page, entries.next.as_ref()),
+        page,
+    };
+    Ok(ledger.page.show(&ledger))
+}
+
+fn row(lang: Lang, zone: &TimeZone, entry: &Entry) -> Row {
+    Row {
+        id: entry.id.to_string(),
+        kind: entry.kind.clone(),
+        key: entry.event_key.clone(),
+        outcome: i18n::outcome(lang, entry.outcome),
+        tone: i18n::outcome_tone(entry.outcome),
+        reason: reason(lang, entry),
+        booking: entry.booking_id.map(|id| id.to_string()),
+        deliveries: entry.deliveries,
+        received: format::moment(lang, zone, entry.received_at),
+    }
+}
+
+fn reason(lang: Lang, entry: &Entry) -> String {
+    entry.reason.map(|reason| format::sentence(lang, reason.sentence(lang))).unwrap_or_default()
+}
+
+/// One event with what was received.
+pub async fn show(
+    State(app): State<Shared>,
+    page: Page,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let mut query = query(&page);
+    let done = done(&page, &mut query);
+    query.finish()?;
+    let view = view(&app, &page, &id).await?;
+    let event = EventPage { errors: Vec::new(), done, view, page };
+    Ok(event.page.show(&event))
+}
+
+async fn view(app: &Shared, page: &Page, id: &str) -> Result<EventView, Problem> {
+    let mut tx = app.store.read().await?;
+    let entry = tx.entry(id).await?;
+    let payload = match &entry {
+        Some(entry) => tx.payload(entry.id).await?,
+        None => None,
+    };
+    tx.rollback().await?;
+    let entry = entry.ok_or_else(Problem::not_found)?;
+    let (t, lang) = (page.t, page.lang);
+    let moment = |at| format::moment(lang, &app.config.timezone, at);
+    let mut facts = vec![
+        Fact::new(t.event_id, entry.event_key.as_str()),
+        Fact::new(t.source, i18n::source(lang, entry.source)),
+        Fact::new(t.deliveries, entry.deliveries.to_string()),
+        Fact::new(t.received_on, moment(entry.received_at)),
+        Fact::new(t.last_delivered_on, moment(entry.last_delivered_at)),
+    ];
+    let times = [
+        (t.made_on, entry.stripe_created_at),
+        (t.processed_on, entry.processed_at),
+        (t.next_try_on, entry.next_try_at),
+    ];
+    facts.extend(times.into_iter().filter_map(|(name, at)| Some(Fact::new(name, moment(at?)))));
+    facts.extend(entry.stripe_session_id.as_deref().map(|session| Fact::new(t.session, session)));
+    Ok(EventView {
+        outcome: i18n::outcome(lang, entry.outcome),
+        tone: i18n::outcome_tone(entry.outcome),
+        reason: reason(lang, &entry),
+        facts,
+        booking: entry.booking_id.map(|id| id.to_string()),
+        payload: payload.map(|payload| indented(&payload)),
+        kind: entry.kind,
+    })
+}
+
+/// JSON over several lines; anything else as it is.
+fn indented(payload: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(payload)
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| payload.to_owned())
+}

@@ -1,0 +1,218 @@
+//! `/dashboard/offers`: what can be booked, at what price.
+
+use super::{Page, back, done, query};
+use crate::app::Shared;
+use crate::domain::Fault;
+use crate::domain::ids::OfferId;
+use crate::domain::money::{Currency, Money};
+use crate::domain::offer::{Offer, OfferTerms};
+use crate::flow::offers;
+use crate::http::auth::Signed;
+use crate::http::error::Problem;
+use crate::http::pages::{Fields, FormError, format};
+use crate::http::request::RequestId;
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+#[derive(Template)]
+#[template(path = "dashboard/offers.html")]
+struct Offers {
+    page: Page,
+    done: Option<&'static str>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    id: String,
+    name: String,
+    price: String,
+    capacity: i32,
+    grid: String,
+    tone: &'static str,
+    state: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/offer.html")]
+struct OfferForm {
+    page: Page,
+    errors: Vec<FormError>,
+    title: &'static str,
+    action: String,
+    typed: Typed,
+}
+
+/// What stands in the form.
+struct Typed {
+    name: String,
+    amount: String,
+    currency: String,
+    capacity: String,
+    grid: String,
+    active: bool,
+    faulty: Vec<String>,
+}
+
+impl Typed {
+    fn blank() -> Self {
+        Self {
+            name: String::new(),
+            amount: String::new(),
+            currency: "EUR".to_owned(),
+            capacity: "1".to_owned(),
+            grid: String::new(),
+            active: true,
+            faulty: Vec::new(),
+        }
+    }
+
+    fn of_offer(offer: &Offer) -> Self {
+        Self {
+            name: offer.name.clone(),
+            amount: offer.price.decimal(),
+            currency: offer.price.currency.as_str().to_ascii_uppercase(),
+            capacity: offer.capacity.to_string(),
+            grid: grid_text(offer),
+            active: offer.active,
+            faulty: Vec::new(),
+        }
+    }
+
+    fn of_fields(fields: &Fields) -> Self {
+        let text = |name: &str| fields.get(name).trim().to_owned();
+        Self {
+            name: text("name"),
+            amount: text("amount"),
+            currency: text("currency"),
+            capacity: text("capacity"),
+            grid: text("grid"),
+            active: fields.sent("active").is_some(),
+            faulty: Vec::new(),
+        }
+    }
+
+    fn terms(&self) -> Result<OfferTerms, Vec<Fault>> {
+        // What cannot be read as a number becomes one that no offer has, and is refused with the rest.
+        let amount = Currency::parse(&self.currency)
+            .ok()
+            .and_then(|currency| Money::from_decimal(&self.amount, currency))
+            .map_or(-1, |money| money.amount);
+        let capacity = self.capacity.parse().unwrap_or(-1);
+        let grid: Vec<String> = self
+            .grid
+            .split([' ', ',', ';', '\t', '\n', '\r'])
+            .filter(|t| !t.is_empty())
+            .map(Into::into)
+            .collect();
+        OfferTerms::parse(&self.name, amount, &self.currency, capacity, self.active, &grid)
+    }
+
+    /// What a faulty field says to assistive technology.
+    fn is_faulty(&self, name: &str) -> bool {
+        self.faulty.iter().any(|path| path == name)
+    }
+}
+
+fn grid_text(offer: &Offer) -> String {
+    let times: Vec<String> =
+        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect();
+    times.join(" ")
+}
+
+/// Every offer.
+pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Problem> {
+    let mut query = query(&page);
+    let done = done(&page, &mut query);
+    query.finish()?;
+    let t = page.t;
+    let row = |offer: Offer| Row {
+        id: offer.id.to_string(),
+        price: format::money(page.lang, offer.price),
+        capacity: offer.capacity,
+        grid: if offer.grid.is_empty() { t.any_hour.to_owned() } else { grid_text(&offer) },
+        tone: if offer.active { "good" } else { "quiet" },
+        state: if offer.active { t.active_short } else { t.inactive },
+        name: offer.name,
+    };
+    let rows = offers::all(&app).await?.into_iter().map(row).collect();
+    let view = Offers { done, rows, page };
+    Ok(view.page.show(&view))
+}
+
+/// The form for a new offer.
+pub async fn blank(page: Page) -> Response {
+    form(page, None, StatusCode::OK, Typed::blank(), Vec::new())
+}
+
+/// The form for an offer that is there.
+pub async fn edit(
+    State(app): State<Shared>,
+    page: Page,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = OfferId::parse(&id).map_err(|_| Problem::not_found())?;
+    let offer = offers::find(&app, id).await?.ok_or_else(Problem::not_found)?;
+    Ok(form(page, Some(id), StatusCode::OK, Typed::of_offer(&offer), Vec::new()))
+}
+
+/// Makes an offer.
+pub async fn create(
+    State(app): State<Shared>,
+    page: Page,
+    signed: Signed,
+    Extension(request_id): Extension<RequestId>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let typed = Typed::of_fields(&fields);
+    match typed.terms() {
+        Ok(terms) => {
+            offers::create(&app, &terms, signed.actor(&request_id)).await?;
+            Ok(back("/dashboard/offers", "saved"))
+        }
+        Err(faults) => Ok(refused(page, None, typed, &faults)),
+    }
+}
+
+/// Changes an offer.
+pub async fn update(
+    State(app): State<Shared>,
+    page: Page,
+    signed: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let id = OfferId::parse(&id).map_err(|_| Problem::not_found())?;
+    let typed = Typed::of_fields(&fields);
+    match typed.terms() {
+        Ok(terms) => match offers::update(&app, id, &terms, signed.actor(&request_id)).await? {
+            true => Ok(back("/dashboard/offers", "saved")),
+            false => Err(Problem::not_found()),
+        },
+        Err(faults) => Ok(refused(page, Some(id), typed, &faults)),
+    }
+}
+
+fn refused(page: Page, id: Option<OfferId>, mut typed: Typed, faults: &[Fault]) -> Response {
+    typed.faulty = faults.iter().map(|fault| fault.path.clone()).collect();
+    let errors = FormError::of(page.lang, faults);
+    form(page, id, StatusCode::BAD_REQUEST, typed, errors)
+}
+
+fn form(
+    page: Page,
+    id: Option<OfferId>,
+    status: StatusCode,
+    typed: Typed,
+    errors: Vec<FormError>,
+) -> Response {
+    let (title, action) = match id {
+        Some(id) => (page.t.edit_offer, format!("/dashboard/offers/{id}")),
+        None => (page.t.new_offer, "/dashboard/offers".to_owned()),
+    };
+    let view = OfferForm { errors, title, action, typed, page };
+    view.page.show_as(status, &view)
+}
