@@ -66,15 +66,6 @@ impl Status {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
-
-    /// Whether a booking in this status keeps its seat.
-    #[must_use]
-    pub fn keeps_seat(self) -> bool {
-        match self {
-            Self::Pending | Self::Processing | Self::Paid | Self::PartiallyRefunded | Self::Disputed => true,
-            Self::Expired | Self::Failed | Self::Cancelled | Self::Refunded => false,
-        }
-    }
 }
 
 impl fmt::Display for Status {
@@ -177,22 +168,41 @@ impl Booking {
             Progress::Expired => Status::Expired,
             Progress::Failed => Status::Failed,
             Progress::Cancelled => Status::Cancelled,
-            Progress::Paid(payment) => {
-                let refunded = self.refunded_amount();
+            Progress::Paid(_) => {
                 let disputed = |dispute: &Dispute| {
                     dispute.status.holds_the_money() && self.concerns_payment(dispute.intent.as_ref())
                 };
                 if self.disputes.iter().any(disputed) {
                     Status::Disputed
-                } else if refunded > 0 && refunded >= payment.amount {
+                } else if self.is_refunded() {
                     Status::Refunded
-                } else if refunded > 0 {
+                } else if self.refunded_amount() > 0 {
                     Status::PartiallyRefunded
                 } else {
                     Status::Paid
                 }
             }
         }
+    }
+
+    /// Whether its seat is its own: while a payment may come, and while the service is owed.
+    ///
+    /// Who got everything back is owed nothing, even if the same payment is disputed besides: so it
+    /// plays no part which of the two we hear of first.
+    #[must_use]
+    pub fn keeps_seat(&self) -> bool {
+        match &self.progress {
+            Progress::Pending | Progress::Processing => true,
+            Progress::Expired | Progress::Failed | Progress::Cancelled => false,
+            Progress::Paid(_) => !self.is_refunded(),
+        }
+    }
+
+    /// Whether all of the payment has gone back.
+    #[must_use]
+    pub fn is_refunded(&self) -> bool {
+        let refunded = self.refunded_amount();
+        self.payment().is_some_and(|payment| refunded > 0 && refunded >= payment.amount)
     }
 
     /// The applied payment, if there is one.
@@ -214,13 +224,12 @@ impl Booking {
     /// cancelled. The charge's own sum counts only while no refund is known by id.
     #[must_use]
     pub fn refunded_amount(&self) -> i64 {
-        let mut known_by_id =
-            self.refunds.iter().filter(|refund| self.concerns_payment(refund.intent.as_ref())).peekable();
-        if known_by_id.peek().is_none() {
+        if self.refunds.is_empty() {
             return self.charge_refunded;
         }
-        known_by_id
-            .filter(|refund| refund.status.counts())
+        self.refunds
+            .iter()
+            .filter(|refund| refund.status.counts() && self.concerns_payment(refund.intent.as_ref()))
             .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount))
     }
 

@@ -93,6 +93,8 @@ pub enum Fact {
     ChargeRefunded(ChargeRefundedFact),
     /// A dispute was opened, changed or closed.
     Dispute(DisputeFact),
+    /// We asked Stripe for everything it has, and no session is the booking's.
+    NoSession(NoSessionFact),
     /// None of our business.
     Other,
 }
@@ -232,13 +234,24 @@ pub struct DisputeFact {
     pub due_by: Option<Timestamp>,
 }
 
+/// That Stripe has no session for a booking. Stripe never tells this: only our own asking can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoSessionFact {
+    /// The booking that was looked for.
+    pub claim: Claim,
+}
+
 impl Fact {
     /// The session it is about, if it is about one.
     #[must_use]
     pub fn session(&self) -> Option<&SessionId> {
         match self {
             Self::Session(session) => Some(&session.id),
-            Self::Refund(_) | Self::ChargeRefunded(_) | Self::Dispute(_) | Self::Other => None,
+            Self::Refund(_)
+            | Self::ChargeRefunded(_)
+            | Self::Dispute(_)
+            | Self::NoSession(_)
+            | Self::Other => None,
         }
     }
 
@@ -250,7 +263,7 @@ impl Fact {
             Self::Refund(fact) => fact.intent.as_ref(),
             Self::ChargeRefunded(fact) => fact.intent.as_ref(),
             Self::Dispute(fact) => fact.intent.as_ref(),
-            Self::Other => None,
+            Self::NoSession(_) | Self::Other => None,
         }
     }
 
@@ -262,6 +275,7 @@ impl Fact {
             Self::Refund(fact) => Some(&fact.claim),
             Self::ChargeRefunded(fact) => Some(&fact.claim),
             Self::Dispute(fact) => Some(&fact.claim),
+            Self::NoSession(fact) => Some(&fact.claim),
             Self::Other => None,
         }
     }
@@ -273,6 +287,7 @@ impl Fact {
             Self::Refund(fact) => Some(&mut fact.claim),
             Self::ChargeRefunded(fact) => Some(&mut fact.claim),
             Self::Dispute(fact) => Some(&mut fact.claim),
+            Self::NoSession(fact) => Some(&mut fact.claim),
             Self::Other => None,
         }
     }

@@ -5,7 +5,7 @@
 //! booking's events end in the same state. It knows no database: seats and known cases are handed
 //! in, and what is to be written is handed back.
 
-use super::booking::{Booking, Dispute, Payment, Progress, Refund, Status};
+use super::booking::{Booking, Dispute, Payment, Progress, Refund};
 use super::case::CaseKind;
 use super::event::{
     ChargeRefundedFact, DisputeFact, Event, Fact, PaymentStatus, RefundFact, SessionFact, SessionMoment,
@@ -81,6 +81,10 @@ pub enum Reason {
     PaymentFailed,
     /// The session expired unpaid.
     SessionExpired,
+    /// Stripe has no session for the booking, and its hold is over.
+    NoSessionMade,
+    /// A person accepted a payment that did not fit by itself.
+    AcceptedByPerson,
     /// A refund was made or moved on.
     RefundRecorded,
     /// A refund came back.
@@ -112,12 +116,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    const PLAIN: [Self; 18] = [
+    const PLAIN: [Self; 20] = [
         Self::Paid,
         Self::PaidAndReseated,
         Self::PaymentPending,
         Self::PaymentFailed,
         Self::SessionExpired,
+        Self::NoSessionMade,
+        Self::AcceptedByPerson,
         Self::RefundRecorded,
         Self::RefundFailed,
         Self::ChargeRefundRecorded,
@@ -142,6 +148,8 @@ impl Reason {
             Self::PaymentPending => "payment_pending",
             Self::PaymentFailed => "payment_failed",
             Self::SessionExpired => "session_expired",
+            Self::NoSessionMade => "no_session_made",
+            Self::AcceptedByPerson => "accepted_by_person",
             Self::RefundRecorded => "refund_recorded",
             // `refund_failed` is also the case's word; the ledger's outcome tells them apart.
             Self::RefundFailed => "refund_came_back",
@@ -188,6 +196,13 @@ impl Reason {
                 "La session de paiement a expiré sans paiement ; la place est libérée.",
                 "The checkout session expired unpaid; the seat is free again.",
             ),
+            Self::NoSessionMade => (
+                "Stripe n'a aucune session pour cette réservation ; la place est libérée.",
+                "Stripe has no session for this booking; the seat is free again.",
+            ),
+            Self::AcceptedByPerson => {
+                ("Une personne a accepté ce paiement.", "A person accepted this payment.")
+            }
             Self::RefundRecorded => ("Le remboursement a été enregistré.", "The refund was recorded."),
             Self::RefundFailed => (
                 "Le remboursement n'est pas arrivé au client et ne compte plus.",
@@ -405,6 +420,7 @@ pub fn decide(booking: &Booking, event: &Event, context: Context) -> Decision {
         Fact::Refund(fact) => rules.refund(fact),
         Fact::ChargeRefunded(fact) => rules.charge_refunded(fact),
         Fact::Dispute(fact) => rules.dispute(fact),
+        Fact::NoSession(_) => rules.no_session(),
         Fact::Other => rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn),
     }
 }
@@ -420,10 +436,30 @@ pub fn decide_session_of_another(booking: &Booking, event: &Event) -> Decision {
             let detail = format!("session {} is another booking's, but names {}", fact.id, booking.id);
             rules.session_case(CaseKind::SessionMismatch, fact, detail)
         }
-        Fact::Refund(_) | Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::Other => {
+        Fact::Refund(_) | Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::NoSession(_) | Fact::Other => {
             rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn)
         }
     }
+}
+
+/// What a payment does that a person accepts although the rules made it a case: it pays the booking
+/// with the amount that came. None if it cannot: the booking is paid already, the money is in another
+/// currency or not there, or no seat is left.
+#[must_use]
+pub fn accept(booking: &Booking, fact: &SessionFact, context: Context) -> Option<Decision> {
+    let currency = fact.currency.as_deref()?;
+    let same_currency = currency.eq_ignore_ascii_case(booking.price.currency.as_str());
+    let amount = fact.total.filter(|total| *total >= 0)?;
+    let there = match fact.payment_status {
+        PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => true,
+        PaymentStatus::Unpaid | PaymentStatus::Unknown => false,
+    };
+    let seat = booking.seat.or(context.free_seat)?;
+    if booking.payment().is_some() || !same_currency || !there {
+        return None;
+    }
+    let rules = Rules { before: booking, context };
+    Some(rules.pay(fact, amount, seat, Reason::AcceptedByPerson))
 }
 
 /// What the customer paid, if it fits the price, or what does not fit.
@@ -479,10 +515,13 @@ impl Rules<'_> {
         self.unchanged(Outcome::Duplicate, reason)
     }
 
-    /// A change that was applied: stamps it, frees the seat if the new status does not keep one.
+    /// A change that was applied: stamps it, frees the seat if none is due any more, and takes one
+    /// again if the service is owed after all and a seat is left.
     fn applied(&self, mut booking: Booking, reason: Reason, effects: Vec<Effect>) -> Decision {
-        if !booking.status().keeps_seat() {
+        if !booking.keeps_seat() {
             booking.seat = None;
+        } else if booking.payment().is_some() {
+            booking.seat = booking.seat.or(self.context.free_seat);
         }
         booking.updated_at = self.context.now;
         Decision { outcome: Outcome::Processed, reason, booking, applied_payment: false, case: None, effects }
@@ -509,7 +548,7 @@ impl Rules<'_> {
             Fact::Refund(fact) => fact.id.as_str(),
             Fact::ChargeRefunded(fact) => fact.charge.as_str(),
             Fact::Dispute(fact) => fact.id.as_str(),
-            Fact::Other => event.key.as_str(),
+            Fact::NoSession(_) | Fact::Other => event.key.as_str(),
         };
         self.case(NewCase {
             kind: CaseKind::LivemodeMismatch,
@@ -571,6 +610,10 @@ impl Rules<'_> {
         };
 
         let reason = if self.before.seat.is_some() { Reason::Paid } else { Reason::PaidAndReseated };
+        self.pay(fact, amount, seat, reason)
+    }
+
+    fn pay(&self, fact: &SessionFact, amount: i64, seat: i32, reason: Reason) -> Decision {
         let mut booking = self.before.clone();
         booking.session = Some(fact.id.clone());
         booking.seat = Some(seat);
@@ -639,6 +682,22 @@ impl Rules<'_> {
         }
     }
 
+    fn no_session(&self) -> Decision {
+        match &self.before.progress {
+            Progress::Pending if self.before.session.is_none() => {
+                let mut booking = self.before.clone();
+                booking.progress = Progress::Expired;
+                self.applied(booking, Reason::NoSessionMade, Vec::new())
+            }
+            Progress::Expired => self.nothing_new(Reason::AlreadyApplied),
+            Progress::Pending
+            | Progress::Processing
+            | Progress::Failed
+            | Progress::Cancelled
+            | Progress::Paid(_) => self.nothing_new(Reason::OvertakenByLaterState),
+        }
+    }
+
     fn is_superseded(&self, fact: &SessionFact) -> bool {
         self.before.session.as_ref().is_some_and(|current| *current != fact.id)
     }
@@ -672,10 +731,6 @@ impl Rules<'_> {
         };
 
         let newly_failed = is == super::booking::RefundStatus::Failed && was != Some(is);
-        if newly_failed && booking.status() != Status::Refunded && booking.payment().is_some() {
-            // The service is owed again: the seat that the refund gave up is taken back if it is free.
-            booking.seat = booking.seat.or(self.context.free_seat);
-        }
         let effects = self.refund_effects(&booking);
         let reason = if newly_failed { Reason::RefundFailed } else { Reason::RefundRecorded };
         let mut decision = self.applied(booking, reason, effects);
@@ -726,9 +781,11 @@ impl Rules<'_> {
             Some(dispute) => {
                 // The latest deadline named: the same whichever event comes first.
                 let due_by = dispute.due_by.max(fact.due_by);
-                if fact.status <= dispute.status && due_by == dispute.due_by {
+                let names_intent = dispute.intent.is_none() && fact.intent.is_some();
+                if fact.status <= dispute.status && due_by == dispute.due_by && !names_intent {
                     return self.nothing_new(Reason::AlreadyApplied);
                 }
+                dispute.intent = dispute.intent.take().or_else(|| fact.intent.clone());
                 dispute.status = dispute.status.max(fact.status);
                 dispute.due_by = due_by;
                 dispute.status

@@ -11,6 +11,8 @@
 mod batch;
 
 use crate::clock::Clock;
+use crate::domain::booking::Booking;
+use crate::domain::case::CaseKind;
 use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, SessionFact, Source};
 use crate::domain::ids::{BookingId, InstanceId, LedgerId};
 use crate::domain::payment::{Outcome, Reason};
@@ -47,6 +49,27 @@ pub struct Recorded {
     pub applied_payment: bool,
 }
 
+/// What recording an event would do.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// What would be answered.
+    pub recorded: Recorded,
+    /// The booking as it is, if one is known.
+    pub before: Option<Booking>,
+    /// The booking as it would be.
+    pub after: Option<Booking>,
+    /// The case that would be opened.
+    pub case: Option<CaseKind>,
+}
+
+impl Preview {
+    /// Whether anything but the ledger would change.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.case.is_some() || self.before != self.after
+    }
+}
+
 /// Why a fact was not applied. Whoever told it must tell it again.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecordError {
@@ -71,6 +94,8 @@ pub enum RecordError {
 #[derive(Debug, Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
+    /// For previews, which write nothing and so wait in no queue.
+    previewer: Arc<batch::Writer>,
     stripe: Client,
     clock: Clock,
 }
@@ -83,6 +108,9 @@ enum Asked {
     /// It did not answer.
     Failed,
 }
+
+/// Where a job's caller waits.
+type Answer = oneshot::Receiver<Result<Verdict, RecordError>>;
 
 /// A fact on its way to the ledger.
 #[derive(Debug)]
@@ -106,11 +134,12 @@ impl Recorder {
             Store::Sqlite { .. } => 1,
             Store::Postgres(_) => 2,
         };
+        let writer =
+            Arc::new(batch::Writer { store: store.clone(), clock: clock.clone(), instance, livemode });
         for _ in 0..writers {
-            let writer = batch::Writer { store: store.clone(), clock: clock.clone(), instance, livemode };
-            tokio::spawn(write(writer, Arc::clone(&jobs)));
+            tokio::spawn(write(Arc::clone(&writer), Arc::clone(&jobs)));
         }
-        Self { queue, stripe, clock }
+        Self { queue, previewer: writer, stripe, clock }
     }
 
     /// Makes `event` durable and applies it. Returns after the commit.
@@ -123,15 +152,7 @@ impl Recorder {
                 Verdict::Done(recorded) => return Ok(recorded),
                 Verdict::Ask(question, event) => (question, *event),
             };
-            let asking = self.complete(&mut event, question);
-            let asked = match tokio::time::timeout(ASK_DEADLINE, asking).await {
-                Ok(Ok(())) => Asked::Answered,
-                Ok(Err(error)) => {
-                    tracing::warn!(module = "stripe", action = "stripe.lookup_failed", "{error}");
-                    Asked::Failed
-                }
-                Err(_) => Asked::Failed,
-            };
+            let asked = self.ask(&mut event, question).await;
             match self.submit(event, asked).await? {
                 Verdict::Done(recorded) => Ok(recorded),
                 Verdict::Ask(..) => Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
@@ -140,9 +161,44 @@ impl Recorder {
         tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(RecordError::TimedOut))
     }
 
-    async fn submit(&self, event: Event, asked: Asked) -> Result<Verdict, RecordError> {
+    /// What [`Recorder::record`] would do with `event` now, by the same rules; nothing is written.
+    ///
+    /// # Errors
+    /// [`RecordError::NotDurable`] if the database cannot be read.
+    pub async fn preview(&self, mut event: Event) -> Result<Preview, RecordError> {
+        let mut asked = Asked::NotYet;
+        loop {
+            let (job, _answer) = self.job(event.clone(), asked);
+            match self.previewer.preview(job).await {
+                Ok(Ok(preview)) => return Ok(preview),
+                Ok(Err(question)) if asked == Asked::NotYet => {
+                    asked = self.ask(&mut event, question).await;
+                }
+                Ok(Err(_)) => return Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
+                Err(error) => return Err(RecordError::NotDurable(Arc::new(error))),
+            }
+        }
+    }
+
+    /// Asks Stripe within the time that a caller waits.
+    async fn ask(&self, event: &mut Event, question: Question) -> Asked {
+        match tokio::time::timeout(ASK_DEADLINE, self.complete(event, question)).await {
+            Ok(Ok(())) => Asked::Answered,
+            Ok(Err(error)) => {
+                tracing::warn!(module = "stripe", action = "stripe.lookup_failed", "{error}");
+                Asked::Failed
+            }
+            Err(_) => Asked::Failed,
+        }
+    }
+
+    fn job(&self, event: Event, asked: Asked) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
-        let job = Job { event, asked, ledger_id: LedgerId::new(), received_at: self.clock.now(), reply };
+        (Job { event, asked, ledger_id: LedgerId::new(), received_at: self.clock.now(), reply }, answer)
+    }
+
+    async fn submit(&self, event: Event, asked: Asked) -> Result<Verdict, RecordError> {
+        let (job, answer) = self.job(event, asked);
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RecordError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => RecordError::Stopping,
@@ -182,7 +238,7 @@ impl Recorder {
                     Fact::Refund(fact) => fact.intent = id.or(fact.intent.take()),
                     Fact::ChargeRefunded(fact) => fact.intent = id.or(fact.intent.take()),
                     Fact::Dispute(fact) => fact.intent = id.or(fact.intent.take()),
-                    Fact::Session(_) | Fact::Other => {}
+                    Fact::Session(_) | Fact::NoSession(_) | Fact::Other => {}
                 }
                 Ok(())
             }
@@ -198,7 +254,7 @@ impl Recorder {
             Fact::Refund(fact) => fact.charge.as_ref(),
             Fact::Dispute(fact) => fact.charge.as_ref(),
             Fact::ChargeRefunded(fact) => Some(&fact.charge),
-            Fact::Session(_) | Fact::Other => None,
+            Fact::Session(_) | Fact::NoSession(_) | Fact::Other => None,
         };
         let Some(charge) = charge else { return Ok(None) };
         let charge = self.stripe.charge(charge.as_str()).await?;
@@ -275,7 +331,7 @@ fn fill(fact: &mut SessionFact, known: SessionFact) {
 }
 
 /// The writer's life: take what is waiting, make it durable, answer.
-async fn write(writer: batch::Writer, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
+async fn write(writer: Arc<batch::Writer>, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
     let mut waiting = Vec::with_capacity(BATCH);
     loop {
         let taken = jobs.lock().await.recv_many(&mut waiting, BATCH).await;

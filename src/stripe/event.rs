@@ -8,8 +8,8 @@ use super::json::parse_tolerantly;
 use super::signature::Verified;
 use crate::domain::booking::{DisputeStatus, RefundStatus};
 use crate::domain::event::{
-    ChargeRefundedFact, Claim, DisputeFact, Event, EventKey, Fact, PaymentStatus, RefundFact, SessionFact,
-    SessionMoment, Source,
+    ChargeRefundedFact, Claim, DisputeFact, Event, EventKey, Fact, NoSessionFact, PaymentStatus, RefundFact,
+    SessionFact, SessionMoment, Source,
 };
 use crate::domain::ids::{BookingId, ChargeId, DisputeId, EventId, PaymentIntentId, RefundId, SessionId};
 use crate::domain::time::Timestamp;
@@ -75,7 +75,7 @@ fn from_value(value: &Value, source: Source, payload: String) -> Result<Event, N
         text(value, "type").unwrap_or("unknown").chars().filter(|c| !c.is_control()).take(120).collect();
     let object = value.get("data").and_then(|data| data.get("object")).unwrap_or(&Value::Null);
     let snapshot = text(value, "object").is_none_or(|object| object == "event");
-    let fact = if snapshot { fact(&kind, object) } else { Fact::Other };
+    let fact = if snapshot { fact(&kind, object, source) } else { Fact::Other };
     Ok(Event {
         key,
         kind,
@@ -105,7 +105,10 @@ pub fn polled(key: &str, kind: &str, object: &Value) -> Result<Event, NotAnEvent
     from_api(&value, Source::Poll)
 }
 
-fn fact(kind: &str, object: &Value) -> Fact {
+/// The kind of a [`polled`] fact that Stripe itself never tells: it has no session for a booking.
+pub const NO_SESSION: &str = "checkout.session.none";
+
+fn fact(kind: &str, object: &Value, source: Source) -> Fact {
     use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
     let fact = match kind {
         "checkout.session.completed" => session(object, Completed).map(Fact::Session),
@@ -119,6 +122,8 @@ fn fact(kind: &str, object: &Value) -> Fact {
         "charge.dispute.created" | "charge.dispute.updated" | "charge.dispute.closed" => {
             dispute(object).map(Fact::Dispute)
         }
+        // Nobody outside can tell us this, however well it is signed.
+        NO_SESSION if source == Source::Poll => Some(Fact::NoSession(NoSessionFact { claim: claim(object) })),
         _ => None,
     };
     fact.unwrap_or(Fact::Other)
@@ -184,9 +189,18 @@ fn dispute(object: &Value) -> Option<DisputeFact> {
     })
 }
 
-/// Whom an object says it belongs to, by its reference and metadata.
+/// Whom an object says it belongs to, by its reference and metadata, or else by those of its payment
+/// if that was sent along.
 #[must_use]
 pub fn claim(object: &Value) -> Claim {
+    let own = own_claim(object);
+    match object.get("payment_intent").filter(|intent| intent.is_object()) {
+        Some(intent) if own == Claim::default() => own_claim(intent),
+        Some(_) | None => own,
+    }
+}
+
+fn own_claim(object: &Value) -> Claim {
     let metadata = object.get("metadata").unwrap_or(&Value::Null);
     let booking = |text: Option<&str>| text.and_then(|text| BookingId::parse(text).ok());
     Claim {

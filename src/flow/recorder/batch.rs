@@ -1,6 +1,6 @@
 //! One batch of facts in one transaction: look, decide, write, commit, answer.
 
-use super::{Asked, COLLISIONS, Job, Question, RecordError, Recorded};
+use super::{Asked, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
 use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
@@ -110,25 +110,8 @@ impl Writer {
     }
 
     async fn apply(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
-        let now = self.clock.now();
         let mut tx = self.store.begin().await?;
-        let owners = lock_owners(&mut tx, jobs).await?;
-        let keys: Vec<&str> = jobs.iter().map(|job| job.event.key.as_str()).collect();
-        let known = tx.known_entries(&keys).await?;
-        let mut batch = Batch {
-            writer: self,
-            now,
-            alone: jobs.len() == 1,
-            changed: vec![false; owners.bookings.len()],
-            owners,
-            known,
-            seen: HashMap::new(),
-            new: Vec::new(),
-            settled: Vec::new(),
-            again: HashMap::new(),
-            cases: Vec::new(),
-            effects: Vec::new(),
-        };
+        let mut batch = self.open_batch(&mut tx, jobs).await?;
         let mut steps = Vec::with_capacity(jobs.len());
         for job in jobs {
             steps.push(batch.judge(&mut tx, job).await?);
@@ -141,6 +124,52 @@ impl Writer {
             tx.rollback().await?;
         }
         Ok(steps)
+    }
+
+    /// Locks what a batch is about and reads what is known of its events.
+    async fn open_batch<'w>(&'w self, tx: &mut Tx, jobs: &[Job]) -> Result<Batch<'w>, StoreError> {
+        let owners = lock_owners(tx, jobs).await?;
+        let keys: Vec<&str> = jobs.iter().map(|job| job.event.key.as_str()).collect();
+        let known = tx.known_entries(&keys).await?;
+        Ok(Batch {
+            writer: self,
+            now: self.clock.now(),
+            alone: jobs.len() == 1,
+            changed: vec![false; owners.bookings.len()],
+            owners,
+            known,
+            seen: HashMap::new(),
+            new: Vec::new(),
+            settled: Vec::new(),
+            again: HashMap::new(),
+            cases: Vec::new(),
+            effects: Vec::new(),
+        })
+    }
+
+    /// What a job would do; or what must be asked of Stripe first.
+    pub(super) async fn preview(&self, job: Job) -> Result<Result<Preview, Question>, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let jobs = [job];
+        let mut batch = self.open_batch(&mut tx, &jobs).await?;
+        let [job] = &jobs;
+        let owner = batch.owners.find(&job.event);
+        let before = owner.map(|index| batch.owners.bookings[index].clone());
+        let step = batch.judge(&mut tx, job).await?;
+        let after = owner.map(|index| batch.owners.bookings[index].clone());
+        let case = batch.cases.first().map(|opened| opened.case.kind);
+        tx.rollback().await?;
+        Ok(match step {
+            Step::Done(recorded) => Ok(Preview { recorded, before, after, case }),
+            Step::Ask(question) => Err(question),
+            // A batch of one is alone already; what is not applied is tried again later.
+            Step::Alone | Step::StoreUnapplied(_) => {
+                let booking = before.as_ref().map(|booking| booking.id);
+                let (outcome, reason) = (Outcome::Rejected, Reason::Fault);
+                let recorded = Recorded { outcome, reason, booking, applied_payment: false };
+                Ok(Preview { recorded, after: before.clone(), before, case: None })
+            }
+        })
     }
 
     /// Keeps an event that could not be applied, so that we try it again ourselves, and tells the
@@ -210,7 +239,7 @@ fn own_handle(fact: &Fact) -> Option<Handle> {
     match fact {
         Fact::Refund(fact) => Some(Handle::Refund(fact.id.to_string())),
         Fact::Dispute(fact) => Some(Handle::Dispute(fact.id.to_string())),
-        Fact::Session(_) | Fact::ChargeRefunded(_) | Fact::Other => None,
+        Fact::Session(_) | Fact::ChargeRefunded(_) | Fact::NoSession(_) | Fact::Other => None,
     }
 }
 
@@ -373,7 +402,7 @@ impl Batch<'_> {
         let says_whose = event.fact.claim().is_some_and(|claim| claim.instance.is_some());
         let indirect = match &event.fact {
             Fact::Refund(_) | Fact::ChargeRefunded(_) | Fact::Dispute(_) => true,
-            Fact::Session(_) | Fact::Other => false,
+            Fact::Session(_) | Fact::NoSession(_) | Fact::Other => false,
         };
         if outcome == Outcome::Ignored && indirect && !says_whose {
             match job.asked {
@@ -488,7 +517,7 @@ fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
                     && booking.payment().is_none()
             }
             Fact::Refund(_) => booking.payment().is_some(),
-            Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::Other => false,
+            Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::NoSession(_) | Fact::Other => false,
         }
 }
 
@@ -513,7 +542,7 @@ fn unknown_booking(event: &Event) -> NewCase {
         Fact::Refund(fact) => (fact.amount, None),
         Fact::ChargeRefunded(fact) => (Some(fact.amount_refunded), None),
         Fact::Dispute(fact) => (Some(fact.amount), None),
-        Fact::Other => (None, None),
+        Fact::NoSession(_) | Fact::Other => (None, None),
     };
     let named = event.fact.claim().and_then(|claim| claim.booking());
     NewCase {
