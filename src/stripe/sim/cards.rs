@@ -87,11 +87,16 @@ const FRAUD: Outcome = Outcome::Disputed { reason: "fraudulent", inquiry: false 
 const AUTHENTICATES: Outcome = Outcome::Authenticates { then: Refusal::NONE };
 
 /// The cards with an outcome of their own. Every other number that passes the check digit succeeds.
-pub static TEST_CARDS: [TestCard; 24] = [
+pub static TEST_CARDS: [TestCard; 29] = [
     card("4242424242424242", "visa", Outcome::Succeeds, true),
     card("4000056655665556", "visa_debit", Outcome::Succeeds, false),
     card("5555555555554444", "mastercard", Outcome::Succeeds, true),
     card("378282246310005", "amex", Outcome::Succeeds, false),
+    card("5200828282828210", "mastercard_debit", Outcome::Succeeds, false),
+    card("6011111111111117", "discover", Outcome::Succeeds, false),
+    card("3056930009020004", "diners", Outcome::Succeeds, false),
+    card("3566002020360505", "jcb", Outcome::Succeeds, false),
+    card("6200000000000005", "unionpay", Outcome::Succeeds, false),
     card("4000002500003155", "authenticationRequiredOnSetup", AUTHENTICATES, false),
     card("4000002760003184", "authenticationRequired", AUTHENTICATES, true),
     card("4000000000003220", "threeDSecure2Required", AUTHENTICATES, false),
@@ -227,7 +232,10 @@ impl Instrument {
     pub fn named(name: &str, year: i64) -> Option<Self> {
         let alias = name.strip_prefix("pm_card_").or_else(|| name.strip_prefix("tok_"));
         if let Some(alias) = alias {
-            let card = TEST_CARDS.iter().find(|c| c.alias.eq_ignore_ascii_case(alias))?;
+            // Stripe has renamed some: pm_card_visa_chargeDeclined was pm_card_chargeDeclined.
+            let names = [Some(alias), alias.strip_prefix("visa_")];
+            let known = |name: &str| TEST_CARDS.iter().find(|c| c.alias.eq_ignore_ascii_case(name));
+            let card = names.into_iter().flatten().find_map(known)?;
             return Self::card(card.number, 12, year + 4).ok();
         }
         match name {
@@ -271,6 +279,7 @@ impl CardDetails {
         match self.number.as_bytes() {
             [b'3', b'4' | b'7', ..] => "amex",
             [b'5', b'1'..=b'5', ..] | [b'2', b'2'..=b'7', ..] => "mastercard",
+            [b'6', b'2', ..] => "unionpay",
             [b'6', ..] => "discover",
             [b'3', b'5', ..] => "jcb",
             [b'3', ..] => "diners",
@@ -278,9 +287,13 @@ impl CardDetails {
         }
     }
 
-    /// `credit`, or `debit` for the debit test card.
+    /// `credit`, or `debit` for the debit test cards.
     pub fn funding(&self) -> &'static str {
-        if self.number == "4000056655665556" { "debit" } else { "credit" }
+        if matches!(self.number.as_str(), "4000056655665556" | "5200828282828210") {
+            "debit"
+        } else {
+            "credit"
+        }
     }
 }
 
@@ -322,6 +335,7 @@ mod tests {
     fn names_of_stripes_test_methods_are_known() {
         let declined = Instrument::named("pm_card_chargeDeclined", 2026).unwrap();
         assert!(matches!(declined.outcome(), Outcome::Declined(_)));
+        assert_eq!(Instrument::named("pm_card_visa_chargeDeclined", 2026), Some(declined));
         assert_eq!(Instrument::named("tok_visa", 2026).unwrap().last4(), "4242");
         assert_eq!(Instrument::named("pm_card_unheard", 2026), None);
     }

@@ -238,12 +238,7 @@ struct Wait {
 
 async fn wait(shared: &Shared, wanted: &Wait) -> Reply {
     let limit = Duration::from_millis(wanted.timeout_ms.unwrap_or(10_000).min(60_000));
-    let done = shared
-        .until(limit, |world| {
-            let now = world.clock.now();
-            world.deliveries.pending().all(|(_, d)| d.due > now)
-        })
-        .await;
+    let done = shared.until(limit, |world| deliveries::due(world).next().is_none()).await;
     Ok(json!({ "done": done }))
 }
 

@@ -198,7 +198,7 @@ impl Book {
 }
 
 /// What one attempt needs, taken out of the world so that no lock is held while it runs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Job {
     serial: u64,
     url: String,
@@ -208,6 +208,8 @@ struct Job {
     signed_at: i64,
     copies: u8,
     lost: bool,
+    /// The endpoint was deleted, or the event forgotten: there is nothing to try.
+    gone: bool,
 }
 
 /// Runs until the simulator stops: does what time brings, and delivers what is due.
@@ -241,32 +243,25 @@ pub async fn run(shared: Arc<Shared>, client: HttpClient) {
     }
 }
 
+/// What is due now. An endpoint that is disabled gets nothing until it is enabled again.
+pub fn due(world: &World) -> impl Iterator<Item = (u64, &Delivery)> {
+    let now = world.clock.now();
+    let listens = |d: &Delivery| world.endpoints.get(&d.endpoint).is_none_or(|e| e.enabled);
+    world.deliveries.pending().filter(move |(_, d)| d.due <= now && listens(d))
+}
+
 /// The first due delivery whose endpoint is free. Its endpoint counts as busy from then on.
 fn next_job(world: &World, paused: bool, busy: &mut HashSet<String>) -> Option<(String, Job)> {
     if paused {
         return None;
     }
-    let now = world.clock.now();
-    let (serial, delivery) = world
-        .deliveries
-        .pending()
-        .filter(|(_, d)| d.due <= now && !busy.contains(&d.endpoint))
-        .min_by_key(|(_, d)| (d.due, d.order))?;
+    let free = due(world).filter(|(_, d)| !busy.contains(&d.endpoint));
+    let (serial, delivery) = free.min_by_key(|(_, d)| (d.due, d.order))?;
     let endpoint = world.endpoints.get(&delivery.endpoint);
     let event = world.events.get(&delivery.event);
     let job = match (endpoint, event) {
-        (Some(endpoint), Some(event)) if endpoint.enabled => job(world, serial, delivery, endpoint, event),
-        // The endpoint was deleted or disabled, or the event forgotten: an attempt that goes nowhere.
-        _ => Job {
-            serial,
-            url: String::new(),
-            body: Vec::new(),
-            secrets: Vec::new(),
-            at: world.now(),
-            signed_at: 0,
-            copies: 0,
-            lost: true,
-        },
+        (Some(endpoint), Some(event)) => job(world, serial, delivery, endpoint, event),
+        _ => Job { serial, gone: true, ..Job::default() },
     };
     busy.insert(delivery.endpoint.clone());
     Some((delivery.endpoint.clone(), job))
@@ -294,11 +289,15 @@ fn job(world: &World, serial: u64, delivery: &Delivery, endpoint: &Endpoint, eve
         signed_at: at.saturating_add(world.faults.signature_skew_seconds),
         copies: if first { delivery.copies } else { 0 },
         lost: first && delivery.lose_first,
+        gone: false,
     }
 }
 
 /// Makes the attempt, and its copies at the same time.
 async fn perform(client: &HttpClient, job: &Job) -> Vec<Attempt> {
+    if job.gone {
+        return Vec::new();
+    }
     if job.lost {
         let error = Some("lost on its way".to_owned());
         return vec![Attempt { at: job.at, status: None, error, answer: String::new() }];
@@ -331,21 +330,22 @@ async fn post(client: &HttpClient, job: &Job) -> Attempt {
     }
 }
 
-/// Notes what became of an attempt, and when the next one comes.
+/// Notes what became of an attempt, and when the next one comes. No attempt at all: it is given up.
 fn record(world: &mut World, serial: u64, attempts: Vec<Attempt>) {
     let now = world.clock.now();
     let acknowledged = attempts.iter().any(Attempt::acknowledged);
+    let gone = attempts.is_empty();
     world.deliveries.update(serial, |delivery| {
         // Copies sent at once are one try: the schedule goes by how often we came back.
         let tries = delivery.attempts.len().saturating_sub(usize::from(delivery.copies));
         delivery.attempts.extend(attempts);
         delivery.state = match RETRY_AFTER_SECONDS.get(tries) {
             _ if acknowledged => DeliveryState::Succeeded,
-            Some(seconds) => {
+            Some(seconds) if !gone => {
                 delivery.due = now.plus(Duration::from_secs(*seconds));
                 DeliveryState::Pending
             }
-            None => DeliveryState::Failed,
+            _ => DeliveryState::Failed,
         };
     });
 }

@@ -273,12 +273,7 @@ impl Sim {
 
     /// Waits until no delivery is due, at most `limit`. False if some still is.
     pub async fn deliveries_done(&self, limit: Duration) -> bool {
-        self.shared
-            .until(limit, |world| {
-                let now = world.clock.now();
-                world.deliveries.pending().all(|(_, d)| d.due > now)
-            })
-            .await
+        self.shared.until(limit, |world| deliveries::due(world).next().is_none()).await
     }
 }
 

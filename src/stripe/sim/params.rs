@@ -319,7 +319,7 @@ pub static INTENT_UPDATE: [Field; 11] = [
 ];
 
 /// `POST /v1/payment_intents/{id}/confirm`.
-pub static INTENT_CONFIRM: [Field; 14] = [
+pub static INTENT_CONFIRM: [Field; 15] = [
     opt("capture_method", CAPTURE),
     opt("confirmation_token", ID),
     opt("error_on_requires_action", Bool),
@@ -328,6 +328,7 @@ pub static INTENT_CONFIRM: [Field; 14] = [
     clear("mandate_data", Opaque),
     opt("off_session", Opaque),
     opt("payment_method", ID),
+    opt("payment_method_data", Opaque),
     opt("payment_method_options", Opaque),
     clear("receipt_email", Email),
     opt("return_url", Url),

@@ -529,7 +529,9 @@ fn instrument(
     if session.amount_total() == 0 {
         return Ok(None);
     }
-    let sepa = field(sent, "method") == "sepa_debit" || !takes(session, "card");
+    // An IBAN alone says enough, also if the choice above it was forgotten.
+    let only_iban = field(sent, "number").is_empty() && !field(sent, "iban").is_empty();
+    let sepa = field(sent, "method") == "sepa_debit" || only_iban || !takes(session, "card");
     if sepa {
         return Instrument::sepa(field(sent, "iban")).map(Some).map_err(|_| Fault {
             field: "iban",

@@ -140,3 +140,26 @@ async fn an_endpoint_made_by_api_gets_its_secret_once_and_events_until_it_is_dis
     assert_eq!(sim.events()[1]["pending_webhooks"], 0);
     assert_eq!(inbox.received().len(), 1);
 }
+
+#[tokio::test]
+async fn retries_stop_while_an_endpoint_is_disabled_and_end_when_it_is_deleted() {
+    let inbox = Inbox::open().await;
+    inbox.answers(&[500, 500]);
+    let (sim, api) = start_with(config(vec![inbox.target()])).await;
+    let endpoint = id(&api.get("/v1/webhook_endpoints").await.ok()["data"][0]);
+    let path = format!("/v1/webhook_endpoints/{endpoint}");
+    let session = id(&api.session("").await);
+    api.post(&format!("/v1/checkout/sessions/{session}/expire"), "").await.ok();
+    eventually("first attempt", || inbox.received().len() == 1).await;
+    assert!(sim.deliveries_done(super::support::LIMIT).await);
+    api.post(&path, "disabled=true").await.ok();
+    sim.clock().advance(Duration::from_secs(3600));
+    assert!(sim.deliveries_done(super::support::LIMIT).await, "nothing is due for it");
+    api.post(&path, "disabled=false").await.ok();
+    eventually("resumed", || inbox.received().len() == 2).await;
+    assert!(sim.deliveries_done(super::support::LIMIT).await);
+    api.control("endpoints", &json!({ "endpoints": [] })).await.ok();
+    sim.clock().advance(Duration::from_secs(3600));
+    eventually("given up", || sim.events()[0]["pending_webhooks"] == 0).await;
+    assert_eq!(inbox.received().len(), 2);
+}

@@ -253,3 +253,17 @@ async fn a_token_is_charged_the_older_way() {
     assert_eq!(again.refusal().2, "charge_already_captured");
     assert_eq!(api.post("/v1/charges", "amount=900&currency=eur&source=tok_none").await.status, 400);
 }
+
+#[tokio::test]
+async fn an_intent_takes_a_token_or_an_iban_in_its_data() {
+    let (_sim, api) = start().await;
+    let form = "amount=900&currency=eur&confirm=true&payment_method_data[type]=";
+    let card = api
+        .post("/v1/payment_intents", &format!("{form}card&payment_method_data[card][token]=tok_visa"))
+        .await
+        .ok();
+    assert_eq!(card["status"], "succeeded");
+    let iban = "sepa_debit&payment_method_data[sepa_debit][iban]=AT611904300234573201";
+    assert_eq!(api.post("/v1/payment_intents", &format!("{form}{iban}")).await.ok()["status"], "processing");
+    assert_eq!(api.post("/v1/payment_intents", &format!("{form}klarna")).await.status, 400);
+}

@@ -97,7 +97,7 @@ pub(super) fn echo(p: &Params) -> Map<String, Value> {
 
 /// The payment method named in the request: one of ours, or one of Stripe's test names.
 fn method(world: &mut World, p: &Params) -> Result<Option<String>, StripeError> {
-    let Some(name) = p.text("payment_method") else { return Ok(None) };
+    let Some(name) = p.text("payment_method") else { return inline_method(world, p) };
     if world.methods.get(name).is_some() {
         return Ok(Some(name.to_owned()));
     }
@@ -107,6 +107,24 @@ fn method(world: &mut World, p: &Params) -> Result<Option<String>, StripeError> 
         return Err(StripeError::no_such("PaymentMethod", name, "payment_method").with_status(400));
     };
     Ok(Some(payments::remember(world, instrument, Buyer::default())))
+}
+
+/// `payment_method_data` with a token, such as `tok_visa`, or with an IBAN.
+fn inline_method(world: &mut World, p: &Params) -> Result<Option<String>, StripeError> {
+    let Some(data) = p.get("payment_method_data") else { return Ok(None) };
+    let part = |kind: &str, member: &str| data[kind][member].as_str().map(str::to_owned);
+    let (name, param) = match (part("card", "token"), part("sepa_debit", "iban")) {
+        (Some(token), _) => (token, "payment_method_data[card][token]"),
+        (None, Some(iban)) => (iban, "payment_method_data[sepa_debit][iban]"),
+        (None, None) => {
+            let message = "The simulator takes payment_method_data with a card token or an IBAN only.";
+            return Err(StripeError::invalid("payment_method_data", None, message));
+        }
+    };
+    match Instrument::named(&name, world.year()) {
+        Some(instrument) => Ok(Some(payments::remember(world, instrument, Buyer::default()))),
+        None => Err(StripeError::no_such("token", &name, param).with_status(400)),
+    }
 }
 
 fn find<'w>(world: &'w World, id: &str) -> Result<&'w Intent, StripeError> {
