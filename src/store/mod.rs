@@ -160,6 +160,14 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
+                // SQLite ends a transaction by itself when the disk is full. The library does not notice, and
+                // would never begin another one on that connection.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        connection.ping().await?;
+                        Ok(!connection.is_in_transaction())
+                    })
+                })
                 .connect_lazy_with(options)
         };
         Ok(Self::Sqlite {

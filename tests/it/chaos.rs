@@ -7,6 +7,9 @@ use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
 use futures_util::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -180,6 +183,76 @@ async fn a_database_that_falls_silent_is_given_up_in_time_and_found_again() {
     }
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     each_was_applied_once(&db, 24).await;
+    db.remove().await;
+}
+
+/// A small disk of its own, which takes root to make. Dropped, it is gone.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(folder))
+    }
+
+    /// Writes a file that leaves only this many bytes free.
+    fn fill(&self, leave: u64) {
+        let mut file = std::fs::File::create(self.filler()).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        file.set_len(file.metadata().unwrap().len() - leave).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.path().join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_answered_with_500_until_there_is_room_and_loses_nothing() {
+    const EVENTS: usize = 300;
+    let Some(disk) = SmallDisk::mount() else {
+        println!("not tried: only root can mount a small disk");
+        return;
+    };
+    let db = TestDatabase::at(disk.0.path()).await;
+    let app = TestApp::start(&db).await;
+    let payments = payments(&app, EVENTS, "full").await;
+    disk.fill(256 * 1024);
+
+    let mut refused = Vec::new();
+    let mut acknowledged = Vec::new();
+    for event in &payments {
+        let answer = app.deliver(event).await;
+        match answer.status {
+            200 => acknowledged.push(event["id"].as_str().unwrap()),
+            500 => refused.push(event),
+            other => panic!("{other}: {}", answer.body),
+        }
+    }
+    assert!(!acknowledged.is_empty() && !refused.is_empty(), "{} were refused", refused.len());
+    let stored = db.texts("select event_key from payment_events where outcome = 'processed'").await;
+    assert!(
+        acknowledged.iter().all(|id| stored.iter().any(|key| key == id)),
+        "an acknowledged event is lost"
+    );
+
+    std::fs::remove_file(disk.filler()).unwrap();
+    for event in refused {
+        deliver_until_acknowledged(&app, event).await;
+    }
+    each_was_applied_once(&db, EVENTS).await;
+    assert_eq!(db.texts("pragma integrity_check").await, ["ok"]);
     db.remove().await;
 }
 

@@ -6,6 +6,7 @@ use checkout_backend::domain::ids::InstanceId;
 use checkout_backend::store::Store;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::OnceCell;
@@ -57,6 +58,14 @@ impl TestDatabase {
             Engine::Postgres => create_postgres_database(None).await,
         };
         Self::in_folder(engine, url, folder)
+    }
+
+    /// A migrated SQLite database in a place of the test's own.
+    pub async fn at(place: &Path) -> Self {
+        let url = format!("sqlite://{}/checkout.db", place.display());
+        let db = Self::in_folder(Engine::Sqlite, url, temporary_folder());
+        db.store.migrate(Clock::system().now()).await.unwrap();
+        db
     }
 
     /// A migrated database on a server of the test's own.
