@@ -169,7 +169,7 @@ async fn choose_offer(app: &App, wish: &NewBooking) -> Result<Offer, CheckoutErr
 
 enum Reserved {
     /// A pending booking that needs its payment page.
-    Booking(Booking),
+    Booking(Box<Booking>),
     /// There is a payment page already.
     Answered(Started),
 }
@@ -223,7 +223,7 @@ async fn reserve(
             }
             tx.commit().await?;
             tracing::info!(module = "checkout", action = "booking.pending_created", booking = %booking.id, "a seat is held");
-            return Ok(Reserved::Booking(booking));
+            return Ok(Reserved::Booking(Box::new(booking)));
         }
         let lapsed = tx.lapsed_holds(offer.id, &wish.slot, app.clock.now()).await?;
         tx.rollback().await?;
@@ -344,7 +344,9 @@ async fn resume_held(
 
 /// Goes on with a pending booking: its open payment page if it has one. None if it has just ended.
 async fn resume(app: &App, booking: Booking) -> Result<Option<Reserved>, CheckoutError> {
-    let Some(session) = booking.session.clone() else { return Ok(Some(Reserved::Booking(booking))) };
+    let Some(session) = booking.session.clone() else {
+        return Ok(Some(Reserved::Booking(Box::new(booking))));
+    };
     let object = app
         .stripe
         .session(&session)

@@ -23,6 +23,24 @@ pub struct AuditRecord {
     pub request_id: Option<String>,
 }
 
+#[derive(sqlx::FromRow)]
+struct AuditRow {
+    id: String,
+    at: i64,
+    actor: String,
+    action: String,
+    subject: String,
+    detail: String,
+    request_id: Option<String>,
+}
+
+impl AuditRow {
+    fn into_record(self) -> AuditRecord {
+        let Self { id, at, actor, action, subject, detail, request_id } = self;
+        AuditRecord { id, at: Timestamp::from_micros(at), actor, action, subject, detail, request_id }
+    }
+}
+
 impl Tx {
     /// Adds a line to the audit log.
     ///
@@ -59,7 +77,7 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn list_audit(&mut self, page: &PageRequest) -> Result<Page<AuditRecord>, StoreError> {
         let (at, id) = page.bounds();
-        let rows: Vec<(String, i64, String, String, String, String, Option<String>)> = on_engine!(self, conn => sqlx::query_as(
+        let rows: Vec<AuditRow> = on_engine!(self, conn => sqlx::query_as(
                 "select id, at, actor, action, subject, detail, request_id from audit_log
                  where (at < $1 or (at = $1 and id < $2)) order by at desc, id desc limit $3")
                 .bind(at)
@@ -67,18 +85,7 @@ impl Tx {
                 .bind(page.fetch())
                 .fetch_all(conn)
                 .await)?;
-        let records = rows
-            .into_iter()
-            .map(|(id, at, actor, action, subject, detail, request_id)| AuditRecord {
-                id,
-                at: Timestamp::from_micros(at),
-                actor,
-                action,
-                subject,
-                detail,
-                request_id,
-            })
-            .collect();
+        let records = rows.into_iter().map(AuditRow::into_record).collect();
         Ok(page.finish(records, |record| Cursor { at: record.at.as_micros(), id: record.id.clone() }))
     }
 }

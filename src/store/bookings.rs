@@ -572,7 +572,7 @@ impl Tx {
         let page = page.finish(rows, |(id, at)| Cursor { at: *at, id: id.clone() });
         let ids: Vec<String> = page.items.into_iter().map(|(id, _)| id).collect();
         let mut items = self.load_bookings(&ids, false).await?;
-        items.sort_by(|a, b| (b.created_at, b.id).cmp(&(a.created_at, a.id)));
+        items.sort_by_key(|booking| std::cmp::Reverse((booking.created_at, booking.id)));
         Ok(Page { items, next: page.next })
     }
 }

@@ -7,6 +7,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::type_complexity,
     reason = "a failed expectation is a failed test"
 )]
 

@@ -129,7 +129,7 @@ async fn a_migration_changed_afterwards_is_refused(db: TestDatabase) {
 }
 
 async fn status_tells_what_is_applied_and_what_is_not(db: TestDatabase) {
-    let versions: Vec<i64> = migration_files().into_iter().map(|(version, _)| version).collect();
+    let versions: Vec<i64> = migration_files().into_keys().collect();
     let empty = TestDatabase::empty(db.engine).await;
     let status = empty.store.migration_status().await.unwrap();
     assert_eq!(status.iter().map(|row| row.version).collect::<Vec<_>>(), versions);

@@ -70,6 +70,6 @@ pub fn cookie(answer: &Answer) -> String {
 
 /// The whole `Set-Cookie` of the session.
 pub fn set_cookie(answer: &Answer) -> String {
-    let all = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-    all.filter(|value| value.starts_with("sid=")).last().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    let mut all = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    all.rfind(|value| value.starts_with("sid=")).unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
