@@ -176,7 +176,7 @@ async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<Ca
         None => None,
     };
     tx.rollback().await?;
-    let paid_session = last.as_ref().filter(|last| last.status().keeps_seat()).and_then(|last| {
+    let paid_session = last.as_ref().filter(|last| last.keeps_seat()).and_then(|last| {
         last.payment().map(|payment| &payment.session).or(last.session.as_ref()).map(ToString::to_string)
     });
     let t = page.t;
