@@ -25,6 +25,7 @@ mod metrics;
 mod migrations;
 mod orders;
 mod roles;
+mod security;
 mod sim;
 mod store;
 mod tidy;
