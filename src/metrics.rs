@@ -24,6 +24,9 @@ const REJECT_REASONS: [&str; 7] = [
     "body_too_large",
     "other",
 ];
+/// The background work, as it is named in logs and metrics.
+pub const BACKGROUND: [&str; 8] =
+    ["ledger", "feed", "objects", "bookings", "refunds", "effects", "cleanup", "other"];
 const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 /// The most routes told apart. There are fewer; unknown paths share one name.
@@ -47,6 +50,8 @@ pub struct Counters {
     requests: RwLock<BTreeMap<String, RouteCounts>>,
     logins: Family<4>,
     limited: Family<3>,
+    drift: AtomicU64,
+    background_failures: Family<{ BACKGROUND.len() }>,
     connections: AtomicI64,
     connections_refused: AtomicU64,
 }
@@ -107,6 +112,8 @@ impl Counters {
             requests: RwLock::default(),
             logins: Family::new(["success", "failure", "limited", "overloaded"]),
             limited: Family::new(["login", "checkout", "webhook"]),
+            drift: AtomicU64::new(0),
+            background_failures: Family::new(BACKGROUND),
             connections: AtomicI64::new(0),
             connections_refused: AtomicU64::new(0),
         }
@@ -175,6 +182,16 @@ impl Counters {
             Limited::Checkout => "checkout",
             Limited::Webhook => "webhook",
         });
+    }
+
+    /// How many facts Stripe and we disagreed on when they were last compared.
+    pub fn set_drift(&self, differences: u64) {
+        self.drift.store(differences, Ordering::Relaxed);
+    }
+
+    /// A round of background work failed.
+    pub fn background_failed(&self, work: &str) {
+        self.background_failures.add(work);
     }
 
     /// A connection was accepted, until the guard is dropped.
@@ -271,6 +288,10 @@ impl Counters {
         text.sample(&[], self.http_5xx());
         text.histogram("checkout_http_request_duration_seconds", "From a request's head to its answer's.");
         self.request_time.expose(text);
+        text.gauge("checkout_drift", "Facts on which Stripe and we disagreed at the last comparison.");
+        text.sample(&[], self.drift.load(Ordering::Relaxed));
+        text.counter("checkout_background_failures_total", "Rounds of background work that failed.");
+        self.background_failures.expose(text, "work");
         text.gauge("checkout_http_connections", "Open connections.");
         text.sample(&[], self.connections.load(Ordering::Relaxed));
         text.counter(

@@ -1,5 +1,7 @@
 //! Cases: money that does not fit, for a person to look at.
 
+use super::lang::Lang;
+use super::role::Role;
 use std::fmt;
 
 /// What does not fit.
@@ -69,5 +71,87 @@ impl CaseKind {
 impl fmt::Display for CaseKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// What a person can do about a case. The list is closed: nothing else settles one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CaseAction {
+    /// Take the payment as it is: it pays the booking.
+    Accept,
+    /// Give the payment back that the case is about, and no other.
+    Refund,
+    /// Take a seat again, now that one is left: the payment pays the booking.
+    Reseat,
+    /// Say which booking the payment is for.
+    Attach,
+    /// Nothing needs to be done, for a reason that is written down.
+    Dismiss,
+}
+
+impl CaseAction {
+    /// Every action.
+    pub const ALL: [Self; 5] = [Self::Accept, Self::Refund, Self::Reseat, Self::Attach, Self::Dismiss];
+
+    /// As the database and the API write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Refund => "refund",
+            Self::Reseat => "reseat",
+            Self::Attach => "attach",
+            Self::Dismiss => "dismiss",
+        }
+    }
+
+    /// From its exact text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+
+    /// Who may do it: what moves money, or keeps money that did not fit, is for an ADMIN.
+    #[must_use]
+    pub fn needs(self) -> Role {
+        match self {
+            Self::Accept | Self::Refund => Role::Admin,
+            Self::Reseat | Self::Attach | Self::Dismiss => Role::Ops,
+        }
+    }
+
+    /// What it does, for the person who chooses.
+    #[must_use]
+    pub fn sentence(self, lang: Lang) -> &'static str {
+        let (fr, en) = match self {
+            Self::Accept => (
+                "Accepter le paiement tel quel : la réservation est payée.",
+                "Accept the payment as it is: the booking is paid.",
+            ),
+            Self::Refund => ("Rembourser ce paiement.", "Refund this payment."),
+            Self::Reseat => {
+                ("Reprendre une place : la réservation est payée.", "Take a seat again: the booking is paid.")
+            }
+            Self::Attach => ("Rattacher le paiement à une réservation.", "Attach the payment to a booking."),
+            Self::Dismiss => ("Classer, avec un motif.", "Dismiss, with a reason."),
+        };
+        lang.pick(fr, en)
+    }
+}
+
+impl CaseKind {
+    /// What can be done about a case of this kind.
+    #[must_use]
+    pub fn actions(self) -> &'static [CaseAction] {
+        use CaseAction::{Accept, Attach, Dismiss, Refund, Reseat};
+        match self {
+            Self::AmountMismatch => &[Accept, Refund, Dismiss],
+            // Money in another currency cannot be counted as this booking's.
+            Self::CurrencyMismatch | Self::SessionMismatch | Self::PaidTwice => &[Refund, Dismiss],
+            Self::ModeMismatch | Self::LivemodeMismatch | Self::Dispute => &[Dismiss],
+            Self::LatePayment => &[Reseat, Refund, Dismiss],
+            Self::UnknownBooking => &[Attach, Refund, Dismiss],
+            Self::RefundFailed => &[Refund, Dismiss],
+        }
     }
 }

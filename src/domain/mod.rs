@@ -10,6 +10,7 @@ pub mod money;
 pub mod offer;
 pub mod password;
 pub mod payment;
+pub mod reconcile;
 pub mod role;
 pub mod slot;
 pub mod time;

@@ -14,8 +14,8 @@ use crate::domain::lang::Lang;
 use crate::domain::offer::Offer;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::flow::observe;
 use crate::flow::recorder::RecordError;
+use crate::flow::{observe, reconcile};
 use crate::store::idempotency::KeyState;
 use crate::store::{StoreError, Tx};
 use crate::stripe::StripeError;
@@ -227,7 +227,7 @@ async fn reserve(
         }
         let lapsed = tx.lapsed_holds(offer.id, &wish.slot, app.clock.now()).await?;
         tx.rollback().await?;
-        if last || lapsed.is_empty() || !release_lapsed(app, &lapsed).await {
+        if last || lapsed.is_empty() || !reconcile::release_lapsed(app, &lapsed).await {
             break;
         }
     }
@@ -271,34 +271,6 @@ async fn claim_seat(
         }
     }
     Ok(None)
-}
-
-/// Asks Stripe about holds that are over, and records what it says. Whether any seat may be free now.
-async fn release_lapsed(app: &App, lapsed: &[BookingId]) -> bool {
-    let mut released = false;
-    for id in lapsed {
-        match end_hold(app, *id).await {
-            Ok(ended) => released |= ended,
-            // Not knowing is no reason to give a seat away: the slot stays full.
-            Err(error) => tracing::warn!(module = "checkout", action = "booking.hold_not_ended", "{error}"),
-        }
-    }
-    released
-}
-
-/// Ends an unpaid booking whose hold is over, as far as Stripe says that it is unpaid.
-async fn end_hold(app: &App, id: BookingId) -> Result<bool, CheckoutError> {
-    let mut tx = app.store.read().await?;
-    let booking = tx.booking(id).await?;
-    tx.rollback().await?;
-    let Some(session) = booking.and_then(|booking| booking.session) else { return Ok(false) };
-    let stripe = |error| CheckoutError::Stripe { booking: id, error };
-    let mut object = app.stripe.session(&session).await.map_err(stripe)?;
-    if is_open(&object) {
-        object = app.stripe.expire_session(&session).await.map_err(stripe)?;
-    }
-    observe::session(&app.recorder, &object).await?;
-    Ok(true)
 }
 
 /// What this browser holds in the slot, if it holds something.

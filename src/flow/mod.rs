@@ -1,7 +1,16 @@
 //! Where database, Stripe and rules meet. Each module here is one thing that the service does.
 
 pub mod accounts;
+pub mod background;
+pub mod cancel;
+pub mod cases;
 pub mod checkout;
+pub mod effects;
+pub mod explain;
 pub mod observe;
 pub mod offers;
+pub mod privacy;
+pub mod reconcile;
 pub mod recorder;
+pub mod refund;
+pub mod replay;

@@ -10,6 +10,8 @@
 
 mod batch;
 
+pub(super) use batch::free_seat;
+
 use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;

@@ -160,6 +160,7 @@ impl From<StripeError> for Problem {
             StripeError::Limited
             | StripeError::Unreachable(_)
             | StripeError::Failed { .. }
+            | StripeError::TooMany
             | StripeError::Uncertain(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Payment provider unavailable",

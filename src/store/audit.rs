@@ -88,4 +88,30 @@ impl Tx {
         let records = rows.into_iter().map(AuditRow::into_record).collect();
         Ok(page.finish(records, |record| Cursor { at: record.at.as_micros(), id: record.id.clone() }))
     }
+
+    /// What was done to `subject`, oldest first; at most 200 lines.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn audit_of(&mut self, subject: &str) -> Result<Vec<AuditRecord>, StoreError> {
+        let rows: Vec<(String, i64, String, String, String, String, Option<String>)> = on_engine!(self, conn =>
+            sqlx::query_as(
+                "select id, at, actor, action, subject, detail, request_id from audit_log
+                 where subject = $1 order by at, id limit 200")
+                .bind(subject)
+                .fetch_all(conn)
+                .await)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, at, actor, action, subject, detail, request_id)| AuditRecord {
+                id,
+                at: Timestamp::from_micros(at),
+                actor,
+                action,
+                subject,
+                detail,
+                request_id,
+            })
+            .collect())
+    }
 }

@@ -7,6 +7,7 @@ use super::{StoreError, Tx};
 use crate::domain::booking::{Booking, Status};
 use crate::domain::ids::{BookingId, OfferId, SessionId};
 use crate::domain::lang::Lang;
+use crate::domain::reconcile;
 use crate::domain::slot::Slot;
 use crate::domain::time::Timestamp;
 use serde::Serialize;
@@ -444,6 +445,7 @@ impl Tx {
                 Column("updated_at", Type::Bigint),
                 Column("unpaid", Type::Boolean),
                 Column("open", Type::Boolean),
+                Column("check_at", Type::Bigint),
             ],
         );
         let saved = on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
@@ -452,7 +454,8 @@ impl Tx {
                  paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
                  has_history = r.has_history, updated_at = r.updated_at,
                  session_url = case when r.open then session_url end,
-                 next_check_at = case when r.unpaid then next_check_at end
+                 next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)
+                     else r.check_at end
              from {from} where bookings.id = r.id")))
             .bind(json_array(&rows))
             .execute(conn)
@@ -495,7 +498,8 @@ impl Tx {
                  select id, booking_id, payment_intent_id, amount, status, at, at from {from} where true
                  on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
                      amount = excluded.amount, status = excluded.status, updated_at = excluded.updated_at
-                 where refunds.status <> excluded.status or refunds.amount <> excluded.amount")))
+                 where refunds.status <> excluded.status or refunds.amount <> excluded.amount
+                     or coalesce(refunds.payment_intent_id, '') <> coalesce(excluded.payment_intent_id, '')")))
                 .bind(json_array(&refunds))
                 .execute(conn)
                 .await
@@ -533,9 +537,11 @@ impl Tx {
                      (id, booking_id, payment_intent_id, amount, status, due_by, created_at, updated_at)
                  select id, booking_id, payment_intent_id, amount, status, due_by, at, at from {from} where true
                  on conflict (id) do update set status = excluded.status, due_by = excluded.due_by,
+                     payment_intent_id = excluded.payment_intent_id,
                      updated_at = excluded.updated_at
                  where disputes.status <> excluded.status
-                     or coalesce(disputes.due_by, 0) <> coalesce(excluded.due_by, 0)")))
+                     or coalesce(disputes.due_by, 0) <> coalesce(excluded.due_by, 0)
+                     or coalesce(disputes.payment_intent_id, '') <> coalesce(excluded.payment_intent_id, '')")))
                 .bind(json_array(&disputes))
                 .execute(conn)
                 .await
@@ -607,6 +613,8 @@ struct SavedBooking<'a> {
     unpaid: bool,
     /// Its session can still be paid.
     open: bool,
+    /// When it is looked after.
+    check_at: Option<i64>,
 }
 
 impl<'a> SavedBooking<'a> {
@@ -629,6 +637,7 @@ impl<'a> SavedBooking<'a> {
             updated_at: booking.updated_at.as_micros(),
             unpaid: matches!(status, Status::Pending | Status::Processing),
             open: status == Status::Pending,
+            check_at: reconcile::check_after_change(booking).map(Timestamp::as_micros),
         }
     }
 }

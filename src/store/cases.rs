@@ -191,6 +191,26 @@ impl Tx {
         row.map(CaseRow::into_case).transpose()
     }
 
+    /// Says which booking a case is about, after all.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn attach_case(&mut self, id: CaseId, booking: BookingId) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query("update cases set booking_id = $2 where id = $1")
+            .bind(id.to_string())
+            .bind(booking.to_string())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        on_engine!(self, conn => sqlx::query("update bookings set has_history = $2 where id = $1")
+            .bind(booking.to_string())
+            .bind(true)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Closes a case; `false` if it was closed already.
     ///
     /// # Errors

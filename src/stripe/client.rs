@@ -70,6 +70,9 @@ pub enum StripeError {
         /// Stripe's request id.
         request_id: String,
     },
+    /// A list is longer than is read in one go: ask for less of it.
+    #[error("Stripe's list is longer than is read in one go")]
+    TooMany,
     /// It is not known whether it was done: no answer, a cut one, or one that is not Stripe's.
     #[error("no usable answer of Stripe's: {0}")]
     Uncertain(String),
@@ -221,10 +224,23 @@ impl Client {
     /// 20,000 objects are refused rather than cut.
     ///
     /// # Errors
-    /// Any [`StripeError`].
+    /// [`StripeError::TooMany`] if there are more; else any [`StripeError`].
     pub async fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, StripeError> {
+        self.list_pages(path, query, MAX_PAGES).await
+    }
+
+    /// The same for lists of `max_pages` pages of 100 at most.
+    ///
+    /// # Errors
+    /// [`StripeError::TooMany`] if there are more; else any [`StripeError`].
+    pub async fn list_pages(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        max_pages: usize,
+    ) -> Result<Vec<Value>, StripeError> {
         let mut all: Vec<Value> = Vec::new();
-        for _ in 0..MAX_PAGES {
+        for _ in 0..max_pages {
             let last =
                 all.last().and_then(|object| object.get("id")).and_then(Value::as_str).map(str::to_owned);
             let mut page_query = query.to_vec();
@@ -245,7 +261,7 @@ impl Client {
                 return Ok(all);
             }
         }
-        Err(StripeError::Uncertain("a list that does not end".to_owned()))
+        Err(StripeError::TooMany)
     }
 
     /// What `path` holds now.
@@ -289,7 +305,7 @@ impl Client {
                     | StripeError::Failed { .. }
                     | StripeError::Uncertain(_) => true,
                     StripeError::Refused { status, .. } => *status == 409,
-                    StripeError::NotFound | StripeError::Key { .. } => false,
+                    StripeError::NotFound | StripeError::Key { .. } | StripeError::TooMany => false,
                 },
             };
             if !again || attempt == ATTEMPTS {

@@ -522,7 +522,7 @@ fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
 }
 
 /// The lowest free seat of the booking's slot.
-async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result<Option<i32>, StoreError> {
+pub(in crate::flow) async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result<Option<i32>, StoreError> {
     let Some(offer) = tx.offer(booking.offer).await? else { return Ok(None) };
     let taken = tx.taken_seats(booking.offer, &booking.slot).await?;
     Ok((1..=offer.capacity).find(|seat| !taken.contains(seat)))
@@ -536,7 +536,12 @@ fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {
 fn unknown_booking(event: &Event) -> NewCase {
     let session = event.fact.session().cloned();
     let intent = event.fact.intent().cloned();
-    let subject = session.as_ref().map_or(event.key.as_str(), |id| id.as_str());
+    // One case for a payment, however many events about it come.
+    let subject = match (&intent, &session) {
+        (Some(intent), _) => intent.as_str(),
+        (None, Some(session)) => session.as_str(),
+        (None, None) => event.key.as_str(),
+    };
     let (amount, currency) = match &event.fact {
         Fact::Session(fact) => (fact.total, fact.currency.clone()),
         Fact::Refund(fact) => (fact.amount, None),
@@ -548,8 +553,8 @@ fn unknown_booking(event: &Event) -> NewCase {
     NewCase {
         kind: CaseKind::UnknownBooking,
         key: format!("{}:{subject}", CaseKind::UnknownBooking),
-        session,
-        intent,
+        session: session.clone(),
+        intent: intent.clone(),
         amount,
         currency,
         deadline: None,

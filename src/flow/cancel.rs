@@ -1,0 +1,104 @@
+//! Cancelling an unpaid booking.
+//!
+//! **Invariant.** Its session is expired at Stripe first: a cancelled booking cannot be paid any more.
+
+use super::accounts::Actor;
+use super::observe;
+use super::recorder::RecordError;
+use crate::app::App;
+use crate::domain::booking::{Booking, Progress, Status};
+use crate::domain::ids::BookingId;
+use crate::store::StoreError;
+use crate::stripe::StripeError;
+use serde_json::Value;
+use std::time::Duration;
+
+/// A booking this young may have its payment page being made at this moment.
+const STILL_OPENING: Duration = Duration::from_secs(60);
+
+/// Why a booking was not cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// There is no such booking.
+    #[error("there is no such booking")]
+    NotFound,
+    /// It is not waiting for a payment.
+    #[error("only an unpaid booking can be cancelled; this one is {0}")]
+    NotUnpaid(Status),
+    /// Its payment page is being made, or its payment waits for a decision.
+    #[error("its payment page is just being made: try again in a minute")]
+    StillOpening,
+    /// Stripe.
+    #[error(transparent)]
+    Stripe(#[from] StripeError),
+    /// What Stripe said could not be recorded.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Cancels a pending booking and gives its seat back. Cancelling again changes nothing.
+///
+/// # Errors
+/// A [`CancelError`].
+pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Booking, CancelError> {
+    let mut tx = app.store.read().await?;
+    let booking = tx.booking(id).await?;
+    tx.rollback().await?;
+    let booking = booking.ok_or(CancelError::NotFound)?;
+    match booking.progress {
+        Progress::Pending => {}
+        Progress::Cancelled => return Ok(booking),
+        Progress::Processing | Progress::Expired | Progress::Failed | Progress::Paid(_) => {
+            return Err(CancelError::NotUnpaid(booking.status()));
+        }
+    }
+    match &booking.session {
+        Some(session) => match app.stripe.expire_session(session).await {
+            Ok(_) => {}
+            // Not open any more: expired by itself, or complete.
+            Err(StripeError::Refused { .. }) => {
+                let object = app.stripe.session(session).await?;
+                if object.get("status").and_then(Value::as_str) != Some("expired") {
+                    observe::session(&app.recorder, &object).await?;
+                }
+            }
+            Err(error) => return Err(error.into()),
+        },
+        None if app.clock.now().since(booking.created_at) < STILL_OPENING => {
+            return Err(CancelError::StillOpening);
+        }
+        None => {}
+    }
+
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    let mut locked = tx.lock_bookings(&[id]).await?.pop().ok_or(CancelError::NotFound)?;
+    match locked.progress {
+        // Expired: Stripe told of our own expiring before we came here.
+        Progress::Pending | Progress::Expired if booking.session.is_none() == locked.session.is_none() => {}
+        Progress::Pending | Progress::Expired => return Err(CancelError::StillOpening),
+        Progress::Cancelled => return Ok(locked),
+        Progress::Processing | Progress::Failed | Progress::Paid(_) => {
+            return Err(CancelError::NotUnpaid(locked.status()));
+        }
+    }
+    if locked
+        .session
+        .as_ref()
+        .is_some_and(|session| locked.cases.iter().any(|case| case.ends_with(&format!(":{session}"))))
+    {
+        // It was paid, though not as it should: the case has the actions.
+        return Err(CancelError::NotUnpaid(locked.status()));
+    }
+    locked.progress = Progress::Cancelled;
+    locked.seat = None;
+    locked.updated_at = now;
+    tx.save_bookings(&[&locked]).await?;
+    tx.audit(now, actor.name, "booking.cancelled", &id.to_string(), "", actor.request_id).await?;
+    tx.commit().await?;
+    tracing::info!(module = "booking", action = "booking.cancelled", booking = %id);
+    Ok(locked)
+}

@@ -1,0 +1,260 @@
+//! Telling others: notifications and mails, from the outbox.
+//!
+//! **Invariants.** Nothing leaves before the change it tells of is committed. Everything leaves at least
+//! once, each time under the same key, so that a receiver can tell a repetition. What cannot be
+//! delivered is given up visibly, never silently.
+
+mod mail;
+
+use crate::app::App;
+use crate::config::NotifySettings;
+use crate::domain::booking::{Booking, Status};
+use crate::domain::payment::EffectKind;
+use crate::domain::time::Timestamp;
+use crate::http_client::{HttpClient, HttpError, Method};
+use crate::store::StoreError;
+use crate::store::outbox::{Delivery, Target};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// While we deliver, nobody else does.
+const LEASE: Duration = Duration::from_secs(120);
+/// Deliveries that are taken at once.
+const AT_ONCE: i64 = 20;
+/// The wait after the first failure; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
+/// After so many tries, about two days, a delivery is given up.
+const MAX_TRIES: i32 = 20;
+/// How long a receiver may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Chooses who is told of what happened, and delivers what is due. Returns how much was delivered.
+///
+/// # Errors
+/// [`StoreError`]. A receiver that fails is no error: the delivery is tried again.
+pub async fn deliver_due(app: &App) -> Result<usize, StoreError> {
+    while fan_out(app).await? {}
+    let mut tx = app.store.begin().await?;
+    let due = tx.take_due_deliveries(app.clock.now(), LEASE, AT_ONCE).await?;
+    tx.commit().await?;
+    let mut done = 0;
+    for delivery in due {
+        let result = deliver(app, &delivery).await;
+        let now = app.clock.now();
+        let mut tx = app.store.begin().await?;
+        match result {
+            Ok(()) => {
+                tx.delivery_done(&delivery.id, now).await?;
+                done += 1;
+            }
+            Err(failure) => {
+                let next = failure.next_try(&delivery, now);
+                tx.delivery_failed(&delivery.id, &failure.message, next).await?;
+                tracing::warn!(
+                    module = "effects",
+                    action = if next.is_some() { "effect.failed" } else { "effect.given_up" },
+                    target = delivery.target.as_str(),
+                    kind = delivery.kind.as_str(),
+                    tries = delivery.tries + 1,
+                );
+            }
+        }
+        tx.commit().await?;
+    }
+    Ok(done)
+}
+
+/// Chooses the receivers of what happened; `false` if nothing is left to choose for.
+async fn fan_out(app: &App) -> Result<bool, StoreError> {
+    let mut tx = app.store.begin().await?;
+    let entries = tx.effects_to_fan_out(100).await?;
+    if entries.is_empty() {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let mut deliveries = Vec::new();
+    for entry in &entries {
+        let targets = [
+            app.config.notify.is_some().then_some(Target::Notify),
+            (app.config.mail.is_some() && concerns_customer(entry.kind)).then_some(Target::Customer),
+            app.config.mail.is_some().then_some(Target::Owner),
+        ];
+        deliveries.extend(targets.into_iter().flatten().map(|target| (entry.id.clone(), target)));
+    }
+    tx.fan_out(&entries, &deliveries, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A dispute is between the owner and the bank: no mail of ours helps there.
+fn concerns_customer(kind: EffectKind) -> bool {
+    match kind {
+        EffectKind::Paid | EffectKind::Failed | EffectKind::Refunded => true,
+        EffectKind::Disputed => false,
+    }
+}
+
+/// Why a delivery failed.
+#[derive(Debug)]
+struct Failure {
+    /// For the dashboard: no personal data, no secret.
+    message: String,
+    /// Whether another try is of no use.
+    is_final: bool,
+}
+
+impl Failure {
+    fn passing(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_final: false }
+    }
+
+    fn last(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_final: true }
+    }
+
+    /// When the next try is; none gives the delivery up.
+    fn next_try(&self, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
+        if self.is_final || delivery.tries + 1 >= MAX_TRIES {
+            return None;
+        }
+        let doublings = u32::try_from(delivery.tries).unwrap_or(0).min(16);
+        Some(now.plus(FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)))
+    }
+}
+
+async fn deliver(app: &App, delivery: &Delivery) -> Result<(), Failure> {
+    let mut tx = app.store.read().await.map_err(unreadable)?;
+    let booking = tx.booking(delivery.booking).await.map_err(unreadable)?;
+    let state = tx.checkout_state(delivery.booking).await.map_err(unreadable)?;
+    let offer = match &booking {
+        Some(booking) => tx.offer(booking.offer).await.map_err(unreadable)?,
+        None => None,
+    };
+    tx.rollback().await.map_err(unreadable)?;
+    let booking = booking.ok_or_else(|| Failure::last("the booking is gone"))?;
+    match delivery.target {
+        Target::Notify => {
+            let settings =
+                app.config.notify.as_ref().ok_or_else(|| Failure::passing("NOTIFY_URL is not set"))?;
+            notify(settings, delivery, &booking, app.clock.now()).await
+        }
+        Target::Customer | Target::Owner => {
+            let lang = state.map(|state| state.lang).unwrap_or_default();
+            let offer = offer.map(|offer| offer.name).unwrap_or_default();
+            mail::send(app, delivery, &booking, &offer, lang).await
+        }
+    }
+}
+
+fn unreadable(error: StoreError) -> Failure {
+    tracing::warn!(module = "effects", action = "effect.unreadable", "{error}");
+    Failure::passing("the booking could not be read")
+}
+
+/// The key under which a receiver hears of an effect, however often: made of what happened, so that it
+/// is the same even after a backup was restored.
+fn message_id(effect_key: &str) -> String {
+    let digest = hex::encode(Sha256::digest(effect_key));
+    format!("msg_{}", digest.get(..32).unwrap_or(&digest))
+}
+
+/// Posts it, signed as the Standard Webhooks specification says.
+async fn notify(
+    settings: &NotifySettings,
+    delivery: &Delivery,
+    booking: &Booking,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let body = notification(delivery, booking);
+    let id = message_id(&delivery.effect_key);
+    let timestamp = now.as_unix_seconds().to_string();
+    let signature = sign(&settings.secret, &id, &timestamp, &body);
+    let http = HttpClient::new(TIMEOUT).map_err(|error| Failure::passing(error.to_string()))?;
+    let headers = [
+        ("content-type", "application/json"),
+        ("user-agent", concat!("checkout-backend/", env!("CARGO_PKG_VERSION"))),
+        ("webhook-id", id.as_str()),
+        ("webhook-timestamp", timestamp.as_str()),
+        ("webhook-signature", signature.as_str()),
+    ];
+    let url = settings.url.expose_secret();
+    match http.send(Method::Post, url, &headers, body.into_bytes()).await {
+        Ok(answer) if answer.is_success() => Ok(()),
+        // The specification's word for: never again.
+        Ok(answer) if answer.status == 410 => Err(Failure::last("the receiver answered 410")),
+        Ok(answer) => Err(Failure::passing(format!("the receiver answered {}", answer.status))),
+        Err(HttpError::Connect(_)) => Err(Failure::passing("the receiver could not be reached")),
+        Err(HttpError::Lost(_)) => Err(Failure::passing("the receiver did not answer")),
+        Err(HttpError::Invalid(_)) => Err(Failure::passing("NOTIFY_URL cannot be used")),
+    }
+}
+
+/// What is posted. No name and no address: whoever needs them asks the API.
+fn notification(delivery: &Delivery, booking: &Booking) -> String {
+    json!({
+        "type": delivery.kind.as_str(),
+        "timestamp": delivery.happened_at,
+        "data": {
+            "bookingId": booking.id,
+            "status": booking.status().as_str(),
+            "offerId": booking.offer,
+            "date": booking.slot.date().to_string(),
+            "time": booking.slot.time_text(),
+            "amount": booking.price.amount,
+            "currency": booking.price.currency.as_str(),
+            "amountPaid": booking.payment().map_or(0, |payment| payment.amount),
+            "amountRefunded": booking.refunded_amount(),
+            "stripeSessionId": booking.session.as_ref().map(|session| session.as_str()),
+        },
+    })
+    .to_string()
+}
+
+/// `v1,` and the HMAC of id, time and body. A secret that begins with `whsec_` is base64 after it, as in
+/// the specification; any other is taken as it is.
+fn sign(secret: &SecretString, id: &str, timestamp: &str, body: &str) -> String {
+    let secret = secret.expose_secret();
+    let decoded = secret.strip_prefix("whsec_").and_then(|encoded| STANDARD.decode(encoded).ok());
+    let key = decoded.unwrap_or_else(|| secret.as_bytes().to_vec());
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else { return String::new() };
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+/// Whether a mail about this would still be true: nobody is told of a payment that is gone by now.
+fn still_true(kind: EffectKind, booking: &Booking) -> bool {
+    match kind {
+        EffectKind::Paid => booking.payment().is_some(),
+        EffectKind::Failed => booking.status() == Status::Failed,
+        EffectKind::Refunded => booking.refunded_amount() > 0,
+        EffectKind::Disputed => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the Standard Webhooks specification's own libraries.
+    #[test]
+    fn a_notification_is_signed_as_the_specification_says() {
+        let secret = SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let signature =
+            sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn the_key_of_an_effect_never_changes() {
+        assert_eq!(message_id("a"), message_id("a"));
+        assert_ne!(message_id("a"), message_id("b"));
+        assert_eq!(message_id("a").len(), 36);
+    }
+}

@@ -1,0 +1,158 @@
+//! Mails: what they say, and the way out.
+
+use super::{Failure, message_id, still_true};
+use crate::app::App;
+use crate::domain::booking::Booking;
+use crate::domain::lang::Lang;
+use crate::domain::money::Money;
+use crate::domain::payment::EffectKind;
+use crate::store::outbox::{Delivery, Target};
+use lettre::message::{Mailbox, header};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use secrecy::ExposeSecret;
+use std::time::Duration;
+
+/// How long a mail server may take for one answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Sends the mail of a delivery.
+pub(super) async fn send(
+    app: &App,
+    delivery: &Delivery,
+    booking: &Booking,
+    offer: &str,
+    lang: Lang,
+) -> Result<(), Failure> {
+    let Some(settings) = &app.config.mail else { return Err(Failure::passing("SMTP_URL is not set")) };
+    if delivery.target == Target::Customer && !still_true(delivery.kind, booking) {
+        return Err(Failure::last("it is not true any more"));
+    }
+    let from: Mailbox = settings.from.parse().map_err(|_| Failure::passing("MAIL_FROM cannot be used"))?;
+    let (to, lang) = match delivery.target {
+        Target::Customer => (booking.customer.email.as_str(), lang),
+        // The owner's language is not known: the service's own.
+        Target::Owner | Target::Notify => {
+            (app.config.admin_email.as_deref().unwrap_or(settings.from.as_str()), Lang::default())
+        }
+    };
+    let to: Mailbox = to.parse().map_err(|_| Failure::last("the address cannot be used"))?;
+    let (subject, body) = match delivery.target {
+        Target::Customer => to_customer(delivery.kind, booking, offer, lang),
+        Target::Owner | Target::Notify => to_owner(delivery.kind, booking, offer, &app.config.app_url, lang),
+    };
+    let domain = from.email.domain().to_owned();
+    let key = format!("{}-{}", message_id(&delivery.effect_key), delivery.target.as_str());
+    let message = Message::builder()
+        .from(from)
+        .to(to)
+        .subject(subject)
+        // The same for each try: mail programs show a repetition once.
+        .message_id(Some(format!("<{key}@{domain}>")))
+        .header(header::ContentType::TEXT_PLAIN)
+        .body(body)
+        .map_err(|_| Failure::last("the mail cannot be written"))?;
+    let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose_secret())
+        .map_err(|_| Failure::passing("SMTP_URL cannot be used"))?
+        .timeout(Some(TIMEOUT))
+        .build();
+    match transport.send(message).await {
+        Ok(_) => Ok(()),
+        // The server's words may quote the address: only the code is kept.
+        Err(error) if error.is_permanent() => {
+            let code = error.status().map_or_else(|| "no code".to_owned(), |code| code.to_string());
+            Err(Failure::last(format!("the mail server refused it ({code})")))
+        }
+        Err(error) if error.is_transient() => {
+            let code = error.status().map_or_else(|| "no code".to_owned(), |code| code.to_string());
+            Err(Failure::passing(format!("the mail server put it off ({code})")))
+        }
+        Err(_) => Err(Failure::passing("the mail server could not be reached")),
+    }
+}
+
+fn to_customer(kind: EffectKind, booking: &Booking, offer: &str, lang: Lang) -> (String, String) {
+    let slot = slot(booking, lang);
+    let paid = money(booking, booking.payment().map_or(booking.price.amount, |payment| payment.amount), lang);
+    let refunded = money(booking, booking.refunded_amount(), lang);
+    let (subject, text) = match (kind, lang) {
+        (EffectKind::Paid, Lang::Fr) => (
+            format!("Réservation confirmée : {offer}, {slot}"),
+            format!(
+                "Votre paiement de {paid} est arrivé. Votre réservation est confirmée :\n{offer}, {slot}."
+            ),
+        ),
+        (EffectKind::Paid, Lang::En) => (
+            format!("Booking confirmed: {offer}, {slot}"),
+            format!("Your payment of {paid} has arrived. Your booking is confirmed:\n{offer}, {slot}."),
+        ),
+        (EffectKind::Failed, Lang::Fr) => (
+            format!("Paiement non abouti : {offer}, {slot}"),
+            format!(
+                "Votre paiement pour {offer}, {slot}, n'a pas abouti. Rien n'a été débité et la place n'est \
+                 plus réservée. Vous pouvez réserver à nouveau."
+            ),
+        ),
+        (EffectKind::Failed, Lang::En) => (
+            format!("Payment failed: {offer}, {slot}"),
+            format!(
+                "Your payment for {offer}, {slot}, did not go through. Nothing was charged and the slot is \
+                 no longer held. You can book again."
+            ),
+        ),
+        (EffectKind::Refunded | EffectKind::Disputed, Lang::Fr) => (
+            format!("Remboursement : {offer}, {slot}"),
+            format!(
+                "Au total, {refunded} vous ont été remboursés pour {offer}, {slot}. L'argent arrive en \
+                 quelques jours par le moyen de paiement utilisé."
+            ),
+        ),
+        (EffectKind::Refunded | EffectKind::Disputed, Lang::En) => (
+            format!("Refund: {offer}, {slot}"),
+            format!(
+                "In total, {refunded} have been refunded to you for {offer}, {slot}. The money arrives within \
+                 some days by the same way that you paid."
+            ),
+        ),
+    };
+    let (hello, reference) = match lang {
+        Lang::Fr => ("Bonjour", "Référence"),
+        Lang::En => ("Hello", "Reference"),
+    };
+    let separator = lang.pick(" : ", ": ");
+    let name = &booking.customer.first_name;
+    (subject, format!("{hello} {name},\n\n{text}\n\n{reference}{separator}{}\n", booking.id))
+}
+
+fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lang: Lang) -> (String, String) {
+    let what = match kind {
+        EffectKind::Paid => lang.pick("Payé", "Paid"),
+        EffectKind::Failed => lang.pick("Paiement échoué", "Payment failed"),
+        EffectKind::Refunded => lang.pick("Remboursé", "Refunded"),
+        EffectKind::Disputed => lang.pick("Litige", "Dispute"),
+    };
+    let slot = slot(booking, lang);
+    let price = money(booking, booking.price.amount, lang);
+    let link = format!("{app_url}/dashboard/bookings/{}", booking.id);
+    let status = booking.status();
+    (
+        format!("{what}{}{offer}, {slot}", lang.pick(" : ", ": ")),
+        format!("{offer}, {slot}\n{price}\n{}{status}\n\n{link}\n", lang.pick("Statut : ", "Status: ")),
+    )
+}
+
+fn slot(booking: &Booking, lang: Lang) -> String {
+    let (date, time) = (booking.slot.date(), booking.slot.time_text());
+    match lang {
+        Lang::Fr => format!("le {:02}/{:02}/{} à {time}", date.day(), date.month(), date.year()),
+        Lang::En => format!("{date} at {time}"),
+    }
+}
+
+fn money(booking: &Booking, amount: i64, lang: Lang) -> String {
+    let money = Money { amount, currency: booking.price.currency };
+    let currency = booking.price.currency.as_str().to_ascii_uppercase();
+    match lang {
+        Lang::Fr => format!("{} {currency}", money.decimal().replace('.', ",")),
+        Lang::En => money.to_string(),
+    }
+}

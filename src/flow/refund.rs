@@ -1,0 +1,428 @@
+//! Giving money back.
+//!
+//! **Invariants.** An intent is committed before Stripe is called, under the lock of what it gives
+//! back, and refunds and open intents together never exceed the payment. Whether Stripe made a refund
+//! is found out by asking for it by `metadata[refund_intent]`, and the same is never sent again blindly.
+//! The booking changes only by what Stripe says of the refund, through the recorder.
+
+use super::accounts::Actor;
+use super::observe;
+use super::recorder::RecordError;
+use crate::app::App;
+use crate::domain::booking::{Booking, Progress, RefundStatus};
+use crate::domain::case::CaseAction;
+use crate::domain::ids::{BookingId, CaseId, PaymentIntentId};
+use crate::domain::money::Money;
+use crate::domain::time::Timestamp;
+use crate::store::refund_intents::{IntentState, RefundIntent};
+use crate::store::{StoreError, Tx};
+use crate::stripe::StripeError;
+use crate::stripe::event::{METADATA_BOOKING, METADATA_INSTANCE};
+use serde_json::Value;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The metadata member by which a refund at Stripe names our intent.
+pub const METADATA_INTENT: &str = "refund_intent";
+/// While we ask, nobody else does.
+const LEASE: Duration = Duration::from_secs(120);
+/// The wait before we ask again; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// After an error of Stripe's own: long enough for a refund to appear in its list.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// Stripe keeps idempotency keys for a day at least. What is not in its list by then was not made.
+const GIVEN_UP: Duration = Duration::from_secs(23 * 3600);
+/// The longest `Idempotency-Key`.
+pub const MAX_KEY: usize = 255;
+
+/// Why nothing is given back.
+#[derive(Debug, thiserror::Error)]
+pub enum RefundError {
+    /// There is no such booking.
+    #[error("there is no such booking")]
+    NotFound,
+    /// Nothing was paid, or nothing that could go back.
+    #[error("nothing was paid that could be refunded")]
+    NothingPaid,
+    /// The amount is not above zero.
+    #[error("the amount must be above zero")]
+    NotAnAmount,
+    /// More than is left of the payment.
+    #[error("only {left} of the payment is left to refund")]
+    TooMuch {
+        /// What is left, counting what is under way.
+        left: Money,
+    },
+    /// The key was used with another amount.
+    #[error("the Idempotency-Key was used with another amount")]
+    KeyReused,
+    /// Stripe said no.
+    #[error("Stripe refused the refund: {0}")]
+    Refused(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A payment of which money is to go back.
+#[derive(Debug)]
+struct Wish<'a> {
+    scope: String,
+    key: &'a str,
+    booking: Option<BookingId>,
+    case: Option<CaseId>,
+    payment: PaymentIntentId,
+    requested: Option<i64>,
+    /// What is left of the payment, what is under way taken off.
+    left: i64,
+    currency: String,
+}
+
+/// Gives back a booking's payment, whole or in part. The same `key` with the same amount gives the same
+/// refund. An intent that comes back open is being found out about: it needs nobody's help.
+///
+/// # Errors
+/// A [`RefundError`].
+pub async fn refund(
+    app: &App,
+    booking: BookingId,
+    amount: Option<i64>,
+    key: &str,
+    actor: Actor<'_>,
+) -> Result<RefundIntent, RefundError> {
+    let scope = format!("booking:{booking}");
+    let mut tx = app.store.begin().await?;
+    let locked = tx.lock_bookings(&[booking]).await?.pop().ok_or(RefundError::NotFound)?;
+    if let Some(known) = tx.refund_intent_of_key(&scope, key).await? {
+        tx.rollback().await?;
+        return repeat(known, amount);
+    }
+    let payment = locked.payment().ok_or(RefundError::NothingPaid)?;
+    let intent = payment.intent.clone().ok_or(RefundError::NothingPaid)?;
+    let gone = locked.refunded_amount().saturating_add(tx.open_refund_sum(&intent).await?);
+    let wish = Wish {
+        scope,
+        key,
+        booking: Some(booking),
+        case: None,
+        payment: intent,
+        requested: amount,
+        left: payment.amount.saturating_sub(gone),
+        currency: locked.price.currency.as_str().to_owned(),
+    };
+    let left = Money { amount: wish.left, currency: locked.price.currency };
+    let intent = intend(app, &mut tx, wish, actor).await?.ok_or(match amount {
+        Some(amount) if amount <= 0 => RefundError::NotAnAmount,
+        Some(_) | None => RefundError::TooMuch { left },
+    })?;
+    tx.commit().await?;
+    pursue(app, intent).await
+}
+
+/// What the payment is that a case is about, as [`refund_case`] needs it.
+#[derive(Debug, Clone)]
+pub struct CasePayment {
+    /// The payment.
+    pub intent: PaymentIntentId,
+    /// What was paid by it, or what of it is to go back.
+    pub amount: i64,
+    /// Its currency.
+    pub currency: String,
+}
+
+/// Gives back the payment that a case is about. Called with the case locked; commits.
+///
+/// # Errors
+/// A [`RefundError`].
+pub async fn refund_case(
+    app: &App,
+    mut tx: Tx,
+    case: CaseId,
+    booking: Option<BookingId>,
+    payment: CasePayment,
+    actor: Actor<'_>,
+) -> Result<RefundIntent, RefundError> {
+    let scope = format!("case:{case}");
+    // One wish for a case; another only after Stripe refused the one before.
+    let mut key = 0_u32;
+    loop {
+        match tx.refund_intent_of_key(&scope, &key.to_string()).await? {
+            Some(known) if known.state == IntentState::Refused => key += 1,
+            Some(known) => {
+                tx.rollback().await?;
+                return repeat(known, None);
+            }
+            None => break,
+        }
+    }
+    let locked = match booking {
+        Some(booking) => tx.lock_bookings(&[booking]).await?.pop(),
+        None => None,
+    };
+    let under_way = tx.open_refund_sum(&payment.intent).await?;
+    let applied = locked.as_ref().and_then(Booking::payment);
+    let left = match applied.filter(|applied| applied.intent.as_ref() == Some(&payment.intent)) {
+        // A refund that came back: its amount, as far as it is still left of the booking's payment.
+        Some(applied) => {
+            let gone = locked.as_ref().map_or(0, Booking::refunded_amount);
+            applied.amount.saturating_sub(gone).min(payment.amount)
+        }
+        None => payment.amount.saturating_sub(tx.recorded_refund_sum(&payment.intent).await?),
+    };
+    let key = key.to_string();
+    let wish = Wish {
+        scope,
+        key: &key,
+        booking,
+        case: Some(case),
+        payment: payment.intent,
+        requested: None,
+        left: left.saturating_sub(under_way),
+        currency: payment.currency,
+    };
+    let intent = intend(app, &mut tx, wish, actor).await?.ok_or(RefundError::NothingPaid)?;
+    tx.commit().await?;
+    pursue(app, intent).await
+}
+
+/// Finds out about the intents whose fate is not known, as far as that is due. Returns how many.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn resolve_due(app: &App) -> Result<usize, StoreError> {
+    let mut tx = app.store.begin().await?;
+    let due = tx.take_due_refund_intents(app.clock.now(), LEASE, 20).await?;
+    tx.commit().await?;
+    let count = due.len();
+    for intent in due {
+        match pursue(app, intent).await {
+            Ok(_) | Err(RefundError::Refused(_)) => {}
+            Err(RefundError::Store(error)) => return Err(error),
+            Err(error) => tracing::warn!(module = "refund", action = "refund.not_resolved", "{error}"),
+        }
+    }
+    Ok(count)
+}
+
+/// The same wish again: what became of it.
+fn repeat(known: RefundIntent, amount: Option<i64>) -> Result<RefundIntent, RefundError> {
+    if known.requested_amount != amount {
+        return Err(RefundError::KeyReused);
+    }
+    match known.state {
+        IntentState::Done => Ok(known),
+        IntentState::Refused => Err(RefundError::Refused(known.refusal.unwrap_or_default())),
+        // Whoever began is at it, or the background is.
+        IntentState::Open => Ok(known),
+    }
+}
+
+/// Writes the intent down. None if the amount is not there.
+async fn intend(
+    app: &App,
+    tx: &mut Tx,
+    wish: Wish<'_>,
+    actor: Actor<'_>,
+) -> Result<Option<RefundIntent>, StoreError> {
+    let amount = wish.requested.unwrap_or(wish.left);
+    if amount <= 0 || amount > wish.left {
+        return Ok(None);
+    }
+    let now = app.clock.now();
+    let intent = RefundIntent {
+        id: Uuid::now_v7(),
+        scope: wish.scope,
+        client_key: wish.key.to_owned(),
+        booking: wish.booking,
+        case: wish.case,
+        payment_intent: wish.payment,
+        requested_amount: wish.requested,
+        amount,
+        currency: wish.currency,
+        state: IntentState::Open,
+        attempt: 1,
+        tries: 0,
+        stripe_refund_id: None,
+        refusal: None,
+        requested_by: actor.name.to_owned(),
+        created_at: now,
+        updated_at: now,
+    };
+    tx.insert_refund_intent(&intent, now.plus(LEASE)).await?;
+    let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
+    let detail = format!("{} {} of {}", intent.amount, intent.currency, intent.payment_intent);
+    tx.audit(now, actor.name, "refund.requested", &subject, &detail, actor.request_id).await?;
+    Ok(Some(intent))
+}
+
+/// Asks Stripe for the refund, or whether it made it already.
+async fn pursue(app: &App, mut intent: RefundIntent) -> Result<RefundIntent, RefundError> {
+    if intent.tries > 0 {
+        match find(app, &intent).await {
+            Ok(Some(object)) => return made(app, intent, &object).await,
+            Ok(None) if app.clock.now().since(intent.created_at) > GIVEN_UP => {
+                return refused(app, intent, "Stripe has not made it within a day; ask again").await;
+            }
+            Ok(None) => {}
+            Err(error) => return put_off(app, intent, &error).await,
+        }
+    }
+    let error = match create(app, &intent).await {
+        Ok(object) => return made(app, intent, &object).await,
+        Err(error) => error,
+    };
+    match &error {
+        StripeError::Refused { status, message, .. } if *status != 409 => {
+            let message = message.clone();
+            refused(app, intent, &message).await
+        }
+        StripeError::NotFound => refused(app, intent, "Stripe knows no such payment").await,
+        StripeError::Refused { .. }
+        | StripeError::Limited
+        | StripeError::Key { .. }
+        | StripeError::Unreachable(_)
+        | StripeError::TooMany
+        | StripeError::Failed { .. }
+        | StripeError::Uncertain(_) => match find(app, &intent).await {
+            Ok(Some(object)) => made(app, intent, &object).await,
+            Ok(None) | Err(_) => {
+                if matches!(error, StripeError::Failed { .. }) {
+                    // Under this key Stripe will always say that it failed.
+                    intent.attempt += 1;
+                }
+                put_off(app, intent, &error).await
+            }
+        },
+    }
+}
+
+async fn create(app: &App, intent: &RefundIntent) -> Result<Value, StripeError> {
+    let (amount, id) = (intent.amount.to_string(), intent.id.to_string());
+    let instance = app.instance.to_string();
+    let booking = intent.booking.map(|booking| booking.to_string());
+    let (meta_intent, meta_booking, meta_instance) = (
+        format!("metadata[{METADATA_INTENT}]"),
+        format!("metadata[{METADATA_BOOKING}]"),
+        format!("metadata[{METADATA_INSTANCE}]"),
+    );
+    let mut form = vec![
+        ("payment_intent", intent.payment_intent.as_str()),
+        ("amount", &amount),
+        (&meta_intent, &id),
+        (&meta_instance, &instance),
+    ];
+    if let Some(booking) = &booking {
+        form.push((&meta_booking, booking));
+    }
+    app.stripe.create_refund(&form, &format!("refund-{id}-{}", intent.attempt)).await
+}
+
+/// The refund that Stripe made for this intent, if it did.
+async fn find(app: &App, intent: &RefundIntent) -> Result<Option<Value>, StripeError> {
+    let of_payment = [("payment_intent", intent.payment_intent.as_str())];
+    let refunds = app.stripe.list("/v1/refunds", &of_payment).await?;
+    let id = intent.id.to_string();
+    let ours = |refund: &Value| {
+        refund.get("metadata").and_then(|metadata| metadata.get(METADATA_INTENT)?.as_str()) == Some(&id)
+    };
+    Ok(refunds.into_iter().find(ours))
+}
+
+/// Stripe made it. The ledger hears so at once; if that fails, the intent stays open and we look again.
+async fn made(app: &App, intent: RefundIntent, object: &Value) -> Result<RefundIntent, RefundError> {
+    let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(event) = observe::refund_event(object)
+        && let Err(error) = app.recorder.record(event).await
+    {
+        return match error {
+            RecordError::NotDurable(_)
+            | RecordError::QueueFull
+            | RecordError::TimedOut
+            | RecordError::Stopping
+            | RecordError::Stored(_) => {
+                put_off(app, intent, &StripeError::Uncertain(error.to_string())).await
+            }
+        };
+    }
+    let status = object.get("status").and_then(Value::as_str).map(RefundStatus::parse);
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    if tx.settle_refund_intent(intent.id, Ok(&id), now).await? {
+        let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
+        let detail = format!("{} {}: {id}", intent.amount, intent.currency);
+        tx.audit(now, &intent.requested_by, "refund.made", &subject, &detail, None).await?;
+        if let Some(case) = intent.case {
+            settle_case(&mut tx, case, &intent, now).await?;
+        }
+    }
+    let settled = tx.refund_intent(intent.id).await?;
+    tx.commit().await?;
+    tracing::info!(
+        module = "refund",
+        action = "refund.made",
+        refund = id,
+        status = status.map(RefundStatus::as_str)
+    );
+    Ok(settled.unwrap_or(intent))
+}
+
+/// The case whose action this was is settled. A booking that only waited for that payment ends here.
+async fn settle_case(
+    tx: &mut Tx,
+    case: CaseId,
+    intent: &RefundIntent,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let refund = CaseAction::Refund.as_str();
+    let Some(record) = tx.case(case, true).await? else { return Ok(()) };
+    if !tx.close_case(case, &intent.requested_by, refund, None, now).await? {
+        return Ok(());
+    }
+    tx.audit(now, &intent.requested_by, "case.closed", &case.to_string(), refund, None).await?;
+    let Some(booking) = record.booking_id else { return Ok(()) };
+    let Some(mut booking) = tx.lock_bookings(&[booking]).await?.pop() else { return Ok(()) };
+    let waited = matches!(booking.progress, Progress::Pending | Progress::Processing);
+    let session = booking.session.as_ref().map(|session| session.as_str());
+    if waited && session.is_some() && session == record.stripe_session_id.as_deref() {
+        booking.progress = Progress::Cancelled;
+        booking.seat = None;
+        booking.updated_at = now;
+        tx.save_bookings(&[&booking]).await?;
+        let detail = "its payment was refunded";
+        tx.audit(now, &intent.requested_by, "booking.cancelled", &booking.id.to_string(), detail, None)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn refused(app: &App, intent: RefundIntent, why: &str) -> Result<RefundIntent, RefundError> {
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    if tx.settle_refund_intent(intent.id, Err(why), now).await? {
+        let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
+        tx.audit(now, &intent.requested_by, "refund.refused", &subject, why, None).await?;
+    }
+    tx.commit().await?;
+    tracing::warn!(module = "refund", action = "refund.refused", "{why}");
+    Err(RefundError::Refused(why.to_owned()))
+}
+
+async fn put_off(
+    app: &App,
+    mut intent: RefundIntent,
+    error: &StripeError,
+) -> Result<RefundIntent, RefundError> {
+    tracing::warn!(module = "refund", action = "refund.put_off", "{error}");
+    let now = app.clock.now();
+    let tries = u32::try_from(intent.tries).unwrap_or(0).min(10);
+    let wait = match error {
+        StripeError::Failed { .. } => AFTER_FAILURE,
+        _ => FIRST_WAIT.saturating_mul(1 << tries).min(LONGEST_WAIT),
+    };
+    let mut tx = app.store.begin().await?;
+    tx.put_off_refund_intent(intent.id, intent.attempt, now.plus(wait), now).await?;
+    tx.commit().await?;
+    intent.tries += 1;
+    Ok(intent)
+}
