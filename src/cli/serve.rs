@@ -4,6 +4,7 @@ use crate::app::{App, Shared};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::flow::accounts::FirstStart;
+use crate::flow::background;
 use crate::http;
 use crate::http::server::Ended;
 use crate::store::{Store, StoreError};
@@ -57,10 +58,14 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     greet(&app, simulator.as_ref());
     welcome(&app, app.accounts.first_start(&app.config).await?);
 
+    let background = background::start(&app);
+
     let ended = http::server::serve(&app, listener, http::server::signals()?).await;
     if ended == Ended::Forced {
         tracing::warn!(module = "process", action = "process.forced", "requests in flight were cut off");
     }
+
+    background.stop().await;
 
     if let Some(simulator) = simulator {
         simulator.shutdown().await;
