@@ -44,7 +44,7 @@ texts! {
     footer: "Paiement sur une page sécurisée. Vos données de carte ne passent jamais par ce site." /
         "You pay on a secure page. Your card details never pass through this site.",
     accessibility: "Accessibilité" / "Accessibility",
-    accessibility_text: "Ce site vise la conformité aux WCAG 2.2, niveau AA. Il fonctionne au clavier, sans JavaScript, jusqu'à 400 % de zoom et avec les lecteurs d'écran courants.
+    accessibility_text: "Ce site vise la conformité aux WCAG 2.2, niveau AA. Il fonctionne au clavier, sans JavaScript, jusqu’à 400 % de zoom et avec les lecteurs d’écran courants.
 Chaque page est vérifiée automatiquement en français et en anglais, en thème clair et sombre, sur petit et grand écran.
 La page de paiement est fournie par Stripe, qui publie sa propre déclaration.
 Une difficulté ? Écrivez à la personne qui exploite ce site : elle vous répondra et, si besoin, prendra votre réservation autrement." /
@@ -56,7 +56,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     storefront: "Voir la boutique" / "See the storefront",
     simulated_label: "Mode simulation" / "Simulation mode",
     simulated: "Stripe simulé : aucun argent réel. Carte de test" / "Simulated Stripe: no real money. Test card",
-    back_home: "Retour à l'accueil" / "Back to the start",
+    back_home: "Retour à l’accueil" / "Back to the start",
     request_id: "Référence de la demande :" / "Request reference:",
     error_prefix: "Erreur :" / "Error:",
     errors_title: "Il reste quelque chose à corriger" / "Something needs your attention",
@@ -69,7 +69,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "Come back soon: new offers will appear here.",
     step_offer: "La prestation" / "The offer",
     step_day: "Le jour" / "The day",
-    step_time: "L'heure" / "The time",
+    step_time: "L’heure" / "The time",
     step_details: "Vos coordonnées" / "Your details",
     next_days: "Prochains jours" / "Next days",
     other_day: "Un autre jour" / "Another day",
@@ -85,7 +85,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     slot_not_chosen: "À choisir" / "Not chosen yet",
     total: "Total" / "Total",
     to_payment: "Continuer vers le paiement" / "Continue to payment",
-    hold_promise: "La place vous est gardée 35 minutes. Rien n'est débité avant que vous ne payiez." /
+    hold_promise: "La place vous est gardée 35 minutes. Rien n’est débité avant que vous ne payiez." /
         "The seat is held for you for 35 minutes. Nothing is charged until you pay.",
     taken: "complet" / "full",
     past: "passé" / "past",
@@ -99,22 +99,22 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "Your seat is held. You are being taken to the payment page.",
     going_link: "Continuer vers le paiement" / "Continue to payment",
 
-    paid_title: "C'est réservé !" / "You're booked!",
+    paid_title: "C’est réservé !" / "You’re booked!",
     paid_lead: "Votre paiement est confirmé. À bientôt." / "Your payment is confirmed. See you soon.",
     pending_title: "Nous vérifions votre paiement" / "We are checking your payment",
-    pending_lead: "Cela ne prend d'habitude que quelques secondes. Votre place reste réservée." /
+    pending_lead: "Cela ne prend d’habitude que quelques secondes. Votre place reste réservée." /
         "This usually takes a few seconds. Your seat stays held.",
     processing_title: "Votre paiement est en route" / "Your payment is on its way",
     processing_lead: "Votre banque doit encore le confirmer, cela peut prendre quelques jours. Votre place reste réservée." /
         "Your bank still has to confirm it, which can take a few days. Your seat stays held.",
     expired_title: "Le temps de paiement est écoulé" / "The time to pay has run out",
-    expired_lead: "Rien n'a été débité et la place a été libérée. Vous pouvez réserver à nouveau." /
+    expired_lead: "Rien n’a été débité et la place a été libérée. Vous pouvez réserver à nouveau." /
         "Nothing was charged and the seat is free again. You can book again.",
-    failed_title: "Le paiement n'a pas abouti" / "The payment did not go through",
-    failed_lead: "Votre banque l'a refusé et la place a été libérée. Vous pouvez réserver à nouveau." /
+    failed_title: "Le paiement n’a pas abouti" / "The payment did not go through",
+    failed_lead: "Votre banque l’a refusé et la place a été libérée. Vous pouvez réserver à nouveau." /
         "Your bank refused it and the seat is free again. You can book again.",
     cancelled_title: "Cette réservation est annulée" / "This booking is cancelled",
-    cancelled_lead: "Rien n'a été débité. Vous pouvez réserver à nouveau." /
+    cancelled_lead: "Rien n’a été débité. Vous pouvez réserver à nouveau." /
         "Nothing was charged. You can book again.",
     part_refunded_title: "Une partie vous a été remboursée" / "You were refunded in part",
     part_refunded_lead: "Votre réservation reste valable." / "Your booking is still valid.",
@@ -122,15 +122,15 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     refunded_lead: "Le montant revient sur votre moyen de paiement sous quelques jours." /
         "The amount goes back to your payment method within a few days.",
     disputed_title: "Ce paiement est contesté" / "This payment is disputed",
-    disputed_lead: "Nous attendons la décision de la banque." / "We are waiting for the bank's decision.",
+    disputed_lead: "Nous attendons la décision de la banque." / "We are waiting for the bank’s decision.",
     amount_paid: "Payé" / "Paid",
     amount_due: "À payer" / "To pay",
     reference: "Référence" / "Reference",
     updates_itself: "Cette page se met à jour toute seule." / "This page updates by itself.",
     book_again: "Réserver à nouveau" / "Book again",
 
-    cancel_title: "Rien n'a été payé" / "Nothing was paid",
-    cancel_none: "Vous n'avez pas de réservation en cours dans ce navigateur." /
+    cancel_title: "Rien n’a été payé" / "Nothing was paid",
+    cancel_none: "Vous n’avez pas de réservation en cours dans ce navigateur." /
         "There is no booking under way in this browser.",
     change_booking: "Modifier ma réservation" / "Change my booking",
     back_to_form: "Retour à la réservation" / "Back to booking",
@@ -161,7 +161,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     customer: "Client" / "Customer",
     amount: "Montant" / "Amount",
     booked_on: "Réservé le" / "Booked on",
-    held_until: "Place gardée jusqu'à" / "Seat held until",
+    held_until: "Place gardée jusqu’à" / "Seat held until",
     older: "Page suivante" / "Next page",
     newest: "Revenir au début" / "Back to the first page",
     nothing_here: "Rien à afficher." / "Nothing to show.",
@@ -183,7 +183,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     refund_confirm: "Confirmer le remboursement" / "Confirm the refund",
     refund_irreversible: "Un remboursement ne peut pas être repris." / "A refund cannot be taken back.",
     refund_done: "Le remboursement a été demandé à Stripe." / "The refund was requested from Stripe.",
-    refund_uncertain: "Stripe n'a pas répondu clairement. La demande est enregistrée et sera vérifiée automatiquement ; ne la refaites pas." /
+    refund_uncertain: "Stripe n’a pas répondu clairement. La demande est enregistrée et sera vérifiée automatiquement ; ne la refaites pas." /
         "Stripe gave no clear answer. The request is stored and is checked automatically; do not repeat it.",
     go_back: "Revenir" / "Go back",
     cancel_booking: "Annuler la réservation" / "Cancel the booking",
@@ -202,16 +202,16 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     processed_on: "Traité le" / "Processed on",
     next_try_on: "Prochain essai" / "Next try",
     made_on: "Créé chez Stripe le" / "Made at Stripe on",
-    event_id: "Identifiant de l'événement" / "Event id",
+    event_id: "Identifiant de l’événement" / "Event id",
     payload: "Contenu reçu" / "Payload as received",
-    payload_gone: "Le contenu a été effacé ou n'a pas été conservé ; les faits restent." /
+    payload_gone: "Le contenu a été effacé ou n’a pas été conservé ; les faits restent." /
         "The payload was erased or never kept; the facts remain.",
     replay: "Rejouer" / "Replay",
     replay_title: "Rejouer cet événement" / "Replay this event",
     replay_preview: "Ce qui changerait" / "What would change",
     replay_none: "Rien ne changerait." / "Nothing would change.",
     replay_hint: "Rejouer un événement déjà appliqué ne change rien." / "Replaying an event that was applied changes nothing.",
-    replay_done: "L'événement a été rejoué." / "The event was replayed.",
+    replay_done: "L’événement a été rejoué." / "The event was replayed.",
     before: "Avant" / "Before",
     after: "Après" / "After",
     member: "Champ" / "Field",
@@ -219,9 +219,24 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     case_one: "Cas" / "Case",
     open_cases: "Cas ouverts" / "Open cases",
     closed_cases: "Cas clos" / "Closed cases",
+    replay_gone: "Le contenu de cet événement n’existe plus, ni ici ni chez Stripe." /
+        "What this event said exists no more, neither here nor at Stripe.",
+    not_an_amount: "Donnez un montant comme 12,50, au-dessus de zéro." / "Give an amount such as 12.50, above zero.",
+    refund_too_much: "Il ne reste pas autant à rembourser." / "That much is not left to refund.",
+    refund_refused: "Stripe a refusé ce remboursement. La raison est dans l’historique." /
+        "Stripe refused this refund. The timeline says why.",
+    cancel_later: "Sa page de paiement est en train de s’ouvrir. Réessayez dans une minute." /
+        "Its payment page is just being made. Try again in a minute.",
+    booking_needed: "Donnez la référence de la réservation." / "Give the booking’s reference.",
+    case_impossible: "Ce n’est pas possible dans l’état actuel. Regardez la réservation." /
+        "This is not possible as things are. Look at the booking.",
+    for_admin: "Réservé au rôle ADMIN." / "For the role ADMIN.",
+    action_accept: "Accepter" / "Accept",
+    action_reseat: "Reprendre une place" / "Take a seat again",
+    action_attach: "Rattacher" / "Attach",
+    action_dismiss: "Classer" / "Dismiss",
     case_open: "ouvert" / "open",
     case_closed: "clos" / "closed",
-    story_booked: "La réservation a été faite et la place gardée." / "The booking was made and the seat held.",
     secret: "Secret de signature" / "Signing secret",
     show_open: "Ouverts" / "Open",
     show_closed: "Clos" / "Closed",
@@ -233,7 +248,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     note: "Note" / "Note",
     note_hint: "Dites pourquoi : cette note reste dans le journal." / "Say why: this note stays in the audit log.",
     what_to_do: "Que faire" / "What to do",
-    no_cases: "Tout est en ordre : aucun cas n'attend." / "All is well: no case is waiting.",
+    no_cases: "Tout est en ordre : aucun cas n’attend." / "All is well: no case is waiting.",
     case_done: "Le cas est clos." / "The case is closed.",
     name: "Nom" / "Name",
     price: "Prix" / "Price",
@@ -251,7 +266,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     edit_offer: "Modifier la prestation" / "Edit the offer",
     edit: "Modifier" / "Edit",
     save: "Enregistrer" / "Save",
-    saved: "C'est enregistré." / "Saved.",
+    saved: "C’est enregistré." / "Saved.",
     offer_keeps: "Les réservations existantes gardent leur prix." / "Existing bookings keep their price.",
     new_user: "Nouveau compte" / "New account",
     role: "Rôle" / "Role",
@@ -289,34 +304,34 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     last_used: "utilisé le" / "last used",
 
     not_found_title: "Page introuvable" / "Page not found",
-    not_found_lead: "Cette adresse ne mène à rien. Vérifiez le lien, ou repartez de l'accueil." /
+    not_found_lead: "Cette adresse ne mène à rien. Vérifiez le lien, ou repartez de l’accueil." /
         "This address leads nowhere. Check the link, or start again.",
     unknown_session_title: "Réservation introuvable" / "Booking not found",
-    unknown_session_lead: "Nous ne connaissons pas cette réservation. Si vous venez de payer, attendez un instant et rechargez la page : rien n'est perdu." /
+    unknown_session_lead: "Nous ne connaissons pas cette réservation. Si vous venez de payer, attendez un instant et rechargez la page : rien n’est perdu." /
         "We do not know this booking. If you have just paid, wait a moment and reload the page: nothing is lost.",
     forbidden_title: "Accès refusé" / "Access denied",
     forbidden_lead: "Votre rôle ne permet pas cette action." / "Your role does not allow this.",
     bad_request_title: "Demande incorrecte" / "Invalid request",
     bad_request_lead: "Cette demande ne peut pas être comprise telle quelle." / "This request cannot be understood as it is.",
-    conflict_title: "C'est déjà fait, ou plus possible" / "Already done, or no longer possible",
+    conflict_title: "C’est déjà fait, ou plus possible" / "Already done, or no longer possible",
     conflict_lead: "La situation a changé entre-temps. Revenez et regardez où elle en est." /
         "Things have changed meanwhile. Go back and see where they stand.",
     too_many_title: "Trop de demandes" / "Too many requests",
     too_many_lead: "Patientez un instant, puis réessayez." / "Wait a moment, then try again.",
     internal_title: "Une erreur de notre côté" / "Something went wrong on our side",
-    internal_lead: "Elle a été notée. Rien de ce que vous avez payé n'est perdu." /
+    internal_lead: "Elle a été notée. Rien de ce que vous avez payé n’est perdu." /
         "It was logged. Nothing that you paid is lost.",
     unavailable_title: "Service momentanément indisponible" / "Service temporarily unavailable",
-    unavailable_lead: "Réessayez dans quelques instants. Rien de ce que vous avez payé n'est perdu." /
+    unavailable_lead: "Réessayez dans quelques instants. Rien de ce que vous avez payé n’est perdu." /
         "Try again in a few moments. Nothing that you paid is lost.",
 
-    slot_full: "Ce créneau vient d'être pris. Choisissez-en un autre parmi ceux qui sont libres." /
+    slot_full: "Ce créneau vient d’être pris. Choisissez-en un autre parmi ceux qui sont libres." /
         "This slot has just been taken. Choose another of the free ones.",
     already_paid: "Cette réservation est déjà payée, ou son paiement est en route." /
         "This booking is already paid, or its payment is on its way.",
     stripe_down: "La page de paiement ne répond pas pour le moment. Votre place reste gardée : réessayez dans un instant." /
         "The payment page does not answer right now. Your seat stays held: try again in a moment.",
-    stripe_refused: "Le paiement n'a pas pu être ouvert. Votre place reste gardée ; prévenez-nous si cela continue." /
+    stripe_refused: "Le paiement n’a pas pu être ouvert. Votre place reste gardée ; prévenez-nous si cela continue." /
         "The payment could not be opened. Your seat stays held; tell us if this goes on.",
 }
 
@@ -379,7 +394,7 @@ pub fn outcome_tone(outcome: Outcome) -> &'static str {
 pub fn source(lang: Lang, source: Source) -> &'static str {
     let (fr, en) = match source {
         Source::Webhook => ("webhook", "webhook"),
-        Source::Feed => ("flux d'événements", "events feed"),
+        Source::Feed => ("flux d’événements", "events feed"),
         Source::Poll => ("question à Stripe", "asked Stripe"),
         Source::Replay => ("rejeu", "replay"),
     };
@@ -408,10 +423,10 @@ pub fn dispute_status(lang: Lang, status: DisputeStatus) -> &'static str {
         DisputeStatus::WarningClosed => ("enquête close", "inquiry closed"),
         DisputeStatus::Prevented => ("évité", "prevented"),
         DisputeStatus::NeedsResponse => ("réponse attendue", "needs a response"),
-        DisputeStatus::UnderReview => ("en cours d'examen", "under review"),
+        DisputeStatus::UnderReview => ("en cours d’examen", "under review"),
         DisputeStatus::Lost => ("perdu", "lost"),
         DisputeStatus::AppealNeedsResponse => ("appel, réponse attendue", "appeal, needs a response"),
-        DisputeStatus::AppealUnderReview => ("appel en cours d'examen", "appeal under review"),
+        DisputeStatus::AppealUnderReview => ("appel en cours d’examen", "appeal under review"),
         DisputeStatus::Won => ("gagné", "won"),
     };
     lang.pick(fr, en)
@@ -428,7 +443,7 @@ pub fn role(lang: Lang, role: Role) -> &'static str {
             ("OPS : aussi les cas, les rejeux et les mesures", "OPS: also cases, replays and metrics")
         }
         Role::Admin => (
-            "ADMIN : aussi l'argent, les prestations et les comptes",
+            "ADMIN : aussi l’argent, les prestations et les comptes",
             "ADMIN: also money, offers and accounts",
         ),
     };
@@ -457,13 +472,13 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "A name cannot contain invisible characters.",
         ),
         ("email", _) => (
-            "Vérifiez l'adresse e-mail : elle doit ressembler à nom@exemple.fr.",
+            "Vérifiez l’adresse e-mail : elle doit ressembler à nom@exemple.fr.",
             "Check the e-mail address: it should look like name@example.org.",
         ),
         ("date", _) => ("Choisissez une date du calendrier.", "Choose a date of the calendar."),
         ("time", _) => ("Choisissez une des heures proposées.", "Choose one of the times offered."),
         ("skipped", _) => (
-            "Cette heure n'existe pas ce jour-là : on passe à l'heure d'été.",
+            "Cette heure n’existe pas ce jour-là : on passe à l’heure d’été.",
             "That time does not exist on that day: the clocks go forward.",
         ),
         ("past", _) => (
@@ -471,15 +486,15 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "That slot is in the past. Choose one to come.",
         ),
         ("unknown_offer", _) => (
-            "Cette prestation n'est plus proposée. Choisissez-en une autre.",
+            "Cette prestation n’est plus proposée. Choisissez-en une autre.",
             "This offer is no longer available. Choose another one.",
         ),
         ("not_on_grid", _) => (
-            "Cette heure n'est pas proposée. Choisissez-en une autre.",
+            "Cette heure n’est pas proposée. Choisissez-en une autre.",
             "That time is not offered. Choose another one.",
         ),
         ("password_short", _) => (
-            "Le mot de passe est trop court : 8 caractères au moins, 15 c'est mieux.",
+            "Le mot de passe est trop court : 8 caractères au moins, 15 c’est mieux.",
             "The password is too short: at least 8 characters, 15 are better.",
         ),
         ("password_long", _) => (
@@ -491,7 +506,7 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "The password must not contain a NUL character.",
         ),
         ("password_common", _) => (
-            "Ce mot de passe est parmi les premiers qu'on devine ; choisissez-en un autre.",
+            "Ce mot de passe est parmi les premiers qu’on devine ; choisissez-en un autre.",
             "This password is among the first that anybody would guess; choose another.",
         ),
         ("offer_name", _) => ("Donnez un nom de 1 à 120 caractères.", "Give a name of 1 to 120 characters."),
@@ -543,8 +558,26 @@ pub fn seats_left(lang: Lang, seats: i64) -> String {
 #[must_use]
 pub fn held(lang: Lang, slot: &str, until: &str) -> String {
     match lang {
-        Lang::Fr => format!("Votre place du {slot} est gardée jusqu'à {until}. Rien n'a encore été payé."),
+        Lang::Fr => format!("Votre place du {slot} est gardée jusqu’à {until}. Rien n’a encore été payé."),
         Lang::En => format!("Your seat on {slot} is held until {until}. Nothing has been paid yet."),
+    }
+}
+
+/// How much can be given back.
+#[must_use]
+pub fn refund_left(lang: Lang, left: &str) -> String {
+    match lang {
+        Lang::Fr => format!("Il reste {left} à rembourser."),
+        Lang::En => format!("{left} is left to refund."),
+    }
+}
+
+/// The last question before money moves.
+#[must_use]
+pub fn refund_question(lang: Lang, amount: &str) -> String {
+    match lang {
+        Lang::Fr => format!("Rembourser {amount}\u{202f}?"),
+        Lang::En => format!("Refund {amount}?"),
     }
 }
 

@@ -117,6 +117,12 @@ impl Page {
         format!("{}?{query}", self.path)
     }
 
+    /// Whether the reader is signed in and may do what `needed` may.
+    #[must_use]
+    pub fn allows(&self, needed: Role) -> bool {
+        self.user.as_ref().is_some_and(|user| user.role.allows(needed))
+    }
+
     /// Where the brand leads.
     #[must_use]
     pub fn home(&self) -> &'static str {

@@ -6,6 +6,7 @@ use super::{Page, format, i18n, problem};
 use crate::app::Shared;
 use crate::domain::booking::{Booking, Status};
 use crate::domain::ids::SessionId;
+use crate::flow::reconcile;
 use crate::http::error::Problem;
 use crate::http::hold;
 use crate::store::StoreError;
@@ -55,6 +56,10 @@ pub async fn success(
 ) -> Result<Response, Problem> {
     let session = returned.session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
     let Some(session) = session else { return Ok(unknown(page)) };
+    if let Err(error) = reconcile::check_session(&app, &session).await {
+        // What is known here is shown all the same.
+        tracing::warn!(module = "pages", action = "result.not_checked", "{error}");
+    }
     let Some((booking, offer)) = booking_of(&app, &session).await? else { return Ok(unknown(page)) };
     let view = success_view(&page, &booking, session.to_string(), offer);
     let success = Success { page, view };

@@ -1,6 +1,6 @@
 //! `/dashboard` and `/dashboard/bookings/{id}`: bookings and their stories.
 
-use super::{Choice, Fact, Page, Pager, done, query};
+use super::{Choice, Fact, Page, Pager, back, done, query};
 use crate::app::Shared;
 use crate::domain::booking::{Booking, Status};
 use crate::domain::ids::{BookingId, OfferId};
@@ -10,13 +10,20 @@ use crate::domain::offer::Offer;
 use crate::domain::payment::case_sentence;
 use crate::domain::role::Role;
 use crate::domain::slot::Slot;
+use crate::flow::cancel::{self, CancelError};
+use crate::flow::explain;
+use crate::flow::refund::{self, RefundError};
+use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{FormError, format, i18n};
+use crate::http::pages::{Fields, FormError, format, i18n};
+use crate::http::request::RequestId;
 use crate::store::bookings::BookingFilter;
 use crate::store::cases::CaseRecord;
-use crate::store::ledger::Entry;
+use crate::store::refund_intents::IntentState;
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
@@ -58,6 +65,9 @@ struct BookingPage {
 
 struct BookingView {
     id: String,
+    summary: String,
+    refund: Option<RefundForm>,
+    may_cancel: bool,
     name: String,
     status: &'static str,
     tone: &'static str,
@@ -72,8 +82,29 @@ struct BookingView {
 struct Step {
     iso: String,
     at: String,
+    source: String,
     text: String,
-    event: Option<String>,
+}
+
+struct RefundForm {
+    /// Made with the form, so that sending it twice gives one refund.
+    key: String,
+    currency: String,
+    amount: String,
+    hint: String,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/refund.html")]
+struct RefundQuestion {
+    page: Page,
+    id: String,
+    question: String,
+    name: String,
+    slot: String,
+    amount_text: String,
+    amount: String,
+    key: String,
 }
 
 struct CaseView {
@@ -173,7 +204,6 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
     let id = BookingId::parse(id).map_err(|_| Problem::not_found())?;
     let mut tx = app.store.read().await?;
     let booking = tx.booking(id).await?;
-    let entries = tx.entries_of(id).await?;
     let cases = tx.cases_of(id).await?;
     let offer = match &booking {
         Some(booking) => tx.offer(booking.offer).await?,
@@ -181,6 +211,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
     };
     tx.rollback().await?;
     let booking = booking.ok_or_else(Problem::not_found)?;
+    let story = explain::story(&app.store, id, page.lang).await?.ok_or_else(Problem::not_found)?;
     let (lang, zone) = (page.lang, &app.config.timezone);
     let amount = |amount: i64| format::money(lang, Money { amount, ..booking.price });
     let refunds = booking.refunds.iter().map(|refund| {
@@ -200,9 +231,12 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         name: full_name(&booking),
         status: i18n::status(lang, booking.status()),
         tone: i18n::status_tone(booking.status()),
-        story: story(page, zone, &booking, &entries),
+        summary: format::sentence(lang, &story.summary),
+        story: story.steps.into_iter().map(|step| step_view(lang, zone, step)).collect(),
+        refund: refund_form(page, &booking),
+        may_cancel: page.allows(Role::Admin) && booking.status() == Status::Pending,
         cases: cases.iter().map(|case| case_view(page, case)).collect(),
-        may_see_cases: page.user.as_ref().is_some_and(|user| user.role.allows(Role::Ops)),
+        may_see_cases: page.allows(Role::Ops),
         refunds: refunds.collect(),
         disputes: disputes.collect(),
         facts: facts(page, zone, &booking, offer.as_ref()),
@@ -246,20 +280,113 @@ fn case_view(page: &Page, case: &CaseRecord) -> CaseView {
     }
 }
 
-/// What happened, oldest first.
-fn story(page: &Page, zone: &TimeZone, booking: &Booking, entries: &[Entry]) -> Vec<Step> {
-    let (t, lang) = (page.t, page.lang);
-    let step = |at, text: String, event| Step {
-        iso: crate::domain::time::Timestamp::to_string(&at),
-        at: format::moment(lang, zone, at),
-        text,
-        event,
-    };
-    let mut steps = vec![step(booking.created_at, t.story_booked.to_owned(), None)];
-    for entry in entries {
-        let reason = entry.reason.map(|reason| format::sentence(lang, reason.sentence(lang)));
-        steps.push(step(entry.received_at, reason.unwrap_or_default(), Some(entry.id.to_string())));
+fn step_view(lang: Lang, zone: &TimeZone, step: explain::Step) -> Step {
+    Step {
+        iso: step.at.to_string(),
+        at: format::moment(lang, zone, step.at),
+        source: step.source,
+        text: format::sentence(lang, &step.text),
     }
-    steps.sort_by(|a, b| a.iso.cmp(&b.iso));
-    steps
+}
+
+/// The form to give money back, for who may and while there is some left.
+fn refund_form(page: &Page, booking: &Booking) -> Option<RefundForm> {
+    let payment = booking.payment().filter(|_| page.allows(Role::Admin))?;
+    let left = Money { amount: payment.amount - booking.refunded_amount(), ..booking.price };
+    (left.amount > 0 && payment.intent.is_some()).then(|| RefundForm {
+        key: uuid::Uuid::new_v4().to_string(),
+        currency: left.currency.as_str().to_ascii_uppercase(),
+        amount: left.decimal(),
+        hint: i18n::refund_left(page.lang, &format::money(page.lang, left)),
+    })
+}
+
+/// Asks once more, then gives money back.
+pub async fn refund(
+    State(app): State<Shared>,
+    page: Page,
+    signed: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let booking = find(&app, &id).await?;
+    let (t, lang) = (page.t, page.lang);
+    let key = Some(fields.get("key")).filter(|key| (1..=64).contains(&key.len()) && key.is_ascii());
+    let key = key.ok_or_else(|| Problem::fault("key", "must be the key of the form"))?.to_owned();
+    let Some(money) = Money::from_decimal(fields.get("amount"), booking.price.currency) else {
+        return refused(&app, page, &id, StatusCode::BAD_REQUEST, t.not_an_amount).await;
+    };
+    if fields.sent("confirmed").is_none() {
+        let amount_text = format::money(lang, money);
+        let question = RefundQuestion {
+            id,
+            question: i18n::refund_question(lang, &amount_text),
+            name: full_name(&booking),
+            slot: format::slot(lang, &booking.slot),
+            amount_text,
+            amount: money.decimal(),
+            key,
+            page,
+        };
+        return Ok(question.page.show(&question));
+    }
+    let result = refund::refund(&app, booking.id, Some(money.amount), &key, signed.actor(&request_id)).await;
+    let (status, text) = match result {
+        Ok(intent) if intent.state == IntentState::Open => {
+            return Ok(back(&format!("/dashboard/bookings/{id}"), "refund_uncertain"));
+        }
+        Ok(intent) if intent.state == IntentState::Refused => (StatusCode::BAD_GATEWAY, t.refund_refused),
+        Ok(_) => return Ok(back(&format!("/dashboard/bookings/{id}"), "refund")),
+        Err(RefundError::NotAnAmount) => (StatusCode::BAD_REQUEST, t.not_an_amount),
+        Err(RefundError::TooMuch { .. }) => (StatusCode::CONFLICT, t.refund_too_much),
+        Err(RefundError::NothingPaid | RefundError::KeyReused) => (StatusCode::CONFLICT, t.conflict_lead),
+        Err(RefundError::Refused(_)) => (StatusCode::BAD_GATEWAY, t.refund_refused),
+        Err(RefundError::NotFound) => return Err(Problem::not_found()),
+        Err(RefundError::Store(error)) => return Err(error.into()),
+    };
+    refused(&app, page, &id, status, text).await
+}
+
+/// Cancels an unpaid booking.
+pub async fn cancel(
+    State(app): State<Shared>,
+    page: Page,
+    signed: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let booking = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let text = match cancel::cancel(&app, booking, signed.actor(&request_id)).await {
+        Ok(_) => return Ok(back(&format!("/dashboard/bookings/{id}"), "cancel")),
+        Err(CancelError::NotUnpaid(_)) => page.t.conflict_lead,
+        Err(CancelError::StillOpening) => page.t.cancel_later,
+        Err(CancelError::NotFound) => return Err(Problem::not_found()),
+        Err(CancelError::Stripe(error)) => return Err(error.into()),
+        Err(CancelError::Record(error)) => return Err(error.into()),
+        Err(CancelError::Store(error)) => return Err(error.into()),
+    };
+    refused(&app, page, &id, StatusCode::CONFLICT, text).await
+}
+
+async fn find(app: &Shared, id: &str) -> Result<Booking, Problem> {
+    let id = BookingId::parse(id).map_err(|_| Problem::not_found())?;
+    let mut tx = app.store.read().await?;
+    let booking = tx.booking(id).await?;
+    tx.rollback().await?;
+    booking.ok_or_else(Problem::not_found)
+}
+
+/// The booking again, with why it was not done.
+async fn refused(
+    app: &Shared,
+    page: Page,
+    id: &str,
+    status: StatusCode,
+    text: &str,
+) -> Result<Response, Problem> {
+    let page = page.at(&format!("/dashboard/bookings/{id}"));
+    let view = view(app, &page, id).await?;
+    let booking = BookingPage { errors: FormError::general(text), done: None, view, page };
+    Ok(booking.page.show_as(status, &booking))
 }

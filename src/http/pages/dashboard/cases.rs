@@ -1,15 +1,22 @@
 //! `/dashboard/cases`: what a person has to look at.
 
-use super::{Fact, Page, Pager, done, query};
+use super::{Fact, Page, Pager, back, done, query};
 use crate::app::Shared;
-use crate::domain::ids::CaseId;
+use crate::domain::case::CaseAction;
+use crate::domain::ids::{BookingId, CaseId};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::case_sentence;
+use crate::flow::cases::{self, CaseError, Decision};
+use crate::flow::refund::RefundError;
+use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{FormError, format};
+use crate::http::pages::{Fields, FormError, format};
+use crate::http::request::RequestId;
 use crate::store::cases::CaseRecord;
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 #[derive(Template)]
@@ -41,6 +48,8 @@ struct CasePage {
 }
 
 struct CaseView {
+    id: String,
+    actions: Vec<ActionView>,
     sentence: String,
     tone: &'static str,
     state: &'static str,
@@ -48,6 +57,36 @@ struct CaseView {
     facts: Vec<Fact>,
     booking: Option<String>,
     event: Option<String>,
+}
+
+struct ActionView {
+    word: &'static str,
+    sentence: String,
+    name: &'static str,
+    allowed: bool,
+    wants_booking: bool,
+    wants_note: bool,
+    moves_money: bool,
+}
+
+fn action_view(page: &Page, action: CaseAction) -> ActionView {
+    let t = page.t;
+    let name = match action {
+        CaseAction::Accept => t.action_accept,
+        CaseAction::Refund => t.refund_title,
+        CaseAction::Reseat => t.action_reseat,
+        CaseAction::Attach => t.action_attach,
+        CaseAction::Dismiss => t.action_dismiss,
+    };
+    ActionView {
+        word: action.as_str(),
+        sentence: format::sentence(page.lang, action.sentence(page.lang)),
+        name,
+        allowed: page.allows(action.needs()),
+        wants_booking: action == CaseAction::Attach,
+        wants_note: action == CaseAction::Dismiss,
+        moves_money: action == CaseAction::Refund,
+    }
 }
 
 /// Cases, newest first: the open ones unless the closed ones are asked for.
@@ -131,7 +170,10 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
         (t.note, case.note.clone()),
     ];
     let open = case.closed_at.is_none();
+    let kind_actions = if open { case.kind.actions() } else { &[] };
     Ok(CaseView {
+        id: case.id.to_string(),
+        actions: kind_actions.iter().map(|action| action_view(page, *action)).collect(),
         sentence: format::sentence(page.lang, case_sentence(case.kind, page.lang)),
         tone: if open { "bad" } else { "quiet" },
         state: if open { t.case_open } else { t.case_closed },
@@ -140,4 +182,48 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
         event: case.event_key,
         detail: case.detail,
     })
+}
+
+/// Does what was decided.
+pub async fn decide(
+    State(app): State<Shared>,
+    page: Page,
+    signed: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let case = CaseId::parse(&id).map_err(|_| Problem::not_found())?;
+    let action = CaseAction::parse(fields.get("action"))
+        .ok_or_else(|| Problem::fault("action", "must be one of the case's actions"))?;
+    let note = Some(fields.get("note").trim()).filter(|note| !note.is_empty());
+    let booking = Some(fields.get("bookingId").trim()).filter(|text| !text.is_empty());
+    // A misspelt one counts as none: the actions that need one say so.
+    let booking = booking.and_then(|text| BookingId::parse(text).ok());
+    let decision =
+        Decision { case, action, note, booking, actor: signed.actor(&request_id), role: signed.0.role };
+    let error = match cases::decide(&app, decision).await {
+        Ok(decided) => {
+            let done = if decided.case.closed_at.is_some() { "case" } else { "refund_uncertain" };
+            return Ok(back(&format!("/dashboard/cases/{id}"), done));
+        }
+        Err(error) => error,
+    };
+    let t = page.t;
+    let (status, text) = match error {
+        CaseError::NotFound => return Err(Problem::not_found()),
+        CaseError::NeedsRole(_) => (StatusCode::FORBIDDEN, t.forbidden_lead),
+        CaseError::NotAnAction { .. } | CaseError::Closed(_) => (StatusCode::CONFLICT, t.conflict_lead),
+        CaseError::NoteNeeded => (StatusCode::BAD_REQUEST, t.note_hint),
+        CaseError::BookingNeeded => (StatusCode::BAD_REQUEST, t.booking_needed),
+        CaseError::Impossible(_) => (StatusCode::CONFLICT, t.case_impossible),
+        CaseError::Refund(RefundError::Store(error)) | CaseError::Store(error) => return Err(error.into()),
+        CaseError::Refund(RefundError::Refused(_)) => (StatusCode::BAD_GATEWAY, t.refund_refused),
+        CaseError::Refund(_) => (StatusCode::CONFLICT, t.case_impossible),
+        CaseError::Stripe(error) => return Err(error.into()),
+    };
+    let page = page.at(&format!("/dashboard/cases/{id}"));
+    let view = view(&app, &page, &id).await?;
+    let case = CasePage { errors: FormError::general(text), done: None, view, page };
+    Ok(case.page.show_as(status, &case))
 }

@@ -1,15 +1,21 @@
 //! `/dashboard/ledger`: everything that Stripe told, and what was made of it.
 
-use super::{Choice, Fact, Page, Pager, done, query};
+use super::{Choice, Fact, Page, Pager, back, done, query};
 use crate::app::Shared;
 use crate::domain::ids::BookingId;
 use crate::domain::lang::Lang;
-use crate::domain::payment::Outcome;
+use crate::domain::payment::{Outcome, Reason};
+use crate::domain::role::Role;
+use crate::flow::replay::{self, ReplayError};
+use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{FormError, format, i18n};
+use crate::http::pages::{Fields, FormError, format, i18n};
+use crate::http::request::RequestId;
 use crate::store::ledger::{Entry, LedgerFilter};
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::tz::TimeZone;
 
@@ -44,9 +50,17 @@ struct EventPage {
     errors: Vec<FormError>,
     done: Option<&'static str>,
     view: EventView,
+    replay: Option<ReplayView>,
+}
+
+struct ReplayView {
+    sentence: String,
+    changes: Vec<replay::Change>,
 }
 
 struct EventView {
+    id: String,
+    may_replay: bool,
     kind: String,
     outcome: &'static str,
     tone: &'static str,
@@ -121,7 +135,7 @@ pub async fn show(
     let done = done(&page, &mut query);
     query.finish()?;
     let view = view(&app, &page, &id).await?;
-    let event = EventPage { errors: Vec::new(), done, view, page };
+    let event = EventPage { errors: Vec::new(), done, view, replay: None, page };
     Ok(event.page.show(&event))
 }
 
@@ -151,6 +165,8 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<EventView, Problem>
     facts.extend(times.into_iter().filter_map(|(name, at)| Some(Fact::new(name, moment(at?)))));
     facts.extend(entry.stripe_session_id.as_deref().map(|session| Fact::new(t.session, session)));
     Ok(EventView {
+        id: entry.id.to_string(),
+        may_replay: page.allows(Role::Ops),
         outcome: i18n::outcome(lang, entry.outcome),
         tone: i18n::outcome_tone(entry.outcome),
         reason: reason(lang, &entry),
@@ -166,4 +182,40 @@ fn indented(payload: &str) -> String {
     serde_json::from_str::<serde_json::Value>(payload)
         .and_then(|value| serde_json::to_string_pretty(&value))
         .unwrap_or_else(|_| payload.to_owned())
+}
+
+/// First what a replay would change; then, confirmed, the replay.
+pub async fn replay(
+    State(app): State<Shared>,
+    page: Page,
+    signed: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let confirmed = fields.sent("confirmed").is_some();
+    let result = match confirmed {
+        true => replay::replay(&app, &id, signed.actor(&request_id)).await,
+        false => replay::preview(&app, &id).await,
+    };
+    let (status, errors, replay) = match result {
+        Ok(_) if confirmed => return Ok(back(&format!("/dashboard/ledger/{id}"), "replay")),
+        Ok(preview) => {
+            let reason = Reason::parse(preview.reason);
+            let sentence = reason.map_or(preview.message, |reason| reason.sentence(page.lang));
+            let sentence = format::sentence(page.lang, sentence);
+            (StatusCode::OK, Vec::new(), Some(ReplayView { sentence, changes: preview.changes }))
+        }
+        Err(ReplayError::Erased | ReplayError::Unreadable) => {
+            (StatusCode::CONFLICT, FormError::general(page.t.replay_gone), None)
+        }
+        Err(ReplayError::NotFound) => return Err(Problem::not_found()),
+        Err(ReplayError::Stripe(error)) => return Err(error.into()),
+        Err(ReplayError::Record(error)) => return Err(error.into()),
+        Err(ReplayError::Store(error)) => return Err(error.into()),
+    };
+    let page = page.at(&format!("/dashboard/ledger/{id}"));
+    let view = view(&app, &page, &id).await?;
+    let event = EventPage { errors, done: None, view, replay, page };
+    Ok(event.page.show_as(status, &event))
 }

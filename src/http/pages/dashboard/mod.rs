@@ -26,6 +26,12 @@ impl Fact {
     fn new(name: &str, value: impl Into<String>) -> Self {
         Self { name: name.to_owned(), value: value.into() }
     }
+
+    /// Whether it is an id, to be shown as one.
+    #[must_use]
+    pub fn is_code(&self) -> bool {
+        self.value.len() > 20 && self.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    }
 }
 
 /// A choice of a list.
