@@ -2,6 +2,7 @@
 
 use super::api::Request;
 use super::deliveries::{self, DeliveryState};
+use super::faults::{Faults, NAMES};
 use super::form::{self, Branch, Node};
 use super::html::{self, CSS, escape};
 use super::model::{IntentStatus, SessionStatus};
@@ -50,6 +51,17 @@ fn act(shared: &Arc<Shared>, request: &Request) -> Response<Body> {
             shared.tick();
             shared.changed();
         }
+        "freeze" | "unfreeze" => {
+            let clock = shared.read(|world| world.clock.clone());
+            if value("do") == "freeze" { clock.freeze(clock.now()) } else { clock.unfreeze() }
+        }
+        "fault" => {
+            let added = shared.change_quietly(|world| world.faults.add(value("fault").trim()));
+            if let Err(mistake) = added {
+                return html::text(StatusCode::BAD_REQUEST, &mistake);
+            }
+        }
+        "no-faults" => shared.change_quietly(|world| world.faults = Faults::default()),
         "succeed" | "fail" => {
             let succeeds = value("do") == "succeed";
             shared.change(Cause::automatic(), |world| control::settle(world, id, succeeds));
@@ -91,7 +103,9 @@ fn show(shared: &Arc<Shared>) -> Response<Body> {
             world.dice.seed,
             button("advance", &[("seconds", "60")], "+ 1 minute", "Move the clock by one minute"),
             button("advance", &[("seconds", "3600")], "+ 1 hour", "Move the clock by one hour"),
-            button("advance", &[("seconds", "86400")], "+ 1 day", "Move the clock by one day"),
+            button("advance", &[("seconds", "86400")], "+ 1 day", "Move the clock by one day")
+                + &button("freeze", &[], "Stop the clock", "Stop the clock")
+                + &button("unfreeze", &[], "Let it run", "Let the clock run"),
             if paused {
                 button("resume", &[], "Resume deliveries", "Resume deliveries")
             } else {
@@ -101,6 +115,7 @@ fn show(shared: &Arc<Shared>) -> Response<Body> {
         sessions(&mut main, world);
         waiting(&mut main, world);
         events(&mut main, world);
+        faults(&mut main, world);
         main
     });
     html::page(StatusCode::OK, "en", "Simulated Stripe", &main, &[])
@@ -137,6 +152,30 @@ fn sessions(main: &mut String, world: &World) {
         );
     }
     table(main, "Checkout sessions", &["Session", "Total", "State"], &rows);
+}
+
+fn faults(main: &mut String, world: &World) {
+    let set = serde_json::to_value(&world.faults).unwrap_or_default();
+    let plain = serde_json::to_value(Faults::default()).unwrap_or_default();
+    let mut rows = String::new();
+    for (name, value) in
+        set.as_object().into_iter().flatten().filter(|(name, value)| plain[name.as_str()] != **value)
+    {
+        let _ = writeln!(
+            rows,
+            "<tr><td><code>{name}</code></td><td><code>{}</code></td></tr>",
+            escape(&value.to_string())
+        );
+    }
+    table(main, "Faults", &["Fault", "Setting"], &rows);
+    let _ = write!(
+        main,
+        "<form method=\"post\" action=\"/\"><input type=\"hidden\" name=\"do\" value=\"fault\">\n<label \
+         for=\"fault\">Add a fault</label>\n<p class=\"hint\" id=\"fault-hint\">Such as duplicate=50 or latency=200: \
+         {NAMES}.</p>\n<input id=\"fault\" name=\"fault\" type=\"text\" aria-describedby=\"fault-hint\" \
+         autocomplete=\"off\">\n<button class=\"main\" type=\"submit\">Add the fault</button></form>\n{}",
+        button("no-faults", &[], "Remove all faults", "Remove all faults")
+    );
 }
 
 fn waiting(main: &mut String, world: &World) {

@@ -118,7 +118,7 @@ impl ApiFault {
 }
 
 /// The short names that [`Faults::add`] knows.
-const NAMES: &str = "duplicate, twin, reorder, delay, drop, lose, webhook-before-answer, pay-before-answer, \
+pub const NAMES: &str = "duplicate, twin, reorder, delay, drop, lose, webhook-before-answer, pay-before-answer, \
     signature-skew, wrong-signature, old-secret, latency, rate-limit, server-error, server-error-stored, \
     reset-before, reset-after, truncated, html";
 

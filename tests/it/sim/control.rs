@@ -127,6 +127,12 @@ async fn the_control_page_shows_what_happened_and_its_buttons_work() {
     assert_eq!(sim.object(&session).unwrap()["payment_status"], "paid");
     assert_eq!(api.page("/", "do=advance&seconds=3600").await.status, 303);
     assert_eq!(sim.clock().now().as_unix_seconds(), NOON + 3600);
+    assert_eq!(api.page("/", "do=fault&fault=twin%3D30").await.status, 303);
+    assert_eq!(api.get("/_sim/faults").await.ok()["faults"]["twin_percent"], 30);
+    assert!(api.send(Method::Get, "/", &[], b"").await.text().contains("<code>twin_percent</code>"));
+    assert_eq!(api.page("/", "do=no-faults").await.status, 303);
+    assert_eq!(api.get("/_sim/faults").await.ok()["faults"]["twin_percent"], 0);
+    assert_eq!(api.page("/", "do=fault&fault=nonsense").await.status, 400);
     assert_eq!(api.page("/", "do=nonsense").await.status, 400);
 }
 
