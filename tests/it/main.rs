@@ -26,6 +26,7 @@ mod migrations;
 mod orders;
 mod roles;
 mod security;
+mod signature;
 mod sim;
 mod store;
 mod tidy;

@@ -2,7 +2,7 @@
 //! the truth.
 
 use checkout_backend::config::VARIABLES;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Whom each part of `src/` may name. What is not here may name anybody: `main`, `cli`.
@@ -114,6 +114,22 @@ fn the_image_is_built_with_the_compiler_of_the_toolchain_file() {
 }
 
 #[test]
+fn dashboards_and_alerts_ask_for_metrics_that_there_are() {
+    let program: String = sources().into_iter().map(|(_, text)| text).collect();
+    let mut faults = Vec::new();
+    for file in ["deploy/prometheus/alerts.yml", "deploy/grafana/checkout-backend.json"] {
+        let text = read(file);
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            let metric = word.trim_end_matches("_bucket");
+            if metric.starts_with("checkout_") && !program.contains(&format!("\"{metric}\"")) {
+                faults.push(format!("{file} asks for {word}, which the program does not tell"));
+            }
+        }
+    }
+    none(&faults);
+}
+
+#[test]
 fn migrations_are_numbered_without_a_gap() {
     let mut names: Vec<_> = std::fs::read_dir(root().join("migrations"))
         .unwrap()
@@ -140,6 +156,58 @@ fn the_example_settings_name_every_variable_and_no_other() {
     let expected: BTreeSet<_> =
         VARIABLES.iter().map(|v| v.name).chain(["POSTGRES_PASSWORD"]).map(str::to_owned).collect();
     assert_eq!(named, expected);
+}
+
+#[test]
+fn the_readme_explains_every_variable_as_the_program_does() {
+    let readme = read("README.md");
+    let mut rows = BTreeMap::new();
+    for line in readme.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        if let [names, default, meaning] = cells[..] {
+            for name in names.split(',') {
+                rows.insert(
+                    name.trim().trim_matches('`').to_owned(),
+                    (default.to_owned(), meaning.to_owned()),
+                );
+            }
+        }
+    }
+    let mut faults = Vec::new();
+    for variable in VARIABLES {
+        let expected = (variable.default.to_owned(), variable.meaning.to_owned());
+        if rows.get(variable.name) != Some(&expected) {
+            faults.push(format!(
+                "README.md should say\n| `{}` | {} | {} |",
+                variable.name, variable.default, variable.meaning
+            ));
+        }
+    }
+    none(&faults);
+}
+
+/// `docs/FAILURES.md` promises a test for each failure, as `file::test` or `file.rs`'s unit test.
+#[test]
+fn every_test_that_the_failures_table_names_exists() {
+    let tests: String = tracked()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "rs" || end == "py" || end == "mjs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let text = read("docs/FAILURES.md");
+    let mut named = 0;
+    let mut faults = Vec::new();
+    for code in
+        text.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2))
+    {
+        let Some((_, test)) = code.rsplit_once("::") else { continue };
+        named += 1;
+        if !tests.contains(&format!("fn {test}(")) && !tests.contains(&format!("def {test}(")) {
+            faults.push(format!("docs/FAILURES.md names {code}, which does not exist"));
+        }
+    }
+    assert!(named >= 15, "only {named} tests are named");
+    none(&faults);
 }
 
 #[test]
