@@ -2,13 +2,17 @@
 
 pub mod auth;
 pub mod bookings;
+pub mod cases;
 pub mod checkout;
 pub mod error;
+pub mod events_api;
 pub mod health;
 pub mod hold;
 pub mod limit;
 pub mod metrics;
+pub mod offers_api;
 pub mod pages;
+pub mod refunds;
 pub mod request;
 pub mod security;
 pub mod server;
@@ -20,7 +24,7 @@ use crate::domain::role::Role;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, patch, post, put};
 use limit::Limits;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -71,7 +75,21 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/reservations", For(ReadOnly), get(bookings::list)),
         route("GET", "/api/bookings", For(ReadOnly), get(bookings::list)),
         route("GET", "/api/bookings/{id}", For(ReadOnly), get(bookings::show)),
+        route("GET", "/api/bookings/{id}/explain", For(ReadOnly), get(refunds::explain)),
+        route("POST", "/api/bookings/{id}/refund", For(Admin), post(refunds::refund)),
+        route("POST", "/api/bookings/{id}/cancel", For(Admin), post(refunds::cancel)),
         route("GET", "/payments", For(ReadOnly), get(bookings::payments)),
+        route("GET", "/api/events/{id}", For(ReadOnly), get(events_api::show)),
+        route("POST", "/api/events/{id}/replay", For(Ops), post(events_api::replay)),
+        route("POST", "/api/reconcile", For(Ops), post(events_api::reconcile)),
+        route("GET", "/api/cases", For(Ops), get(cases::list)),
+        route("GET", "/api/cases/{id}", For(Ops), get(cases::show)),
+        route("POST", "/api/cases/{id}/{action}", For(Ops), post(cases::act)),
+        route("GET", "/api/offers", For(Admin), get(offers_api::list)),
+        route("POST", "/api/offers", For(Admin), post(offers_api::create)),
+        route("GET", "/api/offers/{id}", For(Admin), get(offers_api::show)),
+        route("PUT", "/api/offers/{id}", For(Admin), put(offers_api::update)),
+        route("PATCH", "/api/offers/{id}", For(Admin), patch(offers_api::update)),
         route("GET", "/", Public, get(storefront::form)),
         route("POST", "/", Public, post(storefront::submit)),
         route("GET", "/slots", Public, get(storefront::slots)),

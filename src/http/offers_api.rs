@@ -1,0 +1,147 @@
+//! `/api/offers…`: what can be booked and what it costs, for administrators.
+
+use super::auth::Signed;
+use super::checkout::json_object;
+use super::error::Problem;
+use super::request::RequestId;
+use crate::app::Shared;
+use crate::domain::Fault;
+use crate::domain::ids::OfferId;
+use crate::domain::offer::{Offer, OfferTerms};
+use crate::flow::offers;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use serde_json::{Map, Value, json};
+
+/// Every offer, oldest first.
+pub async fn list(State(app): State<Shared>) -> Result<Json<Value>, Problem> {
+    let offers = offers::all(&app).await?;
+    let items: Vec<_> = offers.iter().map(offer_json).collect();
+    Ok(Json(json!({ "meta": { "count": items.len(), "next": null }, "items": items })))
+}
+
+/// One offer.
+pub async fn show(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    Ok(Json(offer_json(&find(&app, &id).await?)))
+}
+
+/// Makes an offer.
+pub async fn create(
+    State(app): State<Shared>,
+    by: Signed,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let terms = read(&json_object(&headers, &body)?, None)?;
+    let id = offers::create(&app, &terms, by.actor(&request_id)).await?;
+    Ok((StatusCode::CREATED, Json(offer_json(&find(&app, &id.to_string()).await?))))
+}
+
+/// Changes an offer: `PUT` gives every member, `PATCH` those that change. Bookings keep their price.
+pub async fn update(
+    State(app): State<Shared>,
+    by: Signed,
+    Extension(request_id): Extension<RequestId>,
+    method: axum::http::Method,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let offer = find(&app, &id).await?;
+    let members = json_object(&headers, &body)?;
+    let before = (method == axum::http::Method::PATCH).then_some(&offer);
+    let terms = read(&members, before)?;
+    if !offers::update(&app, offer.id, &terms, by.actor(&request_id)).await? {
+        return Err(Problem::not_found());
+    }
+    Ok(Json(offer_json(&find(&app, &id).await?)))
+}
+
+async fn find(app: &Shared, id: &str) -> Result<Offer, Problem> {
+    let id = OfferId::parse(id).map_err(|_| Problem::not_found())?;
+    offers::find(app, id).await?.ok_or_else(Problem::not_found)
+}
+
+/// The terms in a request; what it does not say is as `before`, or has a default, or is required.
+fn read(members: &Map<String, Value>, before: Option<&Offer>) -> Result<OfferTerms, Problem> {
+    const KNOWN: [&str; 6] = ["name", "amount", "currency", "capacity", "active", "grid"];
+    let mut faults: Vec<Fault> = members
+        .keys()
+        .filter(|name| !KNOWN.contains(&name.as_str()))
+        .map(|name| Fault::new(name, "is not a member of an offer"))
+        .collect();
+    fn member<T>(
+        members: &Map<String, Value>,
+        faults: &mut Vec<Fault>,
+        name: &str,
+        fault: &str,
+        default: Option<T>,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Option<T> {
+        match members.get(name) {
+            Some(value) => {
+                let value = read(value);
+                if value.is_none() {
+                    faults.push(Fault::coded(name, "type", fault));
+                }
+                value
+            }
+            None => {
+                if default.is_none() {
+                    faults.push(Fault::coded(name, "required", "is required"));
+                }
+                default
+            }
+        }
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let texts = |value: &Value| value.as_array()?.iter().map(text).collect::<Option<Vec<_>>>();
+    let grid = before.map_or_else(Vec::new, |offer| {
+        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect()
+    });
+    let f = &mut faults;
+    let name = member(members, f, "name", "must be a text", before.map(|o| o.name.clone()), text);
+    let amount = member(
+        members,
+        f,
+        "amount",
+        "must be a whole number of minor units",
+        before.map(|o| o.price.amount),
+        Value::as_i64,
+    );
+    let currency = before.map(|o| o.price.currency.as_str().to_owned());
+    let currency = member(members, f, "currency", "must be a currency's code", currency, text);
+    let capacity = Some(before.map_or(1, |offer| i64::from(offer.capacity)));
+    let capacity = member(members, f, "capacity", "must be a whole number", capacity, Value::as_i64);
+    let active = Some(before.is_none_or(|offer| offer.active));
+    let active = member(members, f, "active", "must be true or false", active, Value::as_bool);
+    let grid = member(members, f, "grid", "must be a list of times as HH:MM", Some(grid), texts);
+    match (name, amount, currency, capacity, active, grid) {
+        (Some(name), Some(amount), Some(currency), Some(capacity), Some(active), Some(grid))
+            if faults.is_empty() =>
+        {
+            OfferTerms::parse(&name, amount, &currency, capacity, active, &grid).map_err(Problem::invalid)
+        }
+        _ => Err(Problem::invalid(faults)),
+    }
+}
+
+/// An offer as the API shows it.
+#[must_use]
+pub fn offer_json(offer: &Offer) -> Value {
+    json!({
+        "id": offer.id,
+        "name": offer.name,
+        "amount": offer.price.amount,
+        "currency": offer.price.currency.as_str(),
+        "capacity": offer.capacity,
+        "active": offer.active,
+        "grid": offer.grid.iter()
+            .map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect::<Vec<_>>(),
+        "createdAt": offer.created_at,
+        "updatedAt": offer.updated_at,
+    })
+}

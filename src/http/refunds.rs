@@ -1,0 +1,159 @@
+//! `POST /api/bookings/{id}/refund` and `/cancel`, for administrators; a booking's story, for everybody
+//! who may read it.
+
+use super::auth::Signed;
+use super::bookings::{Query, booking_json};
+use super::checkout::json_object;
+use super::error::Problem;
+use super::request::RequestId;
+use crate::app::Shared;
+use crate::domain::Fault;
+use crate::domain::ids::BookingId;
+use crate::domain::lang::Lang;
+use crate::flow::cancel::{self, CancelError};
+use crate::flow::explain;
+use crate::flow::refund::{self, MAX_KEY, RefundError};
+use crate::store::refund_intents::{IntentState, RefundIntent};
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use serde_json::{Map, Value, json};
+
+impl From<RefundError> for Problem {
+    fn from(error: RefundError) -> Self {
+        let unprocessable =
+            |title: &'static str, text: String| Self::new(StatusCode::UNPROCESSABLE_ENTITY, title, text);
+        match error {
+            RefundError::NotFound => Self::not_found(),
+            RefundError::NothingPaid => Self::new(
+                StatusCode::CONFLICT,
+                "Nothing to refund",
+                "Nothing was paid that could be refunded, or all of it has gone back already.",
+            ),
+            RefundError::NotAnAmount => Self::fault("amount", "must be a whole number above zero"),
+            RefundError::TooMuch { left } => unprocessable(
+                "Refund above the payment",
+                format!("Only {left} of the payment is left to refund, counting what is under way."),
+            ),
+            RefundError::KeyReused => unprocessable(
+                "Idempotency-Key reused",
+                "This Idempotency-Key was used with another amount. Use a new key for a new refund.".into(),
+            ),
+            RefundError::Refused(why) => Self::new(
+                StatusCode::CONFLICT,
+                "Payment provider refused",
+                format!("The payment provider refused the refund: {why}"),
+            ),
+            RefundError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        let conflict = |title: &'static str, text: String| Self::new(StatusCode::CONFLICT, title, text);
+        match error {
+            CancelError::NotFound => Self::not_found(),
+            CancelError::NotUnpaid(_) => conflict("Not cancellable", format!("{error}.")),
+            CancelError::StillOpening => conflict("Checkout opening", format!("{error}.")).retry_after(60),
+            CancelError::Stripe(error) => error.into(),
+            CancelError::Record(error) => error.into(),
+            CancelError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Gives a payment back, whole or in part. 202 while it is not known what Stripe did: it is found out
+/// without anybody's help, and the same request says how it stands.
+pub async fn refund(
+    State(app): State<Shared>,
+    by: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let members = if body.is_empty() { Map::new() } else { json_object(&headers, &body)? };
+    let mut faults = Vec::new();
+    for name in members.keys().filter(|name| *name != "amount") {
+        faults.push(Fault::new(name, "is not a member of this request"));
+    }
+    let amount = match members.get("amount") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let amount = value.as_i64().filter(|amount| *amount > 0);
+            if amount.is_none() {
+                faults.push(Fault::new("amount", "must be a whole number above zero, in minor units"));
+            }
+            amount
+        }
+    };
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::trim);
+    let key = key.filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    if key.is_none() {
+        faults.push(Fault::coded("Idempotency-Key", "required", "is required, with 1 to 255 characters"));
+    }
+    let Some(key) = key.filter(|_| faults.is_empty()) else { return Err(Problem::invalid(faults)) };
+    let intent = refund::refund(&app, id, amount, key, by.actor(&request_id)).await?;
+    let status = match intent.state {
+        IntentState::Open => StatusCode::ACCEPTED,
+        IntentState::Done | IntentState::Refused => StatusCode::OK,
+    };
+    let mut tx = app.store.read().await?;
+    let booking = tx.booking(id).await?;
+    tx.rollback().await?;
+    Ok((
+        status,
+        Json(json!({ "refund": refund_json(&intent), "booking": booking.as_ref().map(booking_json) })),
+    ))
+}
+
+/// Cancels an unpaid booking.
+pub async fn cancel(
+    State(app): State<Shared>,
+    by: Signed,
+    Extension(request_id): Extension<RequestId>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let booking = cancel::cancel(&app, id, by.actor(&request_id)).await?;
+    Ok(Json(json!({ "booking": booking_json(&booking) })))
+}
+
+/// The whole story of a booking, in words.
+pub async fn explain(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let mut query = Query::parse(query.as_deref());
+    let lang = query.take("lang", "must be fr or en", Lang::parse).unwrap_or(Lang::En);
+    query.finish()?;
+    let story = explain::story(&app.store, id, lang).await?.ok_or_else(Problem::not_found)?;
+    Ok(Json(json!({
+        "bookingId": story.booking_id,
+        "lang": lang.as_str(),
+        "summary": story.summary,
+        "steps": story.steps,
+        "lines": story.lines(),
+    })))
+}
+
+/// A refund that we ask for, as the API shows it.
+#[must_use]
+pub fn refund_json(intent: &RefundIntent) -> Value {
+    json!({
+        "id": intent.id.to_string(),
+        "state": intent.state.as_str(),
+        "amount": intent.amount,
+        "currency": intent.currency,
+        "paymentIntentId": intent.payment_intent,
+        "stripeRefundId": intent.stripe_refund_id,
+        "refusal": intent.refusal,
+        "requestedBy": intent.requested_by,
+        "createdAt": intent.created_at,
+    })
+}
