@@ -2,7 +2,13 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 misuse (wrong arguments or configuration).
 
+pub mod doctor;
+pub mod events;
+pub mod explain;
+pub mod gdpr;
 pub mod migrate;
+mod open;
+pub mod reconcile;
 pub mod seed;
 pub mod serve;
 pub mod simulate;
@@ -41,6 +47,21 @@ enum Command {
     /// Make and change the accounts of people who sign in
     #[command(subcommand, after_help = users::EXAMPLES)]
     Users(users::Args),
+    /// Ask Stripe for what was missed, and apply it
+    #[command(after_help = reconcile::EXAMPLE)]
+    Reconcile(reconcile::Args),
+    /// Look at the ledger, or judge an event again
+    #[command(subcommand, after_help = events::EXAMPLES)]
+    Events(events::Args),
+    /// Tell the whole story of a booking, in words
+    #[command(after_help = explain::EXAMPLE)]
+    Explain(explain::Args),
+    /// Check configuration, database, clock, Stripe and ledger; say what to do
+    #[command(after_help = doctor::EXAMPLE)]
+    Doctor(doctor::Args),
+    /// Export what is kept about a person, or forget it
+    #[command(subcommand, after_help = gdpr::EXAMPLES)]
+    Gdpr(gdpr::Args),
     /// Make an event happen in the simulated Stripe, which delivers it to the running service
     #[command(after_help = trigger::EXAMPLE)]
     Trigger(trigger::Args),
@@ -86,6 +107,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => migrate::run(args, Config::from_env()?).await,
         Command::Seed => seed::run(Config::from_env()?).await,
         Command::Users(args) => users::run(args, Config::from_env()?).await,
+        Command::Reconcile(args) => reconcile::run(args, Config::from_env()?).await,
+        Command::Events(args) => events::run(args, Config::from_env()?).await,
+        Command::Explain(args) => explain::run(args, Config::from_env()?).await,
+        Command::Doctor(args) => doctor::run(args, Config::from_env()?).await,
+        Command::Gdpr(args) => gdpr::run(args, Config::from_env()?).await,
         Command::Trigger(args) => trigger::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Completions { shell } => {

@@ -3,7 +3,7 @@
 //! **Invariants.** A round that fails, or even panics, is logged and counted, and the next one comes. No
 //! loop keeps state: whatever a round finds is in the database, shared by lease with other instances.
 
-use super::{effects, privacy, reconcile, refund};
+use super::{doctor, effects, privacy, reconcile, refund};
 use crate::app::Shared;
 use crate::config::PollEvents;
 use std::time::Duration;
@@ -52,6 +52,7 @@ pub fn start(app: &Shared) -> Background {
     every("refunds", 5, |app| Box::pin(async move { discard(refund::resolve_due(&app).await) }));
     every("effects", 1, |app| Box::pin(async move { discard(effects::deliver_due(&app).await) }));
     every("cleanup", 300, |app| Box::pin(async move { discard(privacy::clean_up(&app).await) }));
+    every("other", 30, |app| Box::pin(async move { discard(doctor::keep_secret_uses(&app).await) }));
     match app.config.poll_events {
         PollEvents::Off => {}
         PollEvents::Auto => {

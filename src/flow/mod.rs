@@ -5,6 +5,7 @@ pub mod background;
 pub mod cancel;
 pub mod cases;
 pub mod checkout;
+pub mod doctor;
 pub mod effects;
 pub mod explain;
 pub mod observe;

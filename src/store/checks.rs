@@ -168,4 +168,46 @@ impl Tx {
             wrong_mode,
         })
     }
+
+    /// Remembers when a webhook secret fitted; an older time changes nothing.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn note_secret_use(&mut self, fingerprint: &str, at: Timestamp) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "insert into secret_uses (fingerprint, last_used_at) values ($1, $2)
+             on conflict (fingerprint) do update set last_used_at = excluded.last_used_at
+             where secret_uses.last_used_at < excluded.last_used_at")
+            .bind(fingerprint)
+            .bind(at.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// When a webhook secret last fitted.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn secret_last_used(&mut self, fingerprint: &str) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = on_engine!(self, conn => sqlx::query_scalar(
+            "select last_used_at from secret_uses where fingerprint = $1")
+            .bind(fingerprint)
+            .fetch_optional(conn)
+            .await)?;
+        Ok(at.map(Timestamp::from_micros))
+    }
+
+    /// Whether the database takes writes, without leaving any.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn probe_write(&mut self) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query("update instance set created_at = created_at")
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
 }

@@ -5,6 +5,7 @@
 //! what is still unknown then is said to be unknown, never assumed.
 
 use crate::domain::ids::{PaymentIntentId, SessionId};
+use crate::domain::time::Timestamp;
 use crate::http_client::{Answer, HttpClient, HttpError, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -317,6 +318,19 @@ impl Client {
         }
     }
 
+    /// What Stripe's clock shows, in whole seconds; none if its answer does not say. Also tells whether
+    /// the key is accepted.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn server_time(&self) -> Result<Option<Timestamp>, StripeError> {
+        let url = format!("{}/v1/balance", self.base);
+        let answer = self.send(Method::Get, &url, String::new(), None).await?;
+        judge(&answer)?;
+        let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        Ok(date.map(|date| Timestamp::from_unix_seconds(date.timestamp().as_second())))
+    }
+
     /// One request; an error comes with what Stripe says about repeating it (`Stripe-Should-Retry`).
     async fn request_once(
         &self,
@@ -325,6 +339,22 @@ impl Client {
         body: String,
         idempotency_key: Option<&str>,
     ) -> Result<Value, (StripeError, Option<bool>)> {
+        let answer = self.send(method, url, body, idempotency_key).await.map_err(|error| (error, None))?;
+        let should_retry = match answer.header("stripe-should-retry") {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        };
+        judge(&answer).map_err(|error| (error, should_retry))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        body: String,
+        idempotency_key: Option<&str>,
+    ) -> Result<Answer, StripeError> {
         let authorization = format!("Bearer {}", self.key.expose_secret());
         let mut headers = vec![
             ("authorization", authorization.as_str()),
@@ -337,19 +367,10 @@ impl Client {
         if let Some(key) = idempotency_key {
             headers.push(("idempotency-key", key));
         }
-        let answer = self.http.send(method, url, &headers, body.into_bytes()).await.map_err(|error| {
-            let error = match error {
-                HttpError::Connect(cause) => StripeError::Unreachable(cause),
-                HttpError::Lost(cause) | HttpError::Invalid(cause) => StripeError::Uncertain(cause),
-            };
-            (error, None)
-        })?;
-        let should_retry = match answer.header("stripe-should-retry") {
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            _ => None,
-        };
-        judge(&answer).map_err(|error| (error, should_retry))
+        self.http.send(method, url, &headers, body.into_bytes()).await.map_err(|error| match error {
+            HttpError::Connect(cause) => StripeError::Unreachable(cause),
+            HttpError::Lost(cause) | HttpError::Invalid(cause) => StripeError::Uncertain(cause),
+        })
     }
 }
 

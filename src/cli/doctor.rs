@@ -1,0 +1,61 @@
+//! `doctor`: checks everything and says what to do.
+
+use super::{open, print};
+use crate::config::Config;
+use crate::flow::doctor::{self, Finding, Health};
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// How it is used.
+pub const EXAMPLE: &str = "Examples:\n  checkout-backend doctor\n  checkout-backend doctor --json";
+
+/// The arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints every finding; exit 1 if something does not work.
+///
+/// # Errors
+/// What keeps even the checking from being done.
+pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+    let findings = match open::app(config).await {
+        Ok(app) => doctor::examine(&app).await,
+        Err(error) => vec![Finding {
+            check: "database",
+            status: Health::Fail,
+            message: format!("{error:#}"),
+            fix: Some("start the database; then: checkout-backend migrate deploy".to_owned()),
+        }],
+    };
+    let failed = findings.iter().any(|finding| finding.status == Health::Fail);
+    let text = if args.json {
+        format!(
+            "{}\n",
+            serde_json::to_string_pretty(&serde_json::json!({ "ok": !failed, "findings": findings }))?
+        )
+    } else {
+        lines(&findings)
+    };
+    print(text.as_bytes())?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn lines(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let status = match finding.status {
+            Health::Ok => "ok  ",
+            Health::Warn => "warn",
+            Health::Fail => "FAIL",
+        };
+        let _ = writeln!(text, "{status}  {:<14}{}", finding.check, finding.message);
+        if let Some(fix) = &finding.fix {
+            let _ = writeln!(text, "      {:<14}-> {fix}", "");
+        }
+    }
+    text
+}

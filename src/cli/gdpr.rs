@@ -1,0 +1,56 @@
+//! `gdpr export`, `gdpr erase`: what is kept about a person, and forgetting it.
+
+use super::{open, print};
+use crate::config::Config;
+use crate::flow::accounts::Actor;
+use crate::flow::privacy;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// How it is used.
+pub const EXAMPLES: &str = "Examples:
+  checkout-backend gdpr export --email ada@example.org > ada.json
+  checkout-backend gdpr erase --email ada@example.org";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Args {
+    /// Print everything that is kept about a person, as JSON
+    Export {
+        /// The person's e-mail address
+        #[arg(long)]
+        email: String,
+    },
+    /// Forget a person; what was paid stays, without a name
+    Erase {
+        /// The person's e-mail address
+        #[arg(long)]
+        email: String,
+    },
+}
+
+/// Runs one of the commands. Exit 1 if bookings had to be left because their payment is open.
+///
+/// # Errors
+/// What the database says.
+pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+    let app = open::app(config).await?;
+    match args {
+        Args::Export { email } => {
+            let export = privacy::export(&app.store, &email).await?;
+            print(format!("{}\n", serde_json::to_string_pretty(&export)?).as_bytes())
+        }
+        Args::Erase { email } => {
+            let erased = privacy::erase(&app.store, &app.clock, &email, Actor::CLI).await?;
+            print(format!("{}\n", serde_json::to_string_pretty(&erased)?).as_bytes())?;
+            if erased.still_open.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            eprintln!(
+                "{} bookings wait for their payment and were left. Cancel them, or try again when they have ended.",
+                erased.still_open.len()
+            );
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
