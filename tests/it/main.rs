@@ -17,6 +17,7 @@ mod chaos;
 mod checkout;
 mod config;
 mod crashes;
+mod decide;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
 mod limits;
@@ -26,7 +27,6 @@ mod migrations;
 mod orders;
 mod roles;
 mod security;
-mod signature;
 mod sim;
 mod store;
 mod tidy;
