@@ -289,7 +289,7 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn booking(&mut self, id: BookingId) -> Result<Option<Booking>, StoreError> {
-        Ok(self.load_bookings(&[id.to_string()], false).await?.pop())
+        Ok(self.load_bookings(&[id.to_string()], "").await?.pop())
     }
 
     /// Bookings with all that is known of their money, locked until the end of the transaction, in
@@ -303,14 +303,44 @@ impl Tx {
             return Ok(Vec::new());
         }
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        self.load_bookings(&ids, true).await
+        let lock = self.for_update();
+        self.load_bookings(&ids, lock).await
     }
 
-    async fn load_bookings(&mut self, ids: &[String], lock: bool) -> Result<Vec<Booking>, StoreError> {
+    /// The same without waiting for anybody: bookings that somebody else has locked are told by their
+    /// ids instead.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn lock_free_bookings(
+        &mut self,
+        ids: &[BookingId],
+    ) -> Result<(Vec<Booking>, Vec<BookingId>), StoreError> {
+        if ids.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let lock = self.for_update_skip_locked();
+        let free = self.load_bookings(&texts, lock).await?;
+        let missing: Vec<BookingId> =
+            ids.iter().filter(|id| !free.iter().any(|booking| booking.id == **id)).copied().collect();
+        if missing.is_empty() {
+            return Ok((free, missing));
+        }
+        let sql = format!("select id from bookings where id {}", self.in_list(1));
+        let known: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(json_array(&missing))
+            .fetch_all(conn)
+            .await)?;
+        let busy = missing.into_iter().filter(|id| known.contains(&id.to_string())).collect();
+        Ok((free, busy))
+    }
+
+    async fn load_bookings(&mut self, ids: &[String], lock: &str) -> Result<Vec<Booking>, StoreError> {
         let sql = format!(
             concat!("select ", booking_columns!(), " from bookings where id {} order by id {}"),
             self.in_list(1),
-            if lock { self.for_update() } else { "" }
+            lock
         );
         let rows: Vec<BookingRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
             .bind(json_array(ids))
@@ -577,7 +607,7 @@ impl Tx {
             .await)?;
         let page = page.finish(rows, |(id, at)| Cursor { at: *at, id: id.clone() });
         let ids: Vec<String> = page.items.into_iter().map(|(id, _)| id).collect();
-        let mut items = self.load_bookings(&ids, false).await?;
+        let mut items = self.load_bookings(&ids, "").await?;
         items.sort_by_key(|booking| std::cmp::Reverse((booking.created_at, booking.id)));
         Ok(Page { items, next: page.next })
     }

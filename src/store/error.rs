@@ -1,5 +1,7 @@
 //! What can go wrong with a database, as far as callers act on it differently.
 
+use sqlx::sqlite::SqliteError;
+
 /// A failed look-up or change.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -15,6 +17,9 @@ pub enum StoreError {
     /// Two transactions got into each other's way and this one gave way. Worth another try.
     #[error("two transactions collided: {0}")]
     Collision(#[source] sqlx::Error),
+    /// Somebody holds a row that is needed, for longer than we wait. Worth another try, later.
+    #[error("a row is locked by somebody else: {0}")]
+    Locked(#[source] sqlx::Error),
     /// There is no room left to write.
     #[error("the disk is full: {0}")]
     DiskFull(#[source] sqlx::Error),
@@ -54,16 +59,52 @@ impl StoreError {
         Self::Corrupt { place, value: value.chars().take(40).collect() }
     }
 
-    /// Whether doing the same again may work at once.
+    /// Whether doing the same again may work.
     #[must_use]
     pub fn is_collision(&self) -> bool {
-        matches!(self, Self::Collision(_) | Self::Overtaken)
+        matches!(self, Self::Collision(_) | Self::Overtaken | Self::Locked(_))
     }
 
     /// Whether the database as a whole is out of reach, so that trying other rows is of no use.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Silent | Self::DiskFull(_))
+    }
+}
+
+impl StoreError {
+    /// By SQLSTATE (PostgreSQL's documentation, appendix "Error Codes").
+    fn from_postgres(code: &str, error: sqlx::Error) -> Self {
+        match code {
+            // Serialization failure, deadlock, unique violation (of a seat or key that another instance took
+            // between our look and our write).
+            "40001" | "40P01" | "23505" => Self::Collision(error),
+            "55P03" => Self::Locked(error),
+            "53100" => Self::DiskFull(error),
+            // Idle in a transaction for too long: the connection is gone.
+            "25P03" => Self::Unavailable(error),
+            // Connection trouble; shutdown, cancelled or timed out; no memory, too many connections.
+            _ if code.starts_with("08") || code.starts_with("57") || code.starts_with("53") => {
+                Self::Unavailable(error)
+            }
+            // I/O errors of the server.
+            _ if code.starts_with("58") => Self::Unavailable(error),
+            _ => Self::Other(error),
+        }
+    }
+
+    /// By extended result code, whose lowest byte is the kind (SQLite's page "Result and Error Codes").
+    fn from_sqlite(code: u32, error: sqlx::Error) -> Self {
+        /// A unique or primary key was violated: another kind of `SQLITE_CONSTRAINT` is a fault of ours.
+        const UNIQUE: [u32; 2] = [2067, 1555];
+        match code & 0xff {
+            5 => Self::Collision(error),
+            13 => Self::DiskFull(error),
+            // Locked, out of memory, read-only (as a failing disk becomes), I/O error, cannot open.
+            6 | 7 | 8 | 10 | 14 => Self::Unavailable(error),
+            _ if UNIQUE.contains(&code) => Self::Collision(error),
+            _ => Self::Other(error),
+        }
     }
 }
 
@@ -76,29 +117,14 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_) => Self::Unavailable(error),
-            sqlx::Error::Database(database) => match database.code().as_deref() {
-                // PostgreSQL: serialization failure, deadlock, lock not available, unique violation (of
-                // a seat or key that another instance took between our look and our write).
-                Some("40001" | "40P01" | "55P03" | "23505") => Self::Collision(error),
-                // PostgreSQL: disk full; SQLite: full (13).
-                Some("53100" | "13") => Self::DiskFull(error),
-                // PostgreSQL: connection trouble, shutdown, too many connections, statement timeout.
-                Some(code)
-                    if code.starts_with("08")
-                        || code.starts_with("57")
-                        || code.starts_with("53")
-                        || code == "25P03" =>
-                {
-                    Self::Unavailable(error)
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                if database.try_downcast_ref::<SqliteError>().is_some() {
+                    Self::from_sqlite(code.parse().unwrap_or_default(), error)
+                } else {
+                    Self::from_postgres(&code.into_owned(), error)
                 }
-                // SQLite: unique (2067) and primary key (1555) violations, busy (5, 261, 517).
-                Some("2067" | "1555" | "5" | "261" | "517") => Self::Collision(error),
-                // SQLite: locked (6), i/o error (10 and its kin 266…), cannot open (14).
-                Some("6" | "10" | "14" | "266" | "522" | "778" | "1034" | "1290" | "1546" | "1802") => {
-                    Self::Unavailable(error)
-                }
-                _ => Self::Other(error),
-            },
+            }
             _ => Self::Other(error),
         }
     }

@@ -46,7 +46,7 @@ use crate::domain::ids::InstanceId;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -60,6 +60,8 @@ const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it may take to answer that.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
+/// The most connections to a PostgreSQL server.
+const POSTGRES_CONNECTIONS: u32 = 12;
 
 /// The database, whichever engine it is. Clones share the pools.
 #[derive(Debug, Clone)]
@@ -110,14 +112,14 @@ impl Store {
             // No wait is without an end: a hung statement, lock or client gives way.
             .options([
                 ("statement_timeout", "6000"),
-                ("lock_timeout", "3000"),
+                ("lock_timeout", "1000"),
                 ("idle_in_transaction_session_timeout", "10000"),
                 ("default_transaction_isolation", "read committed"),
                 // Named, because a server's default could be off, and then a 2xx would be a lie.
                 ("synchronous_commit", "on"),
             ]);
         let pool = PgPoolOptions::new()
-            .max_connections(12)
+            .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(Duration::from_secs(30 * 60))
             // A dead connection shows at its first statement, which every caller may repeat. But one whose
@@ -164,14 +166,7 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
-                // SQLite ends a transaction by itself when the disk is full. The library does not notice, and
-                // would never begin another one on that connection.
-                .after_release(|connection, _| {
-                    Box::pin(async move {
-                        connection.ping().await?;
-                        Ok(!connection.is_in_transaction())
-                    })
-                })
+                .after_release(|connection, _| Box::pin(not_in_transaction(connection)))
                 .connect_lazy_with(options)
         };
         Ok(Self::Sqlite {
@@ -188,7 +183,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         let begin = async {
             Ok(match self {
-                Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+                Self::Postgres(pool) => Tx::Postgres(begin_on_live(pool).await?),
                 Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
             })
         };
@@ -202,7 +197,7 @@ impl Store {
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let begin = async {
             Ok(match self {
-                Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+                Self::Postgres(pool) => Tx::Postgres(begin_on_live(pool).await?),
                 Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
             })
         };
@@ -289,6 +284,33 @@ pub async fn within<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(StoreError::Silent))
+}
+
+/// After a restart of the server every connection of the pool is dead, and each shows it only when it is
+/// used. Nothing has been asked of the database yet, so whoever meets one takes the next: the pool has
+/// thrown that one away.
+async fn begin_on_live(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let mut dead = 0;
+    loop {
+        match pool.begin().await {
+            Err(sqlx::Error::PoolTimedOut) => return Err(sqlx::Error::PoolTimedOut.into()),
+            Err(error) => match StoreError::from(error) {
+                StoreError::Unavailable(_) if dead < POSTGRES_CONNECTIONS => dead += 1,
+                error => return Err(error),
+            },
+            Ok(tx) => return Ok(tx),
+        }
+    }
+}
+
+/// SQLite takes a transaction back by itself when the disk is full or fails. The `rollback` that follows is
+/// an error then, and the connection would count as being in a transaction for ever: no other could begin.
+async fn not_in_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // Behind the `rollback` of a transaction that was dropped, which is still on its way.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
