@@ -119,6 +119,8 @@ type Answer = oneshot::Receiver<Result<Verdict, RecordError>>;
 struct Job {
     event: Event,
     asked: Asked,
+    /// How many deliveries it counts as: none if we tell it ourselves from the ledger.
+    deliveries: i32,
     /// Fixed here, so that after a lost answer to a commit our own row is told from another's.
     ledger_id: LedgerId,
     received_at: Timestamp,
@@ -149,18 +151,41 @@ impl Recorder {
     /// # Errors
     /// A [`RecordError`]: the event must be told again.
     pub async fn record(&self, event: Event) -> Result<Recorded, RecordError> {
+        let deliveries = match event.source {
+            Source::Webhook | Source::Feed | Source::Poll => 1,
+            Source::Replay => 0,
+        };
+        self.record_counting(event, deliveries).await
+    }
+
+    async fn record_counting(&self, event: Event, deliveries: i32) -> Result<Recorded, RecordError> {
         let work = async {
-            let (question, mut event) = match self.submit(event, Asked::NotYet).await? {
-                Verdict::Done(recorded) => return Ok(recorded),
-                Verdict::Ask(question, event) => (question, *event),
-            };
-            let asked = self.ask(&mut event, question).await;
-            match self.submit(event, asked).await? {
+            match self.submit(event, Asked::NotYet, deliveries).await? {
                 Verdict::Done(recorded) => Ok(recorded),
-                Verdict::Ask(..) => Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
+                Verdict::Ask(question, event) => {
+                    // On its own, because nothing is durable yet: a caller that goes away while Stripe is
+                    // slow must not take the event with it.
+                    let recorder = self.clone();
+                    let asking =
+                        tokio::spawn(async move { recorder.ask_first(question, *event, deliveries).await });
+                    asking.await.unwrap_or(Err(RecordError::Stopping))
+                }
             }
         };
         tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(RecordError::TimedOut))
+    }
+
+    async fn ask_first(
+        &self,
+        question: Question,
+        mut event: Event,
+        deliveries: i32,
+    ) -> Result<Recorded, RecordError> {
+        let asked = self.ask(&mut event, question).await;
+        match self.submit(event, asked, deliveries).await? {
+            Verdict::Done(recorded) => Ok(recorded),
+            Verdict::Ask(..) => Err(RecordError::Stored("Stripe's answer left it open".to_owned())),
+        }
     }
 
     /// What [`Recorder::record`] would do with `event` now, by the same rules; nothing is written.
@@ -170,7 +195,7 @@ impl Recorder {
     pub async fn preview(&self, mut event: Event) -> Result<Preview, RecordError> {
         let mut asked = Asked::NotYet;
         loop {
-            let (job, _answer) = self.job(event.clone(), asked);
+            let (job, _answer) = self.job(event.clone(), asked, 0);
             match self.previewer.preview(job).await {
                 Ok(Ok(preview)) => return Ok(preview),
                 Ok(Err(question)) if asked == Asked::NotYet => {
@@ -194,13 +219,14 @@ impl Recorder {
         }
     }
 
-    fn job(&self, event: Event, asked: Asked) -> (Job, Answer) {
+    fn job(&self, event: Event, asked: Asked, deliveries: i32) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
-        (Job { event, asked, ledger_id: LedgerId::new(), received_at: self.clock.now(), reply }, answer)
+        let (ledger_id, received_at) = (LedgerId::new(), self.clock.now());
+        (Job { event, asked, deliveries, ledger_id, received_at, reply }, answer)
     }
 
-    async fn submit(&self, event: Event, asked: Asked) -> Result<Verdict, RecordError> {
-        let (job, answer) = self.job(event, asked);
+    async fn submit(&self, event: Event, asked: Asked, deliveries: i32) -> Result<Verdict, RecordError> {
+        let (job, answer) = self.job(event, asked, deliveries);
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RecordError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => RecordError::Stopping,
@@ -282,7 +308,7 @@ impl Recorder {
             match event::from_payload(&entry.payload, retry_source(entry.source)) {
                 Ok(mut event) => {
                     event.source = entry.source;
-                    if let Err(error) = self.record(event).await {
+                    if let Err(error) = self.record_counting(event, 0).await {
                         tracing::warn!(module = "recorder", action = "ledger.retry_failed", "{error}");
                     }
                 }

@@ -39,7 +39,7 @@ pub struct NewEntry {
     pub reason: &'static str,
     /// The event as received; none if it is no business of ours.
     pub payload: Option<String>,
-    /// How often it was delivered.
+    /// How often it was delivered; 0 for a try of our own.
     pub deliveries: i32,
     /// When Stripe made it, in microseconds since 1970.
     pub stripe_created_at: Option<i64>,
@@ -254,7 +254,8 @@ impl Tx {
         if inserted == entries.len() as u64 { Ok(()) } else { Err(StoreError::Overtaken) }
     }
 
-    /// Writes what was made of rows that were there already but not settled.
+    /// Writes what was made of rows that were there already but not settled, as the row would be
+    /// written now: of one that turns out to be no business of ours nothing more is kept either.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] if one has been settled meanwhile by another instance.
@@ -266,6 +267,7 @@ impl Tx {
             1,
             &[
                 Column("event_key", Type::Text),
+                Column("livemode", Type::Boolean),
                 Column("stripe_session_id", Type::Text),
                 Column("booking_id", Type::Text),
                 Column("applied_payment", Type::Boolean),
@@ -280,9 +282,11 @@ impl Tx {
         );
         let settled = on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
             "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
-                 stripe_session_id = coalesce(r.stripe_session_id, payment_events.stripe_session_id),
-                 outcome = r.outcome, reason = r.reason, payload = coalesce(r.payload, payment_events.payload),
-                 deliveries = payment_events.deliveries + r.deliveries, last_delivered_at = r.received_at,
+                 livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
+                 outcome = r.outcome, reason = r.reason,
+                 deliveries = payment_events.deliveries + r.deliveries,
+                 last_delivered_at = case when r.deliveries > 0 then r.received_at
+                     else payment_events.last_delivered_at end,
                  processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
              from {from}
              where payment_events.event_key = r.event_key

@@ -61,16 +61,22 @@ impl Writer {
         while let Some(jobs) = stack.pop() {
             match self.apply_with_retries(&jobs).await {
                 Ok(steps) => {
+                    let mut alone: Vec<Vec<Job>> = Vec::new();
                     for (job, step) in jobs.into_iter().zip(steps) {
                         match step {
                             Step::Done(recorded) => drop(job.reply.send(Ok(Verdict::Done(recorded)))),
                             Step::Ask(question) => {
                                 drop(job.reply.send(Ok(Verdict::Ask(question, Box::new(job.event)))));
                             }
-                            Step::Alone => stack.push(vec![job]),
+                            // Copies of an event stay together: what one waits for, all wait for.
+                            Step::Alone => match alone.iter_mut().find(|copies| is_copy(&copies[0], &job)) {
+                                Some(copies) => copies.push(job),
+                                None => alone.push(vec![job]),
+                            },
                             Step::StoreUnapplied(why) => self.store_unapplied(job, why.to_owned()).await,
                         }
                     }
+                    stack.extend(alone);
                 }
                 Err(error) if error.is_outage() => {
                     let error = Arc::new(error);
@@ -80,12 +86,14 @@ impl Writer {
                 }
                 Err(error) => {
                     let mut jobs = jobs;
-                    if jobs.len() > 1 {
+                    if is_one_event(&jobs) {
+                        for job in jobs {
+                            self.store_unapplied(job, error.to_string()).await;
+                        }
+                    } else {
                         let half = jobs.split_off(jobs.len() / 2);
                         stack.push(half);
                         stack.push(jobs);
-                    } else if let Some(job) = jobs.pop() {
-                        self.store_unapplied(job, error.to_string()).await;
                     }
                 }
             }
@@ -94,8 +102,14 @@ impl Writer {
 
     async fn apply_with_retries(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
         let mut tries = 0;
+        let mut locks = Locks::WaitedFor;
         loop {
-            match within(PATIENCE, self.apply(jobs)).await {
+            match within(PATIENCE, self.apply(jobs, locks)).await {
+                // Somebody holds one of the bookings: the others shall not wait for that.
+                Err(StoreError::Locked(_)) if locks == Locks::WaitedFor && !is_one_event(jobs) => {
+                    locks = Locks::PassedOver;
+                }
+                error @ Err(StoreError::Locked(_)) => return error,
                 Err(error) if error.is_collision() && tries < COLLISIONS => {
                     tries += 1;
                     let jitter = rand::random_range(0..10_u64);
@@ -109,9 +123,9 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
+    async fn apply(&self, jobs: &[Job], locks: Locks) -> Result<Vec<Step>, StoreError> {
         let mut tx = self.store.begin().await?;
-        let mut batch = self.open_batch(&mut tx, jobs).await?;
+        let mut batch = self.open_batch(&mut tx, jobs, locks).await?;
         let mut steps = Vec::with_capacity(jobs.len());
         for job in jobs {
             steps.push(batch.judge(&mut tx, job).await?);
@@ -127,14 +141,19 @@ impl Writer {
     }
 
     /// Locks what a batch is about and reads what is known of its events.
-    async fn open_batch<'w>(&'w self, tx: &mut Tx, jobs: &[Job]) -> Result<Batch<'w>, StoreError> {
-        let owners = lock_owners(tx, jobs).await?;
+    async fn open_batch<'w>(
+        &'w self,
+        tx: &mut Tx,
+        jobs: &[Job],
+        locks: Locks,
+    ) -> Result<Batch<'w>, StoreError> {
+        let owners = lock_owners(tx, jobs, locks).await?;
         let keys: Vec<&str> = jobs.iter().map(|job| job.event.key.as_str()).collect();
         let known = tx.known_entries(&keys).await?;
         Ok(Batch {
             writer: self,
             now: self.clock.now(),
-            alone: jobs.len() == 1,
+            alone: is_one_event(jobs),
             changed: vec![false; owners.bookings.len()],
             owners,
             known,
@@ -151,7 +170,7 @@ impl Writer {
     pub(super) async fn preview(&self, job: Job) -> Result<Result<Preview, Question>, StoreError> {
         let mut tx = self.store.begin().await?;
         let jobs = [job];
-        let mut batch = self.open_batch(&mut tx, &jobs).await?;
+        let mut batch = self.open_batch(&mut tx, &jobs, Locks::WaitedFor).await?;
         let [job] = &jobs;
         let owner = batch.owners.find(&job.event);
         let before = owner.map(|index| batch.owners.bookings[index].clone());
@@ -162,7 +181,7 @@ impl Writer {
         Ok(match step {
             Step::Done(recorded) => Ok(Preview { recorded, before, after, case }),
             Step::Ask(question) => Err(question),
-            // A batch of one is alone already; what is not applied is tried again later.
+            // A batch of one event is alone already; what is not applied is tried again later.
             Step::Alone | Step::StoreUnapplied(_) => {
                 let booking = before.as_ref().map(|booking| booking.id);
                 let (outcome, reason) = (Outcome::Rejected, Reason::Fault);
@@ -203,6 +222,27 @@ struct Owners {
     bookings: Vec<Booking>,
     by_id: HashMap<BookingId, usize>,
     by_handle: HashMap<Handle, BookingId>,
+    /// Known, but somebody else has them locked.
+    busy: Vec<BookingId>,
+}
+
+/// What to do about a booking that somebody else has locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Locks {
+    /// Wait for it, as for a neighbour that is about to commit.
+    WaitedFor,
+    /// Leave what is about it for later.
+    PassedOver,
+}
+
+/// Whether `job` is about the same event.
+fn is_copy(one: &Job, job: &Job) -> bool {
+    one.event.key == job.event.key
+}
+
+/// Whether a batch is of one event and its copies.
+fn is_one_event(jobs: &[Job]) -> bool {
+    jobs.windows(2).all(|pair| is_copy(&pair[0], &pair[1]))
 }
 
 impl Owners {
@@ -223,6 +263,31 @@ impl Owners {
         let attached =
             event.fact.session().and_then(|id| self.by_handle.get(&Handle::Session(id.to_string())));
         attached.is_some_and(|owner| *owner != self.bookings[index].id)
+    }
+
+    /// Whether the event names a booking that somebody else has locked, in whatever way.
+    fn is_busy(&self, event: &Event) -> bool {
+        let Some(claim) = event.fact.claim().filter(|_| !self.busy.is_empty()) else { return false };
+        let by_handle = handles(event).filter_map(|handle| self.by_handle.get(&handle).copied());
+        claim
+            .reference
+            .into_iter()
+            .chain(claim.metadata_booking)
+            .chain(by_handle)
+            .any(|id| self.busy.contains(&id))
+    }
+
+    async fn lock(&mut self, tx: &mut Tx, ids: &[BookingId], locks: Locks) -> Result<(), StoreError> {
+        let bookings = match locks {
+            Locks::WaitedFor => tx.lock_bookings(ids).await?,
+            Locks::PassedOver => {
+                let (bookings, busy) = tx.lock_free_bookings(ids).await?;
+                self.busy.extend(busy);
+                bookings
+            }
+        };
+        self.lock_more(bookings);
+        Ok(())
     }
 
     fn lock_more(&mut self, bookings: Vec<Booking>) {
@@ -250,13 +315,14 @@ fn handles(event: &Event) -> impl Iterator<Item = Handle> {
 }
 
 /// Finds and locks the bookings of a batch, in the order of their ids.
-async fn lock_owners(tx: &mut Tx, jobs: &[Job]) -> Result<Owners, StoreError> {
+async fn lock_owners(tx: &mut Tx, jobs: &[Job], locks: Locks) -> Result<Owners, StoreError> {
     let events = || jobs.iter().map(|job| &job.event);
     let unreferenced: Vec<Handle> = events()
         .filter(|event| event.fact.claim().is_some_and(|claim| claim.reference.is_none()))
         .flat_map(handles)
         .collect();
-    let mut owners = Owners { bookings: Vec::new(), by_id: HashMap::new(), by_handle: HashMap::new() };
+    let mut owners =
+        Owners { bookings: Vec::new(), by_id: HashMap::new(), by_handle: HashMap::new(), busy: Vec::new() };
     if !unreferenced.is_empty() {
         owners.by_handle = tx.bookings_by_handle(&unreferenced).await?;
     }
@@ -267,8 +333,7 @@ async fn lock_owners(tx: &mut Tx, jobs: &[Job]) -> Result<Owners, StoreError> {
         .collect();
     ids.sort_unstable();
     ids.dedup();
-    let locked = tx.lock_bookings(&ids).await?;
-    owners.lock_more(locked);
+    owners.lock(tx, &ids, locks).await?;
 
     // A reference that leads nowhere may still come with a session or payment that does.
     let unfound: Vec<Handle> = events()
@@ -283,8 +348,7 @@ async fn lock_owners(tx: &mut Tx, jobs: &[Job]) -> Result<Owners, StoreError> {
         owners.by_handle.extend(found);
         more.sort_unstable();
         more.dedup();
-        let locked = tx.lock_bookings(&more).await?;
-        owners.lock_more(locked);
+        owners.lock(tx, &more, locks).await?;
     }
 
     // A session that is not attached to the booking it names could be attached to another.
@@ -324,11 +388,14 @@ impl Batch<'_> {
     async fn judge(&mut self, tx: &mut Tx, job: &Job) -> Result<Step, StoreError> {
         let event = &job.event;
         let key = event.key.as_str();
+        if self.owners.is_busy(event) {
+            return Ok(Step::Alone);
+        }
         let owner = self.owners.find(event);
         let booking = owner.map(|index| self.owners.bookings[index].id);
 
         if let Some(first) = self.seen.get(key).copied() {
-            return Ok(Step::Done(self.copy_of(key, first)));
+            return Ok(Step::Done(self.copy_of(job, first)));
         }
         if let Some(known) = self.known.get(key) {
             if known.id == job.ledger_id {
@@ -343,7 +410,7 @@ impl Batch<'_> {
             }
             let judged_again = event.source == Source::Replay && known.outcome == Outcome::Case;
             if known.outcome.is_settled() && !judged_again {
-                *self.again.entry(key.to_owned()).or_default() += 1;
+                *self.again.entry(key.to_owned()).or_default() += job.deliveries;
                 return Ok(Step::Done(duplicate(Reason::AlreadyApplied, booking)));
             }
         }
@@ -385,11 +452,12 @@ impl Batch<'_> {
     }
 
     /// A further copy in the same batch: a duplicate if the first was applied, else the same again.
-    fn copy_of(&mut self, key: &str, first: Recorded) -> Recorded {
+    fn copy_of(&mut self, job: &Job, first: Recorded) -> Recorded {
+        let key = job.event.key.as_str();
         let entries = self.new.iter_mut().chain(self.settled.iter_mut());
         match entries.into_iter().find(|entry| entry.event_key == key) {
-            Some(entry) => entry.deliveries += 1,
-            None => *self.again.entry(key.to_owned()).or_default() += 1,
+            Some(entry) => entry.deliveries += job.deliveries,
+            None => *self.again.entry(key.to_owned()).or_default() += job.deliveries,
         }
         if first.outcome.is_settled() { duplicate(Reason::AlreadyApplied, first.booking) } else { first }
     }
@@ -476,6 +544,7 @@ impl Batch<'_> {
         }
         self.new.sort_by(|a, b| a.event_key.cmp(&b.event_key));
         self.settled.sort_by(|a, b| a.event_key.cmp(&b.event_key));
+        self.again.retain(|_, deliveries| *deliveries > 0);
         let mut again: Vec<(&str, i32)> = self.again.iter().map(|(key, n)| (key.as_str(), *n)).collect();
         again.sort_unstable();
         let changed = self.owners.bookings.iter().zip(&self.changed);
@@ -588,7 +657,7 @@ fn new_entry(
         outcome: outcome.as_str(),
         reason: reason.as_str(),
         payload: ours.then(|| event.payload.clone()),
-        deliveries: 1,
+        deliveries: job.deliveries,
         stripe_created_at: event.created.map(Timestamp::as_micros),
         received_at: job.received_at.as_micros(),
         processed_at: None,
