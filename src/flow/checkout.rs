@@ -117,10 +117,7 @@ pub async fn start(app: &App, request: &BookingRequest, caller: &Caller) -> Resu
     let result = open_session(app, &booking, &offer).await;
     failpoint::here("checkout.after_stripe");
     if let (Err(_), Some((key, _))) = (&result, &key) {
-        // The same key may be tried again at once, and resumes this booking.
-        if let Err(error) = release_key(app, key).await {
-            tracing::warn!(module = "checkout", action = "booking.key_not_released", "{error}");
-        }
+        let_go(app, key).await;
     }
     let (session, url, expires_at) = result?;
     let started = Started {
@@ -199,7 +196,7 @@ async fn reserve(
                     match booking.map(|booking| (booking.status(), booking)) {
                         Some((Status::Pending, booking)) => {
                             tx.commit().await?;
-                            if let Some(resumed) = resume(app, booking).await? {
+                            if let Some(resumed) = resume_by_key(app, booking, key).await? {
                                 return Ok(resumed);
                             }
                             key_is_ours = true;
@@ -230,6 +227,9 @@ async fn reserve(
         if last || lapsed.is_empty() || !reconcile::release_lapsed(app, &lapsed).await {
             break;
         }
+    }
+    if let (true, Some((key, _))) = (key_is_ours, key) {
+        let_go(app, key).await;
     }
     Err(CheckoutError::SlotFull)
 }
@@ -305,13 +305,36 @@ async fn resume_held(
     let stripe = |error| CheckoutError::Stripe { booking: held.id, error };
     let object = match app.stripe.expire_session(&session).await {
         Ok(object) => object,
-        Err(StripeError::Refused { .. }) => app.stripe.session(&session).await.map_err(stripe)?,
+        Err(refused @ StripeError::Refused { .. }) => {
+            let object = app.stripe.session(&session).await.map_err(stripe)?;
+            if is_open(&object) {
+                // It can still be paid: a second one beside it could be paid as well.
+                return Err(stripe(refused));
+            }
+            object
+        }
         Err(error) => return Err(stripe(error)),
     };
     match observe::session(&app.recorder, &object).await? {
         Some(_) if text(&object, "status") == Some("complete") => Err(CheckoutError::AlreadyPaid(held.id)),
         _ => Ok(None),
     }
+}
+
+/// Goes on with the booking that a key's earlier request made. The key is left answered, or free to be
+/// tried again at once.
+async fn resume_by_key(app: &App, booking: Booking, key: &str) -> Result<Option<Reserved>, CheckoutError> {
+    let resumed = resume(app, booking).await;
+    match &resumed {
+        Ok(Some(Reserved::Answered(started))) => {
+            let mut tx = app.store.begin().await?;
+            tx.finish_key(SCOPE, key, &serde_json::to_string(started).unwrap_or_default()).await?;
+            tx.commit().await?;
+        }
+        Ok(Some(Reserved::Booking(_)) | None) => {}
+        Err(_) => let_go(app, key).await,
+    }
+    resumed
 }
 
 /// Goes on with a pending booking: its open payment page if it has one. None if it has just ended.
@@ -433,10 +456,16 @@ fn not_a_session() -> StripeError {
     StripeError::Uncertain("an answer that is no open session".to_owned())
 }
 
-async fn release_key(app: &App, key: &str) -> Result<(), StoreError> {
-    let mut tx = app.store.begin().await?;
-    tx.release_key(SCOPE, key).await?;
-    tx.commit().await
+/// Lets a key be tried again at once after a failure: it resumes its booking.
+async fn let_go(app: &App, key: &str) {
+    let released = async {
+        let mut tx = app.store.begin().await?;
+        tx.release_key(SCOPE, key).await?;
+        tx.commit().await
+    };
+    if let Err(error) = released.await {
+        tracing::warn!(module = "checkout", action = "booking.key_not_released", "{error}");
+    }
 }
 
 /// In whole seconds, as Stripe counts: a repetition must send exactly the same.

@@ -74,7 +74,8 @@ pub enum StripeError {
     /// A list is longer than is read in one go: ask for less of it.
     #[error("Stripe's list is longer than is read in one go")]
     TooMany,
-    /// It is not known whether it was done: no answer, a cut one, or one that is not Stripe's.
+    /// It is not known whether it was done: no answer, a cut one, one that is not Stripe's, or that an
+    /// earlier request with the same key is still being carried out.
     #[error("no usable answer of Stripe's: {0}")]
     Uncertain(String),
 }
@@ -305,8 +306,10 @@ impl Client {
                     | StripeError::Unreachable(_)
                     | StripeError::Failed { .. }
                     | StripeError::Uncertain(_) => true,
-                    StripeError::Refused { status, .. } => *status == 409,
-                    StripeError::NotFound | StripeError::Key { .. } | StripeError::TooMany => false,
+                    StripeError::Refused { .. }
+                    | StripeError::NotFound
+                    | StripeError::Key { .. }
+                    | StripeError::TooMany => false,
                 },
             };
             if !again || attempt == ATTEMPTS {
@@ -392,6 +395,8 @@ fn judge(answer: &Answer) -> Result<Value, StripeError> {
         (401 | 403, Some(_)) => Err(StripeError::Key { message }),
         (404, Some(_)) => Err(StripeError::NotFound),
         (429, _) => Err(StripeError::Limited),
+        // A request with the same key is under way, or the object is locked: nothing is kept for the key.
+        (409, Some(_)) => Err(StripeError::Uncertain(format!("a conflict with another request: {message}"))),
         (status @ 400..=499, Some(_)) => Err(StripeError::Refused {
             status,
             code: member("code").or_else(|| member("type")).unwrap_or_default(),
@@ -399,7 +404,7 @@ fn judge(answer: &Answer) -> Result<Value, StripeError> {
             message,
             request_id,
         }),
-        (status @ 500..=599, _) => Err(StripeError::Failed { status, request_id }),
+        (status @ 500..=599, Some(_)) => Err(StripeError::Failed { status, request_id }),
         // A page of some proxy's, a redirect: not Stripe's words, whatever the status says.
         (status, _) => Err(StripeError::Uncertain(format!("status {status} without Stripe's error object"))),
     }

@@ -370,7 +370,7 @@ async fn lock_owners(tx: &mut Tx, jobs: &[Job], locks: Locks) -> Result<Owners, 
 struct Batch<'w> {
     writer: &'w Writer,
     now: Timestamp,
-    /// Whether it is a batch of one.
+    /// Whether it is a batch of one event and its copies.
     alone: bool,
     owners: Owners,
     changed: Vec<bool>,
