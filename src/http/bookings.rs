@@ -154,7 +154,8 @@ impl Query {
     /// The member `name`, read by `read`.
     pub fn take<T>(&mut self, name: &str, fault: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let text = self.members.remove(name)?;
-        let value = read(&text);
+        // PostgreSQL refuses a statement that carries NUL.
+        let value = if text.contains(char::is_control) { None } else { read(&text) };
         if value.is_none() {
             self.faults.push(Fault::new(name, fault));
         }

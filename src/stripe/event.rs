@@ -71,8 +71,7 @@ fn from_value(value: &Value, source: Source, payload: String) -> Result<Event, N
         (None, _) => return Err(NotAnEvent::NoId),
     };
     // A thin event (`v2.core.event`) carries no snapshot: it is none of the kinds that we act on.
-    let kind: String =
-        text(value, "type").unwrap_or("unknown").chars().filter(|c| !c.is_control()).take(120).collect();
+    let kind = word(value, "type", 120).unwrap_or_else(|| "unknown".to_owned());
     let object = value.get("data").and_then(|data| data.get("object")).unwrap_or(&Value::Null);
     let snapshot = text(value, "object").is_none_or(|object| object == "event");
     let fact = if snapshot { fact(&kind, object, source) } else { Fact::Other };
@@ -144,8 +143,8 @@ pub fn session(object: &Value, moment: SessionMoment) -> Option<SessionFact> {
         },
         claim: claim(object),
         intent: intent(object),
-        mode: text(object, "mode").map(str::to_owned),
-        currency: text(object, "currency").map(str::to_owned),
+        mode: word(object, "mode", 40),
+        currency: word(object, "currency", 40),
         subtotal: amount(object, "amount_subtotal"),
         total: amount(object, "amount_total"),
         discount: amount(details, "amount_discount"),
@@ -222,6 +221,13 @@ fn id_of<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
 
 fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
     object.get(member).and_then(Value::as_str)
+}
+
+/// One of Stripe's words, cut at `longest` characters. It is shown and stored: what a line or a column
+/// cannot hold is replaced, never left out, so that no other word becomes one that we act on.
+fn word(object: &Value, member: &str, longest: usize) -> Option<String> {
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text(object, member).map(|text| text.chars().take(longest).map(shown).collect())
 }
 
 fn amount(object: &Value, member: &str) -> Option<i64> {

@@ -151,7 +151,8 @@ impl Accounts {
     /// Counts the try as a failure before it is judged, so that many at once cannot pass together.
     async fn take_ticket(&self, attempt: &LoginAttempt<'_>) -> Result<Ticket, LoginError> {
         let now = self.clock.now();
-        let email = attempt.email.trim().to_lowercase();
+        // No account has a NUL in its address, and PostgreSQL refuses a statement that carries one.
+        let email = attempt.email.trim().to_lowercase().replace('\0', "\u{FFFD}");
         let place = self.keyed("place", &place_of(attempt.address));
         let address_key = self.keyed("address", &place_of(attempt.address));
         let account_key = self.keyed("account", &email);
