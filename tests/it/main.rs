@@ -24,6 +24,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod migrations;
+mod money;
 mod orders;
 mod roles;
 mod security;
