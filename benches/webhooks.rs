@@ -272,7 +272,7 @@ async fn fill(url: &str, offer: &str, count: usize) {
             "('{}', '{offer}', 'Ada', 'Lovelace', 'ada@example.org', '{}-01-01', '10:{:02}', 1, 6000, 'eur', 'en attente', 1, \
              1, 1, 0, false, 'fr', null, {n}, {n})",
             booking_id(n),
-            n / 60,
+            2100 + n / 60,
             n % 60
         )
     });
