@@ -137,6 +137,8 @@ test("the whole purchase goes by keyboard alone", async () => {
       await page.keyboard.press("Tab");
       const outlined = await page.evaluate(() => {
         const element = document.activeElement;
+        // The parts inside a date field have the browser's own ring.
+        if (element.type === "date" && !element.matches(":focus")) return "its own";
         const shown = element.closest(".slot, .choice") ?? element;
         return getComputedStyle(shown).outlineStyle;
       });
@@ -295,6 +297,35 @@ test("somebody of the team signs in, looks around and signs out", async () => {
   await page.waitForURL(/signed_out/);
   await page.goto(`${SERVICE_URL}/dashboard`);
   assert.equal(new URL(page.url()).pathname, "/login");
+  await leave();
+});
+
+test("a refund is asked once more, made, and told to the customer", async () => {
+  const booking = await paidBooking("Ada7");
+  const { page, leave } = await visitor();
+  await signIn(page);
+  await page.goto(booking);
+  await page.fill("#amount", "12,50");
+  await page.click("button:has-text('Vérifier le remboursement')");
+  assert.match(await page.textContent("h1"), /Rembourser 12,50\u202f€\u202f\?/);
+  await page.click("button:has-text('Confirmer')");
+  await page.waitForURL(/done=refund/);
+  await page.waitForFunction(() => document.querySelector("#story").textContent.includes("12"));
+  const session = await page.locator("dd", { hasText: /^cs_test_/ }).first().textContent();
+  await page.goto(`${SERVICE_URL}/success?session_id=${session}`);
+  assert.match(await page.textContent("main"), /partiellement remboursé/);
+  await leave();
+});
+
+test("the payment page is another site's, and the form's policy lets the customer through", async () => {
+  const { page, leave } = await visitor();
+  const policies = [];
+  page.on("response", (answer) => {
+    if (answer.url().startsWith(SERVICE_URL)) policies.push(answer.headers()["content-security-policy"]);
+  });
+  await book(page);
+  assert.notEqual(new URL(page.url()).origin, new URL(SERVICE_URL).origin);
+  assert.ok(policies.length >= 2 && policies.every((policy) => policy.includes("form-action 'self';")));
   await leave();
 });
 

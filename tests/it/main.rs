@@ -26,6 +26,7 @@ mod metrics;
 mod migrations;
 mod money;
 mod orders;
+mod pages;
 mod roles;
 mod security;
 mod sim;

@@ -1,0 +1,640 @@
+//! The pages, as their handlers answer. What browsers make of them is in `tests/browser`.
+
+use crate::harness::app::{Answer, WEBHOOK_SECRET, send};
+use crate::harness::{TestApp, TestDatabase, on_each_engine};
+use checkout_backend::domain::booking::Status;
+use checkout_backend::domain::role::Role;
+use checkout_backend::stripe::sim::{PayOutcome, Sim, SimConfig, WebhookTarget};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+on_each_engine! {
+    the_storefront_offers_the_hours_that_are_free,
+    a_sent_form_leads_to_the_payment_page_by_a_link,
+    a_full_slot_is_told_with_what_was_typed,
+    what_is_wrong_is_told_in_the_readers_language,
+    only_the_browser_that_made_a_booking_is_shown_what_was_typed,
+    the_result_page_tells_the_state_and_nothing_personal,
+    the_result_page_asks_stripe_if_the_webhook_is_late,
+    a_forged_session_changes_nothing,
+    no_text_that_a_customer_types_becomes_markup,
+    the_dashboard_sends_strangers_to_the_sign_in_and_back,
+    a_role_sees_what_it_may_do_and_no_more,
+    a_refund_asks_once_more_and_is_made_once,
+    an_unpaid_booking_is_cancelled_from_its_page,
+    a_replay_shows_what_it_would_change_first,
+    a_case_is_settled_from_its_page,
+    domain_values_are_the_same_in_every_language,
+    a_dead_database_gives_a_page_that_says_so,
+}
+
+struct Shop {
+    app: TestApp,
+    sim: Sim,
+}
+
+impl Shop {
+    async fn open(db: &TestDatabase) -> Self {
+        Self::open_with(db, false).await
+    }
+
+    async fn open_with(db: &TestDatabase, deliver: bool) -> Self {
+        let sim = Sim::start(SimConfig::default()).await.unwrap();
+        let app = TestApp::start_with(db, &[], &sim.base_url()).await;
+        if !deliver {
+            return Self { app, sim };
+        }
+        // Each must know the other's address before it starts: the simulator is started twice.
+        let listen = sim.addr();
+        sim.shutdown().await;
+        let target = WebhookTarget {
+            url: format!("{}/webhook", app.url),
+            secrets: vec![SecretString::from(WEBHOOK_SECRET)],
+            enabled_events: Vec::new(),
+        };
+        let sim = Sim::start(SimConfig { listen, webhooks: vec![target], ..SimConfig::default() }).await;
+        Self { app, sim: sim.unwrap() }
+    }
+
+    /// Books as a form does; the answer and the browser's cookie.
+    async fn book(&self, fields: &[(&str, &str)], cookie: &str) -> (Answer, String) {
+        let answer = self.app.post_form("/", fields, cookie).await;
+        let cookie = set_cookies(&answer).remove("hold").unwrap_or_default();
+        (answer, format!("hold={cookie}"))
+    }
+
+    /// A booking and its session.
+    async fn pending(&self, time: &str) -> (String, String, String) {
+        let (answer, cookie) = self.book(&wish(time), "").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let bookings = self.app.db.texts("select id from bookings order by created_at desc").await;
+        let session = self
+            .app
+            .db
+            .texts(&format!("select stripe_session_id from bookings where id = '{}'", bookings[0]))
+            .await
+            .remove(0);
+        (bookings[0].clone(), session, cookie)
+    }
+
+    /// A paid booking and its session.
+    async fn paid(&self, time: &str) -> (String, String) {
+        let (booking, session, _) = self.pending(time).await;
+        assert_eq!(self.sim.pay(&session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+        let page = self.app.page(&format!("/success?session_id={session}"), "").await;
+        assert!(page.body.contains("data-status=\"payé\""), "{}", page.body);
+        (booking, session)
+    }
+}
+
+impl TestApp {
+    /// A page, as a browser asks for it.
+    async fn page(&self, path: &str, cookie: &str) -> Answer {
+        self.page_in("fr-FR,fr;q=0.9", path, cookie).await
+    }
+
+    async fn page_in(&self, languages: &str, path: &str, cookie: &str) -> Answer {
+        let request = self.http.get(format!("{}{path}", self.url)).header("accept-language", languages);
+        send(request.header("accept", BROWSER).header("cookie", cookie)).await
+    }
+
+    /// A form, as a browser sends it.
+    async fn post_form(&self, path: &str, fields: &[(&str, &str)], cookie: &str) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.http.post(format!("{}{path}", self.url)).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        send(
+            request
+                .header("accept", BROWSER)
+                .header("sec-fetch-site", "same-origin")
+                .header("cookie", cookie),
+        )
+        .await
+    }
+}
+
+const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+const DAY: &str = "2031-03-03";
+
+fn wish(time: &str) -> [(&'static str, &str); 5] {
+    [
+        ("firstName", "Ada"),
+        ("lastName", "Lovelace"),
+        ("email", "ada@example.org"),
+        ("date", DAY),
+        ("time", time),
+    ]
+}
+
+fn set_cookies(answer: &Answer) -> BTreeMap<String, String> {
+    let values = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    values
+        .filter_map(|value| value.split(';').next()?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// The whole tag of the slot's radio button.
+fn slot<'a>(page: &'a Answer, time: &str) -> &'a str {
+    let start = page.body.find(&format!("value=\"{time}\"")).unwrap_or_else(|| panic!("no slot {time}"));
+    let end = page.body[start..].find("</label>").unwrap();
+    &page.body[start..start + end]
+}
+
+/// What a link or redirect of the page leads to.
+fn location(answer: &Answer) -> &str {
+    answer.headers["location"].to_str().unwrap()
+}
+
+async fn the_storefront_offers_the_hours_that_are_free(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    shop.pending("10:00").await;
+    let page = shop.app.page(&format!("/?date={DAY}"), "").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<html lang=\"fr\">"));
+    assert!(page.body.contains("60,00\u{202f}€"));
+    assert!(slot(&page, "10:00").contains("disabled") && slot(&page, "10:00").contains("complet"));
+    for hour in [9, 11, 18] {
+        assert!(!slot(&page, &format!("{hour:02}:00")).contains("disabled"));
+    }
+    let yesterday = shop.app.page("/?date=2020-01-01", "").await;
+    assert!(slot(&yesterday, "12:00").contains("disabled") && slot(&yesterday, "12:00").contains("passé"));
+    for date in ["", "nonsense", "2031-02-31", "%00", "9999-12-31"] {
+        assert_eq!(shop.app.page(&format!("/?date={date}&offer=x"), "").await.status, 200, "{date}");
+    }
+    assert_eq!(page.headers["cache-control"], "no-store");
+
+    db.execute("update offers set grid = '08:15 20:45', capacity = 3").await;
+    let page = shop.app.page(&format!("/?date={DAY}"), "").await;
+    assert!(slot(&page, "08:15").contains("3 places"));
+    assert!(!page.body.contains("value=\"10:00\""));
+    db.execute("update offers set active = false").await;
+    assert!(shop.app.page("/", "").await.body.contains("Rien à réserver"));
+}
+
+async fn a_sent_form_leads_to_the_payment_page_by_a_link(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (answer, cookie) = shop.book(&wish("10:00"), "").await;
+    assert_eq!(answer.status, 200);
+    let url = db.texts("select session_url from bookings").await.remove(0);
+    assert!(answer.body.contains(&format!("content=\"0;url={url}\"")), "{}", answer.body);
+    assert!(answer.body.contains(&format!("href=\"{url}\"")));
+    assert!(cookie.len() > 40);
+    // Sent twice, or resumed: the same seat, the same session.
+    let (again, _) = shop.book(&wish("10:00"), &cookie).await;
+    assert!(again.body.contains(&url));
+    let resumed = shop.app.post_form("/resume", &[], &cookie).await;
+    assert!(resumed.body.contains(&url));
+    assert_eq!(db.number("select count(*) from bookings").await, 1);
+    let stranger = shop.app.post_form("/resume", &[], "").await;
+    assert_eq!((stranger.status, location(&stranger)), (303, "/"));
+}
+
+async fn a_full_slot_is_told_with_what_was_typed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    shop.pending("10:00").await;
+    let (answer, _) = shop.book(&wish("10:00"), "").await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.body.contains("role=\"alert\"") && answer.body.contains("vient d’être pris"));
+    assert!(answer.body.contains("value=\"ada@example.org\""));
+    assert!(slot(&answer, "10:00").contains("disabled"));
+    assert!(!slot(&answer, "11:00").contains("disabled"));
+}
+
+async fn what_is_wrong_is_told_in_the_readers_language(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (answer, _) = shop.book(&[("email", "<nobody>")], "").await;
+    assert_eq!(answer.status, 400);
+    for text in ["Indiquez votre prénom.", "Indiquez votre nom.", "Choisissez une heure.", "nom@exemple.fr"]
+    {
+        assert!(answer.body.contains(text), "{text}");
+    }
+    assert!(answer.body.contains("value=\"&#60;nobody&#62;\""));
+    let (answer, _) = shop.book(&[("email", "x")], "lang=en").await;
+    assert!(answer.body.contains("Enter your first name.") && answer.body.contains("<html lang=\"en\">"));
+    assert_eq!(db.number("select count(*) from bookings").await, 0);
+
+    let chosen = shop.app.page_in("fr", "/?lang=en", "").await;
+    assert!(chosen.body.contains("<html lang=\"en\">"));
+    assert_eq!(set_cookies(&chosen)["lang"], "en");
+    for (languages, cookie, expected) in [
+        ("", "", "fr"),
+        ("de-DE,en;q=0.5", "", "en"),
+        ("en-US", "lang=fr", "fr"),
+        ("en-US", "lang=xx", "en"),
+        ("zh", "", "fr"),
+    ] {
+        let page = shop.app.page_in(languages, "/", cookie).await;
+        assert!(page.body.contains(&format!("<html lang=\"{expected}\">")), "{languages} {cookie}");
+    }
+}
+
+async fn only_the_browser_that_made_a_booking_is_shown_what_was_typed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, cookie) = shop.pending("10:00").await;
+    for path in ["/", "/cancel"] {
+        let own = shop.app.page(path, &cookie).await;
+        assert!(own.body.contains("gardée jusqu’à"), "{path}");
+        assert!(!shop.app.page(path, "").await.body.contains("gardée jusqu’à"));
+    }
+    assert!(shop.app.page("/", &cookie).await.body.contains("value=\"ada@example.org\""));
+    for other in ["", "hold=x", &format!("hold={}", "A".repeat(43))] {
+        assert!(!shop.app.page("/", other).await.body.contains("ada@example.org"));
+    }
+    // Once it is paid nothing is filled in any more.
+    assert_eq!(shop.sim.pay(&session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+    shop.app.page(&format!("/success?session_id={session}"), "").await;
+    assert!(!shop.app.page("/", &cookie).await.body.contains("ada@example.org"));
+    assert!(shop.app.page("/cancel", &cookie).await.body.contains(&format!("session_id={session}")));
+}
+
+async fn the_result_page_tells_the_state_and_nothing_personal(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (booking, session, _) = shop.pending("10:00").await;
+    let path = format!("/success?session_id={session}");
+    for status in Status::ALL.iter().take(6).filter(|status| **status != Status::Paid) {
+        db.execute(&format!("update bookings set status = '{status}'")).await;
+        let page = shop.app.page(&path, "").await;
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains(&format!("data-status=\"{status}\"")), "{status}");
+        let unsettled = matches!(status, Status::Pending | Status::Processing);
+        assert_eq!(page.body.contains("data-poll"), unsettled);
+        assert_eq!(page.body.contains("<noscript><meta http-equiv=\"refresh\""), unsettled);
+        assert!(page.body.contains(&booking));
+        assert!(!page.body.contains("Lovelace") && !page.body.contains("example.org"));
+    }
+}
+
+async fn the_result_page_asks_stripe_if_the_webhook_is_late(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, _) = shop.pending("10:00").await;
+    let path = format!("/success?session_id={session}");
+    assert!(shop.app.page(&path, "").await.body.contains("data-status=\"en attente\""));
+    assert_eq!(shop.sim.pay(&session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+    // Stripe is asked once in five seconds for each session, however often the page is loaded.
+    let asked = || {
+        let log = shop.sim.request_log();
+        log.iter().filter(|request| request.path.contains(&session) && request.method == "GET").count()
+    };
+    let before = asked();
+    for _ in 0..5 {
+        assert!(shop.app.page(&path, "").await.body.contains("data-status=\"en attente\""));
+    }
+    assert_eq!(asked(), before);
+    shop.app.clock.advance(std::time::Duration::from_secs(6));
+    assert!(shop.app.page(&path, "").await.body.contains("data-status=\"payé\""));
+    assert_eq!(asked(), before + 1);
+}
+
+/// S22
+async fn a_forged_session_changes_nothing(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    shop.pending("10:00").await;
+    let before = db.texts("select status || updated_at from bookings").await;
+    let asked = shop.sim.request_log().len();
+    for query in ["", "?session_id=", "?session_id=cs_test_forged", "?session_id=%00%ff", "?session_id=../x"]
+    {
+        let page = shop.app.page(&format!("/success{query}"), "").await;
+        assert_eq!(page.status, 404, "{query}");
+        assert!(page.body.contains("Réservation introuvable"), "{query}");
+    }
+    assert_eq!(db.texts("select status || updated_at from bookings").await, before);
+    assert_eq!(shop.sim.request_log().len(), asked);
+}
+
+/// S27
+async fn no_text_that_a_customer_types_becomes_markup(db: TestDatabase) {
+    let payloads = [
+        "<script>alert(1)</script>",
+        "\"><script>alert(1)</script>",
+        "'><img src=x onerror=alert(1)>",
+        "<svg/onload=alert(1)>",
+        "</title><script>alert(1)</script>",
+        "</textarea><script>alert(1)</script>",
+        "<iframe src=javascript:alert(1)>",
+        "\" autofocus onfocus=alert(1) x=\"",
+        "' onmouseover='alert(1)",
+        "{{7*7}}",
+        "{% include \"x\" %}",
+        "<!--<script>-->",
+        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "<a href=\"javascript:alert(1)\">x</a>",
+        "<math><mi//xlink:href=\"data:x,<script>alert(1)</script>\">",
+        "<style>@import'//evil.example'</style>",
+        "<base href=//evil.example>",
+        "<meta http-equiv=refresh content=0;url=//evil.example>",
+        "\u{202e}<b>x</b>",
+        "`${alert(1)}`<x>",
+    ];
+    let shop = Shop::open(&db).await;
+    let admin = shop.app.person(Role::Admin).await;
+    db.execute("update offers set capacity = 100").await;
+    let mut pages = vec!["/dashboard".to_owned()];
+    let mut holds = Vec::new();
+    for payload in payloads {
+        let mut fields = wish("10:00");
+        (fields[0].1, fields[1].1) = (payload, payload);
+        let (answer, hold) = shop.book(&fields, "").await;
+        assert_eq!(answer.status, 200, "{payload}");
+        holds.push(hold);
+        let fields =
+            [("name", payload), ("amount", "10"), ("currency", "EUR"), ("capacity", "1"), ("active", "yes")];
+        assert_eq!(
+            shop.app.post_form("/dashboard/offers", &fields, &admin.cookie).await.status,
+            303,
+            "{payload}"
+        );
+    }
+    let ids = db.texts("select id from bookings").await;
+    pages.extend(ids.iter().map(|id| format!("/dashboard/bookings/{id}")));
+    pages.extend(["/dashboard/offers", "/dashboard/audit", "/"].map(str::to_owned));
+    let mut bodies = Vec::new();
+    for path in &pages {
+        bodies.push(shop.app.page(path, &admin.cookie).await);
+    }
+    for hold in &holds {
+        bodies.push(shop.app.page("/", hold).await);
+        bodies.push(shop.app.page("/cancel", hold).await);
+    }
+    for body in &bodies {
+        assert_eq!(body.status, 200);
+        for raw in [
+            "<script>alert",
+            "<img",
+            "<svg/",
+            "<iframe",
+            "<a href=\"javascript",
+            "<math",
+            "<style",
+            "<base",
+            "<meta http-equiv=refresh",
+            "<!--<script",
+            "<b>x",
+            "<x>",
+        ] {
+            assert!(!body.body.contains(raw), "{raw} in {}", body.body);
+        }
+        // An attribute that was broken out of would hold a bare quote before the handler.
+        assert!(!body.body.contains("\" autofocus onfocus=") && !body.body.contains("' onmouseover='"));
+    }
+}
+
+/// S25
+async fn the_dashboard_sends_strangers_to_the_sign_in_and_back(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let asked = app.page("/dashboard/cases?state=closed", "").await;
+    assert_eq!((asked.status, location(&asked)), (303, "/login?next=%2Fdashboard%2Fcases%3Fstate%3Dclosed"));
+    let person = app.person(Role::Ops).await;
+    let form = app.page(location(&asked), "").await;
+    assert!(form.body.contains("value=\"/dashboard/cases?state=closed\""));
+    assert!(
+        form.body.contains("autocomplete=\"username\"")
+            && form.body.contains("autocomplete=\"current-password\"")
+    );
+
+    let wrong = [("email", person.email.as_str()), ("password", "wrong"), ("next", "/dashboard")];
+    let wrong = app.post_form("/login", &wrong, "").await;
+    assert_eq!(wrong.status, 401);
+    assert!(wrong.body.contains("Identifiants invalides") && wrong.body.contains(&person.email));
+    for (next, expected) in [
+        ("/dashboard/cases?state=closed", "/dashboard/cases?state=closed"),
+        ("//evil.example", "/dashboard"),
+        ("https://evil.example/dashboard", "/dashboard"),
+        ("/\\evil.example", "/dashboard"),
+    ] {
+        let right = [
+            ("email", person.email.as_str()),
+            ("password", crate::harness::people::PASSWORD),
+            ("next", next),
+        ];
+        let right = app.post_form("/login", &right, "").await;
+        assert_eq!((right.status, location(&right)), (303, expected));
+        let cookie = format!("sid={}", set_cookies(&right)["sid"]);
+        assert_eq!(app.page("/dashboard", &cookie).await.status, 200);
+        let out = app.post_form("/logout", &[], &cookie).await;
+        assert_eq!((out.status, location(&out)), (303, "/login?signed_out=yes"));
+        assert_eq!(app.page("/dashboard", &cookie).await.status, 303);
+    }
+    // Another site's form does nothing.
+    let foreign = app.http.post(format!("{}/logout", app.url)).header("sec-fetch-site", "cross-site");
+    assert_eq!(send(foreign.header("cookie", &person.cookie)).await.status, 403);
+    assert_eq!(app.page("/dashboard", &person.cookie).await.status, 200);
+}
+
+async fn a_role_sees_what_it_may_do_and_no_more(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (booking, _) = shop.paid("10:00").await;
+    let path = format!("/dashboard/bookings/{booking}");
+    for role in Role::ALL {
+        let person = shop.app.person(role).await;
+        let page = shop.app.page(&path, &person.cookie).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.headers["cache-control"], "no-store");
+        assert_eq!(page.body.contains("/refund\""), role == Role::Admin, "{role}");
+        assert_eq!(page.body.contains("/dashboard/users"), role == Role::Admin, "{role}");
+        assert_eq!(page.body.contains("/dashboard/cases"), role.allows(Role::Ops), "{role}");
+        let users = shop.app.page("/dashboard/users", &person.cookie).await;
+        assert_eq!(users.status, if role == Role::Admin { 200 } else { 403 });
+        if role != Role::Admin {
+            assert!(users.body.contains("Accès refusé"));
+            let id = users.headers["x-request-id"].to_str().unwrap();
+            assert!(users.body.contains(id), "the page names the request");
+        }
+    }
+}
+
+async fn a_refund_asks_once_more_and_is_made_once(db: TestDatabase) {
+    let shop = Shop::open_with(&db, true).await;
+    let admin = shop.app.person(Role::Admin).await;
+    let (booking, _) = shop.paid("10:00").await;
+    let path = format!("/dashboard/bookings/{booking}/refund");
+    let post = |fields: Vec<(&'static str, &'static str)>| {
+        let (app, path, cookie) = (&shop.app, &path, &admin.cookie);
+        async move { app.post_form(path, &fields, cookie).await }
+    };
+    for amount in ["", "0.001", "-1", "x", "1e3"] {
+        let refused = post(vec![("key", "k"), ("amount", amount), ("confirmed", "yes")]).await;
+        assert_eq!(refused.status, 400, "{amount}");
+    }
+    assert_eq!(post(vec![("key", "k"), ("amount", "60,01"), ("confirmed", "yes")]).await.status, 409);
+    let question = post(vec![("key", "k1"), ("amount", "12,50")]).await;
+    assert_eq!(question.status, 200);
+    assert!(question.body.contains("Rembourser 12,50\u{202f}€\u{202f}?"));
+    assert_eq!(db.number("select count(*) from refunds").await, 0);
+    for _ in 0..3 {
+        let made = post(vec![("key", "k1"), ("amount", "12.50"), ("confirmed", "yes")]).await;
+        assert_eq!(made.status, 303, "{}", made.body);
+    }
+    crate::harness::eventually("the refund is known", async || {
+        db.number("select count(*) from refunds").await == 1
+    })
+    .await;
+    let page = shop.app.page(&format!("/dashboard/bookings/{booking}?done=refund"), &admin.cookie).await;
+    assert!(page.body.contains("Le remboursement a été demandé"));
+    assert!(page.body.contains("partiellement remboursé") && page.body.contains("value=\"47.50\""));
+}
+
+async fn an_unpaid_booking_is_cancelled_from_its_page(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let admin = shop.app.person(Role::Admin).await;
+    let (booking, session, _) = shop.pending("10:00").await;
+    let path = format!("/dashboard/bookings/{booking}");
+    assert!(shop.app.page(&path, &admin.cookie).await.body.contains("/cancel\""));
+    let done = shop.app.post_form(&format!("{path}/cancel"), &[], &admin.cookie).await;
+    assert_eq!((done.status, location(&done)), (303, format!("{path}?done=cancel").as_str()));
+    assert_eq!(db.texts("select status from bookings").await, ["annulé"]);
+    assert_eq!(shop.sim.object(&session).unwrap()["status"], "expired");
+    let (paid, _) = shop.paid("11:00").await;
+    let refused = shop.app.post_form(&format!("/dashboard/bookings/{paid}/cancel"), &[], &admin.cookie).await;
+    assert_eq!(refused.status, 409);
+}
+
+async fn a_replay_shows_what_it_would_change_first(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let ops = shop.app.person(Role::Ops).await;
+    shop.paid("10:00").await;
+    let id = db.texts("select id from payment_events").await.remove(0);
+    let path = format!("/dashboard/ledger/{id}");
+    let page = shop.app.page(&path, &ops.cookie).await;
+    assert!(page.body.contains("/replay\"") && page.body.contains("<pre"));
+    let preview = shop.app.post_form(&format!("{path}/replay"), &[], &ops.cookie).await;
+    assert_eq!(preview.status, 200);
+    assert!(preview.body.contains("Rien ne changerait."), "{}", preview.body);
+    let deliveries = db.number("select sum(deliveries) from payment_events").await;
+    let replayed = shop.app.post_form(&format!("{path}/replay"), &[("confirmed", "yes")], &ops.cookie).await;
+    assert_eq!((replayed.status, location(&replayed)), (303, format!("{path}?done=replay").as_str()));
+    assert_eq!(db.number("select sum(deliveries) from payment_events").await, deliveries + 1);
+    assert_eq!(db.texts("select status from bookings").await, ["payé"]);
+}
+
+async fn a_case_is_settled_from_its_page(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let (ops, admin) = (app.person(Role::Ops).await, app.person(Role::Admin).await);
+    let booking = app.pending_booking().await;
+    app.attach(&booking, "cs_test_1").await;
+    let mut event = app.paid("evt_1", &booking, "cs_test_1");
+    event["data"]["object"]["amount_total"] = json!(1);
+    event["data"]["object"]["amount_subtotal"] = json!(1);
+    assert_eq!(app.deliver(&event).await.outcome(), "case");
+    let id = db.texts("select id from cases").await.remove(0);
+    let path = format!("/dashboard/cases/{id}");
+    assert!(app.page("/dashboard/cases", &ops.cookie).await.body.contains(&path));
+    let page = app.page(&path, &ops.cookie).await;
+    assert!(page.body.contains("value=\"dismiss\"") && page.body.contains("Réservé au rôle ADMIN."));
+    assert!(!page.body.contains("value=\"accept\""));
+    assert!(app.page(&path, &admin.cookie).await.body.contains("value=\"accept\""));
+    for (fields, status) in [
+        (vec![("action", "dismiss")], 400),
+        (vec![("action", "accept")], 403),
+        (vec![("action", "attach"), ("bookingId", "nonsense")], 409),
+        (vec![("action", "explode")], 400),
+    ] {
+        assert_eq!(app.post_form(&path, &fields, &ops.cookie).await.status, status, "{fields:?}");
+    }
+    assert_eq!(db.number("select count(*) from cases where closed_at is null").await, 1);
+    let fields = [("action", "dismiss"), ("note", "Réglé <au téléphone>")];
+    assert_eq!(app.post_form(&path, &fields, &ops.cookie).await.status, 303);
+    assert_eq!(db.number("select count(*) from cases where closed_at is null").await, 0);
+    let closed = app.page(&path, &ops.cookie).await;
+    assert!(
+        closed.body.contains("Réglé &#60;au téléphone&#62;") && !closed.body.contains("value=\"dismiss\"")
+    );
+    assert!(app.page("/dashboard/cases?state=closed", &ops.cookie).await.body.contains(&path));
+}
+
+async fn domain_values_are_the_same_in_every_language(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    let (booking, session) = shop.paid("10:00").await;
+    for path in [format!("/api/bookings/{booking}"), format!("/api/checkout/{session}")] {
+        let mut answers = Vec::new();
+        for lang in ["fr", "en"] {
+            let request =
+                shop.app.http.get(format!("{}{path}?", shop.app.url)).header("accept-language", lang);
+            let answer = send(request.header("cookie", format!("{}; lang={lang}", reader.cookie))).await;
+            answers.push(answer.json());
+        }
+        assert_eq!(answers[0], answers[1], "{path}");
+        assert_eq!(answers[0]["status"], Value::from("payé"));
+    }
+    let page = shop.app.page_in("en", &format!("/dashboard/bookings/{booking}"), &reader.cookie).await;
+    assert!(page.body.contains(">paid<"));
+}
+
+async fn a_dead_database_gives_a_page_that_says_so(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    app.app.store.close().await;
+    for path in ["/", "/cancel", "/success?session_id=cs_test_1", "/dashboard", "/login"] {
+        let cookie = format!("{}; hold={}", admin.cookie, "A".repeat(43));
+        let page = app.page(path, &cookie).await;
+        assert_eq!(page.status, 503, "{path}");
+        assert!(page.body.contains("Service momentanément indisponible"), "{path}");
+        assert!(page.headers.contains_key("retry-after"));
+        assert!(
+            !page.body.to_lowercase().contains("sqlite") && !page.body.to_lowercase().contains("postgres")
+        );
+    }
+    assert_eq!(app.page("/accessibility", "").await.status, 200);
+    let answer = app.post_form("/", &wish("10:00"), "").await;
+    assert_eq!(answer.status, 503);
+}
+
+#[tokio::test]
+async fn style_and_script_are_kept_for_ever_under_an_address_of_their_content() {
+    let db = TestDatabase::fresh(crate::harness::Engine::Sqlite).await;
+    let app = TestApp::start(&db).await;
+    let page = app.page("/", "").await;
+    for name in ["app.css", "app.js", "icon.svg"] {
+        let end = page.body.find(&format!("/{name}\"")).unwrap();
+        let start = page.body[..end].rfind("/assets/").unwrap();
+        let path = format!("{}/{name}", &page.body[start..end]);
+        let file = app.get(&path).await;
+        assert_eq!(file.status, 200);
+        assert_eq!(file.headers["cache-control"], "public, max-age=31536000, immutable");
+        let etag = file.headers["etag"].to_str().unwrap();
+        let request = app.http.get(format!("{}{path}", app.url)).header("if-none-match", etag);
+        let again = send(request).await;
+        assert_eq!((again.status, again.body.len()), (304, 0));
+        let old = app.get(&format!("/assets/0123456789abcdef/{name}")).await;
+        assert_eq!((old.status, old.headers["cache-control"].to_str().unwrap()), (200, "no-cache"));
+    }
+    assert_eq!(app.get("/assets/0/nothing.css").await.status, 404);
+    // Programs are told in JSON, browsers on a page.
+    assert!(app.page("/nowhere", "").await.body.contains("Page introuvable"));
+    assert_eq!(app.get("/nowhere").await.json()["error"], "Not found");
+    db.remove().await;
+}
+
+#[tokio::test]
+async fn no_page_holds_a_script_or_a_style_of_its_own() {
+    let db = TestDatabase::fresh(crate::harness::Engine::Sqlite).await;
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    let paths = [
+        "/",
+        "/cancel",
+        "/login",
+        "/success",
+        "/accessibility",
+        "/dashboard",
+        "/dashboard/ledger",
+        "/dashboard/cases",
+        "/dashboard/offers",
+        "/dashboard/offers/new",
+        "/dashboard/users",
+        "/dashboard/audit",
+        "/dashboard/metrics",
+    ];
+    for path in paths {
+        let page = app.page(path, &admin.cookie).await;
+        let body = page.body.to_lowercase();
+        for inline in
+            ["<style", " style=", "javascript:", " onclick=", " onload=", "<script>", "http://", "https://"]
+        {
+            assert!(!body.contains(inline), "{inline} in {path}");
+        }
+    }
+    db.remove().await;
+}
