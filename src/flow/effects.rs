@@ -11,6 +11,7 @@ use crate::config::NotifySettings;
 use crate::domain::booking::{Booking, Status};
 use crate::domain::payment::EffectKind;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::http_client::{HttpClient, HttpError, Method};
 use crate::store::StoreError;
 use crate::store::outbox::{Delivery, Target};
@@ -46,6 +47,7 @@ pub async fn deliver_due(app: &App) -> Result<usize, StoreError> {
     let mut done = 0;
     for delivery in due {
         let result = deliver(app, &delivery).await;
+        failpoint::here("effects.after_send");
         let now = app.clock.now();
         let mut tx = app.store.begin().await?;
         match result {

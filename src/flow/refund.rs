@@ -14,6 +14,7 @@ use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId, PaymentIntentId};
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
+use crate::failpoint;
 use crate::store::refund_intents::{IntentState, RefundIntent};
 use crate::store::{StoreError, Tx};
 use crate::stripe::StripeError;
@@ -268,8 +269,12 @@ async fn pursue(app: &App, mut intent: RefundIntent) -> Result<RefundIntent, Ref
             Err(error) => return put_off(app, intent, &error).await,
         }
     }
+    failpoint::here("refund.before_stripe");
     let error = match create(app, &intent).await {
-        Ok(object) => return made(app, intent, &object).await,
+        Ok(object) => {
+            failpoint::here("refund.after_stripe");
+            return made(app, intent, &object).await;
+        }
         Err(error) => error,
     };
     match &error {

@@ -2,14 +2,20 @@
 //! not is taken again, and nothing happens twice.
 
 use crate::harness::app::{Answer, WEBHOOK_SECRET, send};
+use crate::harness::people::{PASSWORD, cookie};
 use crate::harness::process::free_port;
 use crate::harness::{TestApp, TestDatabase, TestProcess, eventually, on_each_engine};
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use checkout_backend::domain::role::Role;
 use checkout_backend::stripe::sim::{PayOutcome, Sim, SimConfig, WebhookTarget};
 use futures_util::StreamExt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 on_each_engine! {
@@ -18,10 +24,14 @@ on_each_engine! {
     killed_between_commit_and_answer_it_knows_the_event_at_its_next_delivery,
     killed_before_stripe_is_called_the_same_key_goes_on_with_the_same_booking,
     killed_after_stripe_made_the_session_the_payment_finds_its_booking,
+    killed_before_stripe_is_asked_for_a_refund_it_is_made_once,
+    killed_after_stripe_made_a_refund_it_is_not_made_again,
+    killed_between_telling_and_noting_it_tells_again_under_the_same_key,
 }
 
 /// Where nobody is: Stripe's API is not needed here.
 const NO_STRIPE: &str = "http://127.0.0.1:1";
+const NOTIFY_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 async fn killed_again_and_again_under_load_it_loses_nothing_and_applies_nothing_twice(db: TestDatabase) {
     const EVENTS: usize = 1_200;
@@ -137,6 +147,92 @@ async fn books_again_and_pays(db: &TestDatabase, port: u16, sim: &Sim) {
     })
     .await;
     process.kill().await;
+}
+
+async fn killed_before_stripe_is_asked_for_a_refund_it_is_made_once(db: TestDatabase) {
+    die_while_refunding("refund.before_stripe", &db, 0).await;
+}
+
+async fn killed_after_stripe_made_a_refund_it_is_not_made_again(db: TestDatabase) {
+    die_while_refunding("refund.after_stripe", &db, 1).await;
+}
+
+/// Books, pays, and dies at `point` of a refund, when Stripe has made `made` of them. The program that is
+/// started again finds out by itself.
+async fn die_while_refunding(point: &str, db: &TestDatabase, made: usize) {
+    let port = free_port();
+    let sim = simulated_stripe(port).await;
+    let app = TestApp::start(db).await;
+    app.account("admin@pay.test", Role::Admin).await;
+    app.app.store.close().await;
+    let mut process = TestProcess::start(db, port, &sim.base_url(), &[("CHECKOUT_STOP_AT", point)]).await;
+    let answer = send(booking_request(&process.http, port)).await.json();
+    let session = answer["stripeSessionId"].as_str().unwrap();
+    assert_eq!(sim.pay(session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+    has_status(db, "payé").await;
+
+    let login = json!({ "email": "admin@pay.test", "password": PASSWORD }).to_string();
+    let login = process.http.post(format!("{}/auth/login", process.url)).body(login);
+    let login = send(login.header("content-type", "application/json")).await;
+    let refund = process
+        .http
+        .post(format!("{}/api/bookings/{}/refund", process.url, answer["bookingId"].as_str().unwrap()))
+        .header("cookie", cookie(&login))
+        .header("idempotency-key", "one-refund");
+    let asking = async { assert!(crate::harness::app::try_send(refund).await.is_err(), "it answered") };
+    let killing = async {
+        process.says(&format!("stopped at {point}")).await;
+        process.kill().await;
+    };
+    tokio::join!(asking, killing);
+    let refunds = || sim.events().iter().filter(|event| event["type"] == "refund.created").count();
+    assert_eq!(refunds(), made);
+
+    // The lease of what died would end by itself after two minutes.
+    db.execute("update refund_intents set next_try_at = 0").await;
+    let process = TestProcess::start(db, port, &sim.base_url(), &[]).await;
+    has_status(db, "remboursé").await;
+    assert_eq!(refunds(), 1);
+    process.kill().await;
+}
+
+async fn killed_between_telling_and_noting_it_tells_again_under_the_same_key(db: TestDatabase) {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hear = |State(heard): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap| async move {
+        heard.lock().unwrap().push(headers["webhook-id"].to_str().unwrap().to_owned());
+    };
+    let router = Router::new().route("/hook", post(hear)).with_state(Arc::clone(&heard));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let notify = [("NOTIFY_URL", hook.as_str()), ("NOTIFY_SECRET", NOTIFY_SECRET)];
+
+    let events = payments(&db, 1).await;
+    let port = free_port();
+    let stop = [notify[0], notify[1], ("CHECKOUT_STOP_AT", "effects.after_send")];
+    let mut process = TestProcess::start(&db, port, NO_STRIPE, &stop).await;
+    assert_eq!(outcome(process.deliver(&events[0]).await.unwrap()), (200, "processed".to_owned()));
+    process.says("stopped at effects.after_send").await;
+    process.kill().await;
+    assert_eq!(heard.lock().unwrap().len(), 1);
+
+    db.execute("update outbox_deliveries set next_try_at = 0 where next_try_at is not null").await;
+    let process = TestProcess::start(&db, port, NO_STRIPE, &notify).await;
+    eventually("it is told again", async || heard.lock().unwrap().len() == 2).await;
+    eventually("nothing is left to tell", async || {
+        db.number("select count(*) from outbox_deliveries where next_try_at is not null").await == 0
+    })
+    .await;
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!(heard[0], heard[1], "the receiver could not know that it is the same");
+    process.kill().await;
+}
+
+async fn has_status(db: &TestDatabase, status: &str) {
+    eventually(&format!("the booking is {status}"), async || {
+        db.texts("select status from bookings").await == [status]
+    })
+    .await;
 }
 
 /// Events that pay as many bookings, each a session of its own.
