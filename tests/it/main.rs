@@ -18,6 +18,7 @@ mod checkout;
 mod config;
 mod crashes;
 mod decide;
+mod graceful;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
 mod limits;

@@ -38,7 +38,7 @@ impl TestProcess {
             .env("LOG_LEVEL", "error")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(db.folder.path().join("log")).unwrap())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
@@ -70,6 +70,18 @@ impl TestProcess {
     /// Delivers an event as Stripe does. An error means that no whole answer came.
     pub async fn deliver(&self, event: &Value) -> Result<Answer, reqwest::Error> {
         try_send(delivery(&self.http, &self.url, &Clock::system(), event)).await
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap()
     }
 
     /// SIGKILL.
