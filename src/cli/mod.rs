@@ -68,6 +68,9 @@ enum Command {
     /// Run the simulated Stripe on its own, for any project
     #[command(after_help = simulate::EXAMPLE)]
     Simulate(simulate::Args),
+    /// Print the description of the HTTP interface, OpenAPI 3.1
+    #[command(after_help = "Example:\n  checkout-backend openapi > openapi.json")]
+    Openapi,
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  checkout-backend completions bash > /etc/bash_completion.d/checkout-backend"
@@ -114,6 +117,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gdpr(args) => gdpr::run(args, Config::from_env()?).await,
         Command::Trigger(args) => trigger::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Openapi => {
+            let mut document = serde_json::to_vec_pretty(crate::http::openapi::document())?;
+            document.push(b'\n');
+            print(&document)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "checkout-backend", &mut script);

@@ -11,6 +11,7 @@ pub mod hold;
 pub mod limit;
 pub mod metrics;
 pub mod offers_api;
+pub mod openapi;
 pub mod pages;
 pub mod refunds;
 pub mod request;
@@ -141,6 +142,8 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/api/audit", For(Admin), get(users::audit)),
         route("GET", "/admin/metrics", For(Ops), get(metrics::admin)),
         route("GET", "/metrics", Metrics, get(metrics::prometheus)),
+        route("GET", "/openapi.json", Public, get(openapi::json)),
+        route("GET", "/docs", Public, get(openapi::docs)),
         route("GET", "/health", Public, get(health::health)),
         route("GET", "/livez", Public, get(health::live)),
         route("GET", "/readyz", Public, get(health::ready)),

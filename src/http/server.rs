@@ -16,14 +16,13 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use timed::{Phase, TimedBody, TimedIo};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower::ServiceExt;
 
 /// Connections at once. What comes above is closed unserved.
@@ -39,6 +38,8 @@ const MAX_HEAD: usize = 32 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// Then requests in flight have so long: with [`LINGER`] it is done in ten seconds.
 const FINISH: Duration = Duration::from_secs(8);
+/// When stopping, a connection that has just been made has so long to begin its request.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// The wait after the system refused a connection, as it does when files run out.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -105,7 +106,8 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
     raise_file_limit();
     let service = router(app);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let connections = GracefulShutdown::new();
+    // Each connection holds a receiver: when all are gone, so are the connections.
+    let (stop, stopping) = watch::channel(());
     let accept = async |linger: Option<Duration>| {
         let until = linger.map(|linger| tokio::time::Instant::now() + linger);
         loop {
@@ -119,7 +121,7 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
             };
             match accepted {
                 Ok((stream, peer)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => connection(app, &service, stream, peer, place, &connections),
+                    Ok(place) => connection(app, &service, stream, peer, place, stopping.clone()),
                     Err(_) => app.counters.connection_refused(),
                 },
                 Err(error) => {
@@ -149,8 +151,10 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
         () = &mut second => return Ended::Forced,
     }
     drop(listener);
+    drop(stopping);
+    let _ = stop.send(());
     tokio::select! {
-        () = connections.shutdown() => Ended::Finished,
+        () = stop.closed() => Ended::Finished,
         () = tokio::time::sleep(FINISH) => Ended::Forced,
         () = second => Ended::Forced,
     }
@@ -163,7 +167,7 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
-    connections: &GracefulShutdown,
+    mut stopping: watch::Receiver<()>,
 ) {
     // Answers are small and awaited; a peer that is gone makes this fail, and the next read tells.
     let _ = stream.set_nodelay(true);
@@ -171,6 +175,7 @@ fn connection(
     let io = TokioIo::new(TimedIo::new(stream, phase.clone(), STALL, IDLE));
     let (app, service) = (app.clone(), service.clone());
     let counted = app.clone();
+    let requests = phase.clone();
     let serve = hyper::service::service_fn(move |request| {
         phase.request_begins();
         let (app, service, phase) = (app.clone(), service.clone(), phase.clone());
@@ -186,12 +191,22 @@ fn connection(
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .serve_connection(io, serve);
-    let connection = connections.watch(connection);
     tokio::spawn(async move {
         let _counted = counted.counters.connection();
+        let mut connection = std::pin::pin!(connection);
         // An error here is the peer's: it went away, was too slow, or does not speak HTTP.
-        let _ = connection.await;
-        drop(place);
+        let closed = tokio::select! {
+            _ = connection.as_mut() => true,
+            // A request may be on its way, and once that is answered the connection closes by itself.
+            _ = stopping.changed() => {
+                requests.is_at_head() && tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await.is_ok()
+            }
+        };
+        if !closed {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+        drop((place, stopping));
     });
 }
 

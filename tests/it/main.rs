@@ -26,6 +26,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod money;
+mod openapi;
 mod orders;
 mod pages;
 mod roles;

@@ -30,6 +30,11 @@ impl Phase {
         self.0.store(IDLE, Ordering::Relaxed);
     }
 
+    /// Whether a request's head is awaited or has come in part.
+    pub(super) fn is_at_head(&self) -> bool {
+        self.get() == HEAD
+    }
+
     fn get(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }

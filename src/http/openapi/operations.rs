@@ -1,0 +1,233 @@
+//! What each route does, takes and answers.
+
+use serde_json::{Value, json};
+
+/// The groups, in the order in which a reader needs them.
+pub(super) const TAGS: [(&str, &str); 8] = [
+    ("checkout", "A customer books and pays."),
+    ("bookings", "What was booked, and what Stripe said about it."),
+    ("cases", "What a person has to look at."),
+    ("offers", "What can be booked."),
+    ("accounts", "Who may sign in, and who is signed in."),
+    ("operation", "Whether it runs, and how."),
+    ("stripe", "What Stripe calls."),
+    ("pages", "Pages for people: forms that work without script."),
+];
+
+/// Status, meaning, and the schema's name: none for an empty body, `text` for a plain one.
+type Answer = (u16, &'static str, Option<&'static str>);
+
+/// What a route does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operation {
+    pub(super) tag: &'static str,
+    /// Empty: nobody has described it.
+    pub(super) summary: &'static str,
+    /// Names that [`parameter`] knows.
+    pub(super) parameters: &'static [&'static str],
+    /// The JSON body's schema.
+    pub(super) body: Option<&'static str>,
+    pub(super) media_type: &'static str,
+    pub(super) answers: &'static [Answer],
+}
+
+impl Operation {
+    const fn new(tag: &'static str, summary: &'static str, answers: &'static [Answer]) -> Self {
+        Self { tag, summary, parameters: &[], body: None, media_type: "application/json", answers }
+    }
+
+    const fn takes(self, parameters: &'static [&'static str]) -> Self {
+        Self { parameters, ..self }
+    }
+
+    const fn body(self, schema: &'static str) -> Self {
+        Self { body: Some(schema), ..self }
+    }
+
+    const fn text(self) -> Self {
+        Self { media_type: "text/plain", ..self }
+    }
+
+    /// A page for people.
+    pub(super) const fn page() -> Self {
+        const ANSWERS: &[Answer] =
+            &[(200, "The page.", Some("text")), (303, "The way to another page.", None)];
+        Self {
+            media_type: "text/html",
+            ..Self::new("pages", "A page, or a form's way to the next one.", ANSWERS)
+        }
+    }
+}
+
+const PAGE: [&str; 2] = ["limit", "next"];
+
+/// What a route does, if it is described.
+pub(super) fn operation(method: &str, path: &str) -> Operation {
+    match (method, path) {
+        ("POST", "/create-checkout-session" | "/api/bookings") => Operation::new(
+            "checkout",
+            "Hold a slot and open Stripe's payment page",
+            &[
+                (200, "The payment page's address.", Some("CheckoutStarted")),
+                (
+                    409,
+                    "The slot is taken, the booking is paid, or a request with this key is in flight.",
+                    Some("Problem"),
+                ),
+                (415, "The body is not application/json.", Some("Problem")),
+                (422, "The Idempotency-Key was used with another body.", Some("Problem")),
+                (429, "Too many tries from this address.", Some("Problem")),
+            ],
+        )
+        .takes(&["Idempotency-Key"])
+        .body("CheckoutRequest"),
+        ("GET", "/api/checkout/{session}") => Operation::new(
+            "checkout",
+            "How a checkout stands",
+            &[(200, "Its state.", Some("CheckoutStatus"))],
+        ),
+        ("GET", "/reservations" | "/api/bookings") => Operation::new(
+            "bookings",
+            "List bookings, newest first",
+            &[(200, "A page.", Some("BookingList"))],
+        )
+        .takes(&["limit", "next", "status", "date", "email", "offer"]),
+        ("GET", "/api/bookings/{id}") => Operation::new(
+            "bookings",
+            "Show a booking with its timeline",
+            &[(200, "The booking.", Some("BookingWithTimeline"))],
+        ),
+        ("GET", "/payments") => Operation::new(
+            "bookings",
+            "List the ledger, newest first",
+            &[(200, "A page.", Some("LedgerList"))],
+        )
+        .takes(&["limit", "next", "outcome", "type", "bookingId", "stripeSessionId"]),
+        ("POST", "/webhook") => Operation::new(
+            "stripe",
+            "Take an event",
+            &[
+                (200, "It is on disk, or no business of ours.", Some("Acknowledgement")),
+                (400, "The signature does not fit.", Some("Problem")),
+                (413, "The body is over 1 MiB.", Some("Problem")),
+                (429, "Too many deliveries from this address failed verification.", Some("Problem")),
+                (500, "It could not be applied or stored: send it again.", Some("Problem")),
+            ],
+        )
+        .body("StripeEvent"),
+        ("POST", "/auth/login") => Operation::new(
+            "accounts",
+            "Sign in",
+            &[
+                (200, "Signed in; sets the cookie sid.", Some("SignedIn")),
+                (401, "Identifiants invalides, whatever was wrong.", Some("Problem")),
+                (429, "Too many failures.", Some("Problem")),
+            ],
+        )
+        .body("Credentials"),
+        ("POST", "/auth/logout") => {
+            Operation::new("accounts", "Sign out", &[(200, "The session has ended.", Some("Done"))])
+        }
+        ("GET", "/auth/me") => {
+            Operation::new("accounts", "Who is signed in", &[(200, "The person.", Some("SignedIn"))])
+        }
+        ("GET", "/api/users") => {
+            Operation::new("accounts", "List accounts", &[(200, "Everybody.", Some("UserList"))])
+        }
+        ("POST", "/api/users") => Operation::new(
+            "accounts",
+            "Make an account",
+            &[
+                (201, "The account.", Some("UserAnswer")),
+                (409, "There is an account with this address.", Some("Problem")),
+            ],
+        )
+        .body("NewUser"),
+        ("POST", "/api/users/{id}/role") => Operation::new(
+            "accounts",
+            "Change what somebody may do, from the next request on",
+            &[
+                (200, "The account.", Some("UserAnswer")),
+                (409, "It is the last active ADMIN.", Some("Problem")),
+            ],
+        )
+        .body("NewRole"),
+        ("POST", "/api/users/{id}/password") => Operation::new(
+            "accounts",
+            "Set a new password and end the account's sessions",
+            &[(200, "Done.", Some("Done"))],
+        )
+        .body("NewPassword"),
+        ("POST", "/api/users/{id}/disable") => Operation::new(
+            "accounts",
+            "Let nobody sign in with the account, and end its sessions",
+            &[
+                (200, "The account.", Some("UserAnswer")),
+                (409, "It is the last active ADMIN.", Some("Problem")),
+            ],
+        ),
+        ("POST", "/api/users/{id}/enable") => Operation::new(
+            "accounts",
+            "Let the account's owner sign in again",
+            &[(200, "The account.", Some("UserAnswer"))],
+        ),
+        ("POST", "/api/users/{id}/sign-out") => Operation::new(
+            "accounts",
+            "End all sessions of an account",
+            &[(200, "How many there were.", Some("EndedSessions"))],
+        ),
+        ("GET", "/api/audit") => {
+            Operation::new("accounts", "Who did what, newest first", &[(200, "A page.", Some("AuditList"))])
+                .takes(&PAGE)
+        }
+        ("GET", "/admin/metrics") => {
+            Operation::new("operation", "Numbers since the start", &[(200, "The numbers.", Some("Metrics"))])
+        }
+        ("GET", "/metrics") => Operation::new(
+            "operation",
+            "The same and more for Prometheus",
+            &[(200, "Prometheus' text format.", Some("text"))],
+        )
+        .text(),
+        ("GET", "/health") => Operation::new(
+            "operation",
+            "Whether the database answers",
+            &[(200, "It does.", Some("Health")), (503, "It does not.", Some("Health"))],
+        ),
+        ("GET", "/livez") => {
+            Operation::new("operation", "Whether the process lives", &[(200, "It does.", Some("Health"))])
+        }
+        ("GET", "/readyz") => Operation::new(
+            "operation",
+            "Whether it can serve: database, schema, not stopping",
+            &[(200, "It can.", Some("Health")), (503, "It cannot, and why.", Some("Health"))],
+        ),
+        ("GET", "/openapi.json") => {
+            Operation::new("operation", "This document", &[(200, "OpenAPI 3.1.", Some("Document"))])
+        }
+        _ => Operation::new("operation", "", &[]),
+    }
+}
+
+/// A parameter of a query or a header.
+pub(super) fn parameter(name: &str) -> Value {
+    let (place, text, schema) = match name {
+        "Idempotency-Key" => (
+            "header",
+            "For 24 hours the same key and body get the same answer.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+        ),
+        "limit" => ("query", "Rows of a page.", json!({ "type": "integer", "minimum": 1, "maximum": 100 })),
+        "next" => ("query", "meta.next of the page before.", json!({ "type": "string" })),
+        "status" => ("query", "Only this status.", json!({ "$ref": "#/components/schemas/BookingStatus" })),
+        "outcome" => ("query", "Only this outcome.", json!({ "$ref": "#/components/schemas/Outcome" })),
+        "date" => ("query", "Only this day.", json!({ "type": "string", "format": "date" })),
+        "email" => ("query", "Only this customer.", json!({ "type": "string" })),
+        "offer" => ("query", "Only this offer's.", json!({ "type": "string", "format": "uuid" })),
+        "bookingId" => ("query", "Only this booking's.", json!({ "type": "string", "format": "uuid" })),
+        "stripeSessionId" => ("query", "Only this session's.", json!({ "type": "string" })),
+        "type" => ("query", "Only events of this kind.", json!({ "type": "string" })),
+        _ => ("query", "", json!({ "type": "string" })),
+    };
+    json!({ "name": name, "in": place, "description": text, "required": false, "schema": schema })
+}

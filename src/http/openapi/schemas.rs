@@ -1,0 +1,204 @@
+//! The shapes of what is sent and answered.
+
+use crate::domain::booking::Status;
+use crate::domain::payment::Outcome;
+use crate::domain::role::Role;
+use serde_json::{Map, Value, json};
+
+/// Every schema, by name.
+pub(super) fn schemas() -> Value {
+    let mut all = Map::new();
+    let mut add = |name: &str, schema: Value| all.insert(name.to_owned(), schema);
+
+    add("BookingStatus", words(Status::ALL.map(Status::as_str)));
+    add("Outcome", words(Outcome::ALL.map(Outcome::as_str)));
+    add("Role", words(Role::ALL.map(Role::as_str)));
+    add(
+        "Problem",
+        object(&[
+            ("type", text()),
+            ("title", text()),
+            ("status", integer()),
+            ("detail", text()),
+            ("error", text()),
+            ("message", text()),
+            ("requestId", text()),
+            ("details?", list(object(&[("path", text()), ("message", text())]))),
+        ]),
+    );
+    add("Done", object(&[("status", text())]));
+    add("Health", object(&[("status", words(["ok", "unavailable"])), ("db?", text()), ("reason?", text())]));
+    add("Document", json!({ "type": "object" }));
+
+    add(
+        "CheckoutRequest",
+        object(&[
+            ("firstName", text()),
+            ("lastName", text()),
+            ("email", json!({ "type": "string", "format": "email" })),
+            ("date", json!({ "type": "string", "format": "date" })),
+            ("time", json!({ "type": "string", "pattern": "^[0-9]{2}:[0-9]{2}$" })),
+            ("offer?", uuid()),
+        ]),
+    );
+    add("CheckoutStarted", object(&[("url", text()), ("stripeSessionId", text()), ("bookingId", uuid())]));
+    add("CheckoutStatus", object(&[("status", reference("BookingStatus"))]));
+    add("StripeEvent", json!({ "type": "object", "description": "An event as Stripe sends it." }));
+    add("Acknowledgement", object(&[("received", boolean()), ("outcome", reference("Outcome"))]));
+
+    let booking = [
+        ("id", uuid()),
+        ("status", reference("BookingStatus")),
+        ("firstName", text()),
+        ("lastName", text()),
+        ("email", text()),
+        ("date", text()),
+        ("time", text()),
+        ("startsAt", moment()),
+        ("offerId", uuid()),
+        ("amount", minor_units()),
+        ("currency", text()),
+        ("seat", or_null(integer())),
+        ("stripeSessionId", or_null(text())),
+        ("paymentIntentId", or_null(text())),
+        ("amountPaid", minor_units()),
+        ("amountRefunded", minor_units()),
+        ("paidAt", or_null(moment())),
+        ("holdExpiresAt", moment()),
+        ("refunds", list(object(&[("id", text()), ("amount", minor_units()), ("status", text())]))),
+        (
+            "disputes",
+            list(object(&[
+                ("id", text()),
+                ("amount", minor_units()),
+                ("status", text()),
+                ("dueBy", or_null(moment())),
+            ])),
+        ),
+        ("createdAt", moment()),
+        ("updatedAt", moment()),
+    ];
+    add("Booking", object(&booking));
+    add("BookingList", page("Booking"));
+    let timeline = list(reference("TimelineEntry"));
+    add("BookingWithTimeline", object(&[&booking[..], &[("timeline", timeline)]].concat()));
+
+    let entry = [
+        ("id", uuid()),
+        ("stripeEventId", or_null(text())),
+        ("type", text()),
+        ("stripeSessionId", or_null(text())),
+        ("bookingId", or_null(uuid())),
+        ("outcome", reference("Outcome")),
+        ("reason", or_null(text())),
+        ("source", text()),
+        ("deliveries", integer()),
+        ("receivedAt", moment()),
+        ("lastDeliveredAt", moment()),
+        ("processedAt", or_null(moment())),
+        ("nextTryAt", or_null(moment())),
+    ];
+    add("LedgerEntry", object(&entry));
+    add("LedgerList", page("LedgerEntry"));
+    add("TimelineEntry", object(&[&entry[..], &[("message", or_null(text()))]].concat()));
+
+    add("Credentials", object(&[("email", text()), ("password", text())]));
+    let person = [("id", uuid()), ("email", text()), ("role", reference("Role"))];
+    add("SignedIn", object(&[("user", object(&person))]));
+    add("User", object(&[&person[..], &[("active", boolean()), ("createdAt", moment())]].concat()));
+    add("UserAnswer", object(&[("user", reference("User"))]));
+    add("UserList", page("User"));
+    add("NewUser", object(&[("email", text()), ("password", new_password()), ("role", reference("Role"))]));
+    add("NewRole", object(&[("role", reference("Role"))]));
+    add("NewPassword", object(&[("password", new_password())]));
+    add("EndedSessions", object(&[("ended", integer())]));
+    add(
+        "AuditRecord",
+        object(&[
+            ("id", uuid()),
+            ("at", moment()),
+            ("actor", text()),
+            ("action", text()),
+            ("subject", text()),
+            ("detail", text()),
+            ("requestId", or_null(text())),
+        ]),
+    );
+    add("AuditList", page("AuditRecord"));
+    add(
+        "Metrics",
+        object(&[
+            (
+                "webhook",
+                object(&[
+                    ("received", integer()),
+                    ("duplicates", integer()),
+                    ("errors", integer()),
+                    ("outcomes", json!({ "type": "object", "additionalProperties": integer() })),
+                    ("secretsLastUsed", list(or_null(moment()))),
+                ]),
+            ),
+            ("runtime", object(&[("uptimeSeconds", integer()), ("http5xx", integer()), ("version", text())])),
+        ]),
+    );
+    Value::Object(all)
+}
+
+/// An object with exactly these members; a name that ends in `?` may be missing.
+fn object(members: &[(&str, Value)]) -> Value {
+    let name = |name: &str| name.trim_end_matches('?').to_owned();
+    let properties: Map<String, Value> =
+        members.iter().map(|(member, schema)| (name(member), schema.clone())).collect();
+    let required: Vec<&str> =
+        members.iter().map(|(member, _)| *member).filter(|member| !member.ends_with('?')).collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn page(item: &str) -> Value {
+    let meta = object(&[("count", integer()), ("next", or_null(text()))]);
+    object(&[("items", list(reference(item))), ("meta", meta)])
+}
+
+fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn or_null(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn words<const N: usize>(words: [&str; N]) -> Value {
+    json!({ "type": "string", "enum": &words[..] })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn uuid() -> Value {
+    json!({ "type": "string", "format": "uuid" })
+}
+
+fn moment() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn integer() -> Value {
+    json!({ "type": "integer" })
+}
+
+fn boolean() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn minor_units() -> Value {
+    json!({ "type": "integer", "description": "In minor units of the currency." })
+}
+
+fn new_password() -> Value {
+    json!({ "type": "string", "minLength": 8, "description": "At most 72 bytes, and not a common one." })
+}
