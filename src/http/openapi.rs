@@ -126,7 +126,9 @@ fn responses(method: &str, path: &str, access: Access, described: &Operation) ->
     for (status, text, schema) in described.answers {
         let mut answer = json!({ "description": text });
         if let Some(schema) = schema {
-            answer["content"] = content(described.media_type, schema);
+            let problem = *schema == "Problem";
+            let media_type = if problem { "application/problem+json" } else { described.media_type };
+            answer["content"] = content(media_type, schema);
         }
         all.insert(status.to_string(), answer);
     }

@@ -36,26 +36,31 @@ async fn a_thousand_slow_connections_are_closed_while_others_are_served() {
         open.unwrap().parse::<u32>().unwrap() >= 700
     })
     .await;
-    let mut slowest = Duration::ZERO;
+    let (mut slowest, mut longest) = (Duration::ZERO, Duration::ZERO);
     let mut closed = futures_util::stream::iter(slow).buffer_unordered(1000);
     loop {
         let asked = Instant::now();
         assert_eq!(app.get("/livez").await.status, 200);
         slowest = slowest.max(asked.elapsed());
-        if tokio::time::timeout(Duration::from_millis(50), async { while closed.next().await.is_some() {} })
-            .await
-            .is_ok()
-        {
+        let some = async {
+            while let Some(kept) = closed.next().await {
+                longest = longest.max(kept.unwrap());
+            }
+        };
+        if tokio::time::timeout(Duration::from_millis(50), some).await.is_ok() {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(25), "some are still open");
+        assert!(began.elapsed() < Duration::from_secs(60), "some are still open");
     }
+    // Ten seconds, and what a busy machine adds.
+    assert!(longest < Duration::from_secs(20), "one was kept for {longest:?}");
     assert!(slowest < Duration::from_secs(2), "others waited {slowest:?}");
 }
 
-/// Returns when the server has closed the connection.
-async fn keep_waiting(address: String, kind: Slow) {
+/// How long the server kept the connection.
+async fn keep_waiting(address: String, kind: Slow) -> Duration {
     let mut stream = TcpStream::connect(&address).await.unwrap();
+    let connected = Instant::now();
     let (start, drip): (&[u8], &[u8]) = match kind {
         Slow::SaysNothing => (b"", b""),
         Slow::DripsItsHead => (b"GET /health HTTP/1.1\r\nhost: a\r\nx: ", b"y"),
@@ -69,12 +74,12 @@ async fn keep_waiting(address: String, kind: Slow) {
     loop {
         tokio::select! {
             read = stream.read(&mut buffer) => match read {
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(_) => return connected.elapsed(),
                 Ok(_) => drop(stream.write_all(b"GET /livez HTTP/1.1\r\nho").await),
             },
             () = tokio::time::sleep(Duration::from_secs(3)), if !drip.is_empty() => {
                 if stream.write_all(drip).await.is_err() {
-                    return;
+                    return connected.elapsed();
                 }
             }
         }

@@ -1,5 +1,8 @@
 //! Log lines: their form, and what they never hold.
 
+use crate::harness::app::send;
+use crate::harness::process::free_port;
+use crate::harness::{Engine, TestDatabase, TestProcess};
 use checkout_backend::clock::Clock;
 use checkout_backend::config::LogFormat;
 use checkout_backend::domain::time::Timestamp;
@@ -93,4 +96,137 @@ fn long_texts_are_cut() {
         tracing::info!(target: OURS, action = "a", big = "é".repeat(100_000), "m");
     });
     assert!(lines[0].len() < 4096, "{}", lines[0].len());
+}
+
+/// What must never be seen again: each is sent or configured somewhere in a run.
+const CANARIES: [&str; 12] = [
+    "Canarina",
+    "Kanarienvogel",
+    "canary-customer",
+    "canary-admin",
+    "canary-password",
+    "canary-wrong-password",
+    "canary-header",
+    "canary-query",
+    "whsec_canary",
+    "sk_test_canary",
+    "canary-session-secret",
+    "canary-metrics-token",
+];
+
+/// S31, S32
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_leaves_no_trace_of_people_or_secrets() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let variables = [
+        ("LOG_LEVEL", "trace"),
+        ("STRIPE_SECRET_KEY", "sk_test_canary"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_canary"),
+        ("SESSION_SECRET", "canary-session-secret-5f0c7a19e2b84d63"),
+        ("METRICS_TOKEN", "canary-metrics-token"),
+        ("ADMIN_EMAIL", "canary-admin@pay.test"),
+        ("ADMIN_PASSWORD", "canary-password"),
+    ];
+    let process = TestProcess::start(&db, free_port(), "http://127.0.0.1:1", &variables).await;
+    let post = |path: &str, body: serde_json::Value| {
+        let request = process.http.post(format!("{}{path}", process.url)).body(body.to_string());
+        request.header("content-type", "application/json").header("x-odd", "canary-header")
+    };
+    let customer = serde_json::json!({
+        "firstName": "Canarina", "lastName": "Kanarienvogel", "email": "canary-customer@example.org",
+        "date": "2031-05-05", "time": "10:00",
+    });
+    let login =
+        |password: &str| serde_json::json!({ "email": "canary-admin@pay.test", "password": password });
+    let mut answers = vec![
+        send(post("/create-checkout-session", customer.clone())).await,
+        send(post("/create-checkout-session", serde_json::json!({ "email": "canary-customer" }))).await,
+        send(post("/webhook", customer.clone()).header("stripe-signature", "t=1,v1=canary-header")).await,
+        send(post("/auth/login", login("canary-wrong-password"))).await,
+        send(process.http.get(format!("{}/api/checkout/canary-query?x=canary-query", process.url))).await,
+        send(process.http.get(format!("{}/canary-query", process.url))).await,
+        send(process.http.get(format!("{}/metrics", process.url)).bearer_auth("canary-metrics-token")).await,
+    ];
+    let signed = {
+        let body = serde_json::json!({
+            "id": "evt_1", "object": "event", "type": "checkout.session.completed", "created": 1, "livemode": false,
+            "data": { "object": { "id": "cs_1", "object": "checkout.session", "customer_details": customer } },
+        });
+        let secrets = [secrecy::SecretString::from("whsec_canary")];
+        let at = Clock::system().now().as_unix_seconds();
+        let header = checkout_backend::stripe::signature::sign(&secrets, at, body.to_string().as_bytes());
+        send(post("/webhook", body).header("stripe-signature", header)).await
+    };
+    assert_eq!(signed.status, 200, "{signed:?}");
+    answers.push(signed);
+    let signed_in = send(post("/auth/login", login("canary-password"))).await;
+    assert_eq!(signed_in.status, 200, "{signed_in:?}");
+    let session = crate::harness::people::cookie(&signed_in);
+    process.kill().await;
+
+    let log = std::fs::read_to_string(db.folder.path().join("log")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 15, "{log}");
+    for line in &lines {
+        for member in ["timestamp", "level", "requestId", "module", "action", "message"] {
+            assert!(line.get(member).is_some(), "{member}: {line}");
+        }
+        assert!(line["module"] != "" && line["action"] != "", "{line}");
+    }
+    for canary in CANARIES.iter().copied().chain([session.trim_start_matches("sid=")]) {
+        assert!(!log.contains(canary), "{canary} in the log:\n{log}");
+        for answer in &answers {
+            assert!(!answer.body.contains(canary), "{canary} in {answer:?}");
+        }
+    }
+}
+
+/// S34
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn security_events_are_told_by_the_names_that_tools_know() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let variables =
+        [("LOG_LEVEL", "info"), ("ADMIN_EMAIL", "ada@pay.test"), ("ADMIN_PASSWORD", "correct horse battery")];
+    let mut process = TestProcess::start(&db, free_port(), "http://127.0.0.1:1", &variables).await;
+    let post = |path: &str, body: serde_json::Value, cookie: &str| {
+        let request = process.http.post(format!("{}{path}", process.url)).body(body.to_string());
+        request.header("content-type", "application/json").header("cookie", cookie)
+    };
+    let login = |password: &str| serde_json::json!({ "email": "ada@pay.test", "password": password });
+    let admin = send(post("/auth/login", login("correct horse battery"), "")).await;
+    let admin = crate::harness::people::cookie(&admin);
+    let ops =
+        serde_json::json!({ "email": "bob@pay.test", "password": "correct horse battery", "role": "OPS" });
+    let made = send(post("/api/users", ops.clone(), &admin)).await.json();
+    let role = format!("/api/users/{}/role", made["user"]["id"].as_str().unwrap());
+    let bob = send(post("/auth/login", ops, "")).await;
+    let bob = crate::harness::people::cookie(&bob);
+    send(post(&role, serde_json::json!({ "role": "READONLY" }), &admin)).await;
+    send(post("/api/users", serde_json::json!({}), &bob)).await;
+    send(post("/auth/login", login("x"), "").header("sec-fetch-site", "cross-site")).await;
+    for _ in 0..6 {
+        send(post("/auth/login", login("wrong password"), "")).await;
+    }
+    send(post("/auth/logout", serde_json::json!({}), &bob)).await;
+    process.terminate();
+    assert!(process.ended().await.success());
+
+    let log = std::fs::read_to_string(db.folder.path().join("log")).unwrap();
+    let told = |action: &str| log.matches(&format!("\"action\":\"{action}\"")).count();
+    for (action, times) in [
+        ("sys_startup", 1),
+        ("user_created", 2),
+        ("authn_login_success", 2),
+        ("session_created", 2),
+        ("privilege_permissions_changed", 1),
+        ("authz_fail", 1),
+        ("malicious_csrf", 1),
+        ("authn_login_fail", 5),
+        ("authn_login_fail_max", 1),
+        ("excess_rate_limit_exceeded", 1),
+        ("session_logout", 1),
+        ("sys_shutdown", 1),
+    ] {
+        assert_eq!(told(action), times, "{action}:\n{log}");
+    }
 }

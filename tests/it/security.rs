@@ -34,6 +34,7 @@ fn example(path: &str) -> String {
     path.replace("{session}", "cs_test_nowhere")
         .replace("{version}", "0")
         .replace("{name}", "nothing.css")
+        .replace("{action}", "nothing")
         .replace("{id}", "01890000-0000-7000-8000-000000000000")
 }
 

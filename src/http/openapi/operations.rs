@@ -103,6 +103,88 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
             &[(200, "A page.", Some("LedgerList"))],
         )
         .takes(&["limit", "next", "outcome", "type", "bookingId", "stripeSessionId"]),
+        ("GET", "/api/bookings/{id}/explain") => Operation::new(
+            "bookings",
+            "Tell the whole story of a booking, in words",
+            &[(200, "The story.", Some("Story"))],
+        )
+        .takes(&["lang"]),
+        ("POST", "/api/bookings/{id}/refund") => Operation::new(
+            "bookings",
+            "Give a payment back, whole or in part",
+            &[
+                (200, "Stripe took or refused it.", Some("RefundAnswer")),
+                (202, "It is under way: the same request tells how it stands.", Some("RefundAnswer")),
+                (409, "Nothing is left to refund, or Stripe refused.", Some("Problem")),
+                (422, "More than is left, or the key was used with another amount.", Some("Problem")),
+            ],
+        )
+        .takes(&["Idempotency-Key"])
+        .body("RefundRequest"),
+        ("POST", "/api/bookings/{id}/cancel") => Operation::new(
+            "bookings",
+            "Cancel an unpaid booking; its session is expired at Stripe first",
+            &[
+                (200, "The booking.", Some("BookingAnswer")),
+                (409, "It is paid, or opening.", Some("Problem")),
+            ],
+        ),
+        ("GET", "/api/events/{id}") => Operation::new(
+            "bookings",
+            "Show one event of the ledger",
+            &[(200, "The event.", Some("TimelineEntry"))],
+        ),
+        ("POST", "/api/events/{id}/replay") => Operation::new(
+            "bookings",
+            "Judge an event again; with dryRun only say what would change",
+            &[
+                (200, "What changed, or would.", Some("Document")),
+                (409, "Its payload is gone.", Some("Problem")),
+            ],
+        )
+        .takes(&["dryRun"]),
+        ("POST", "/api/reconcile") => Operation::new(
+            "operation",
+            "Ask Stripe for what was missed and apply it",
+            &[
+                (200, "What was found.", Some("Document")),
+                (503, "There is more: ask again.", Some("Problem")),
+            ],
+        )
+        .takes(&["dryRun"])
+        .body("ReconcileRequest"),
+        ("GET", "/api/cases") => {
+            Operation::new("cases", "List cases", &[(200, "A page.", Some("Document"))]).takes(&PAGE)
+        }
+        ("GET", "/api/cases/{id}") => Operation::new(
+            "cases",
+            "Show a case with its safe actions",
+            &[(200, "The case.", Some("Document"))],
+        ),
+        ("POST", "/api/cases/{id}/{action}") => Operation::new(
+            "cases",
+            "Take one of a case's safe actions; those that move money are for ADMIN",
+            &[
+                (200, "The case as it is now.", Some("Document")),
+                (409, "It is closed, or the action does not fit.", Some("Problem")),
+            ],
+        ),
+        ("GET", "/api/offers") => {
+            Operation::new("offers", "List offers, oldest first", &[(200, "All of them.", Some("OfferList"))])
+        }
+        ("POST", "/api/offers") => {
+            Operation::new("offers", "Make an offer", &[(201, "The offer.", Some("Offer"))])
+                .body("OfferTerms")
+        }
+        ("GET", "/api/offers/{id}") => {
+            Operation::new("offers", "Show an offer", &[(200, "The offer.", Some("Offer"))])
+        }
+        ("PUT" | "PATCH", "/api/offers/{id}") => Operation::new(
+            "offers",
+            "Change an offer: PUT gives every member, PATCH those that change",
+            &[(200, "The offer.", Some("Offer"))],
+        )
+        .body("OfferTerms"),
         ("POST", "/webhook") => Operation::new(
             "stripe",
             "Take an event",
@@ -226,6 +308,8 @@ pub(super) fn parameter(name: &str) -> Value {
         "offer" => ("query", "Only this offer's.", json!({ "type": "string", "format": "uuid" })),
         "bookingId" => ("query", "Only this booking's.", json!({ "type": "string", "format": "uuid" })),
         "stripeSessionId" => ("query", "Only this session's.", json!({ "type": "string" })),
+        "lang" => ("query", "Of the words: fr or en.", json!({ "type": "string", "enum": ["fr", "en"] })),
+        "dryRun" => ("query", "Change nothing.", json!({ "type": "boolean" })),
         "type" => ("query", "Only events of this kind.", json!({ "type": "string" })),
         _ => ("query", "", json!({ "type": "string" })),
     };

@@ -102,6 +102,50 @@ pub(super) fn schemas() -> Value {
     add("LedgerList", page("LedgerEntry"));
     add("TimelineEntry", object(&[&entry[..], &[("message", or_null(text()))]].concat()));
 
+    add("BookingAnswer", object(&[("booking", reference("Booking"))]));
+    add("RefundRequest", object(&[("amount?", minor_units())]));
+    add(
+        "RefundAnswer",
+        object(&[("refund", reference("RefundIntent")), ("booking", or_null(reference("Booking")))]),
+    );
+    add(
+        "RefundIntent",
+        object(&[
+            ("id", text()),
+            ("state", text()),
+            ("amount", minor_units()),
+            ("currency", text()),
+            ("paymentIntentId", text()),
+            ("stripeRefundId", or_null(text())),
+            ("refusal", or_null(text())),
+            ("requestedBy", text()),
+            ("createdAt", moment()),
+        ]),
+    );
+    add(
+        "Story",
+        object(&[
+            ("bookingId", uuid()),
+            ("lang", words(["fr", "en"])),
+            ("summary", text()),
+            ("steps", list(json!({ "type": "object" }))),
+            ("lines", list(text())),
+        ]),
+    );
+    add("ReconcileRequest", object(&[("sinceHours?", integer()), ("dryRun?", boolean())]));
+    let terms = [
+        ("name", text()),
+        ("amount", minor_units()),
+        ("currency", text()),
+        ("capacity", integer()),
+        ("active", boolean()),
+        ("grid", list(text())),
+    ];
+    let made = [("id", uuid()), ("createdAt", moment()), ("updatedAt", moment())];
+    add("OfferTerms", object(&terms));
+    add("Offer", object(&[&terms[..], &made[..]].concat()));
+    add("OfferList", page("Offer"));
+
     add("Credentials", object(&[("email", text()), ("password", text())]));
     let person = [("id", uuid()), ("email", text()), ("role", reference("Role"))];
     add("SignedIn", object(&[("user", object(&person))]));
