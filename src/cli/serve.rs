@@ -99,7 +99,10 @@ async fn migrate(store: &Store, clock: &Clock) -> anyhow::Result<()> {
     let given_up = tokio::time::Instant::now() + DATABASE_PATIENCE;
     loop {
         match store.migrate(clock.now()).await {
-            Err(error @ StoreError::Unavailable(_)) if tokio::time::Instant::now() < given_up => {
+            Err(error)
+                if (matches!(error, StoreError::Unavailable(_)) || error.is_collision())
+                    && tokio::time::Instant::now() < given_up =>
+            {
                 tracing::warn!(module = "store", action = "store.waiting", "{error}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

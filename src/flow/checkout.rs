@@ -179,8 +179,13 @@ async fn reserve(
     caller: &Caller,
     key: Option<&(&str, String)>,
 ) -> Result<Reserved, CheckoutError> {
-    if let Some(owner_hash) = &caller.owner_hash
-        && let Some(resumed) = resume_held(app, wish, offer, owner_hash, key).await?
+    let mut held = match &caller.owner_hash {
+        Some(owner_hash) => held_by_browser(app, wish, offer, owner_hash).await?,
+        None => None,
+    };
+    if key.is_none()
+        && let Some(held) = held.take()
+        && let Some(resumed) = resume(app, held).await?
     {
         return Ok(resumed);
     }
@@ -190,7 +195,18 @@ async fn reserve(
         let mut tx = app.store.begin().await?;
         if let (Some((key, hash)), false) = (key, key_is_ours) {
             match tx.take_key(SCOPE, key, hash, app.clock.now()).await? {
-                KeyState::Taken | KeyState::Resumed(None) => {}
+                KeyState::Taken | KeyState::Resumed(None) => {
+                    // The browser holds a seat already: a new key is for that one.
+                    if let Some(held) = held.take() {
+                        tx.bind_key(SCOPE, key, held.id).await?;
+                        tx.commit().await?;
+                        if let Some(resumed) = resume_by_key(app, held, key).await? {
+                            return Ok(resumed);
+                        }
+                        key_is_ours = true;
+                        tx = app.store.begin().await?;
+                    }
+                }
                 KeyState::Resumed(Some(booking)) => {
                     let booking = tx.booking(booking).await?;
                     match booking.map(|booking| (booking.status(), booking)) {
@@ -273,14 +289,14 @@ async fn claim_seat(
     Ok(None)
 }
 
-/// What this browser holds in the slot, if it holds something.
-async fn resume_held(
+/// What this browser holds in the slot, if it holds something for the same details. If the details
+/// differ, what it holds is given up.
+async fn held_by_browser(
     app: &App,
     wish: &NewBooking,
     offer: &Offer,
     owner_hash: &str,
-    key: Option<&(&str, String)>,
-) -> Result<Option<Reserved>, CheckoutError> {
+) -> Result<Option<Booking>, CheckoutError> {
     let mut tx = app.store.read().await?;
     let held = match tx.held_by(owner_hash, offer.id, &wish.slot).await? {
         Some(id) => tx.booking(id).await?,
@@ -288,13 +304,8 @@ async fn resume_held(
     };
     tx.rollback().await?;
     let Some(held) = held else { return Ok(None) };
-    let same = held.customer == wish.customer && held.price == offer.price;
-    if same && key.is_none() {
-        return resume(app, held).await;
-    }
-    if same {
-        // A key was sent too: it decides whether this is a repetition or a new request.
-        return Ok(None);
+    if held.customer == wish.customer && held.price == offer.price {
+        return Ok(Some(held));
     }
     // Something was corrected. What was opened for the old details is closed at Stripe before
     // anything new is made, so that it cannot be paid any more.

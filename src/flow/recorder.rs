@@ -141,7 +141,14 @@ impl Recorder {
         let writer =
             Arc::new(batch::Writer { store: store.clone(), clock: clock.clone(), instance, livemode });
         for _ in 0..writers {
-            tokio::spawn(write(Arc::clone(&writer), Arc::clone(&jobs)));
+            let (writer, jobs) = (Arc::clone(&writer), Arc::clone(&jobs));
+            tokio::spawn(async move {
+                // No panic is known in there; should there be one, its callers are told by their dropped
+                // replies, and the facts after it still have a writer.
+                while tokio::spawn(write(Arc::clone(&writer), Arc::clone(&jobs))).await.is_err() {
+                    tracing::error!(module = "recorder", action = "recorder.restarted", "a writer died");
+                }
+            });
         }
         Self { queue, previewer: writer, stripe, clock }
     }

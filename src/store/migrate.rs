@@ -3,6 +3,7 @@
 use super::{Store, StoreError};
 use crate::domain::ids::{InstanceId, OfferId};
 use crate::domain::time::Timestamp;
+use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,7 +24,14 @@ pub struct MigrationStatus {
 pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     match store {
         // sqlx takes an advisory lock: instances that start together migrate one after the other.
-        Store::Postgres(pool) => MIGRATIONS.run(pool).await.map_err(explain)?,
+        // sqlx takes an advisory lock: instances that start together migrate one after the other. A
+        // migration may take longer than a request, so this connection waits without our usual limits.
+        Store::Postgres(pool) => {
+            let mut connection = pool.acquire().await?.detach();
+            sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut connection).await?;
+            MIGRATIONS.run(&mut connection).await.map_err(explain)?;
+            connection.close().await?;
+        }
         Store::Sqlite { writer, path, .. } => {
             let _lock = lock_file(path.with_extension("migrate.lock")).await?;
             let mut connection = Store::acquire_sqlite_writer(writer).await?;

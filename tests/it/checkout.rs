@@ -240,6 +240,12 @@ async fn a_browser_resumes_what_it_holds_and_a_stranger_with_the_same_address_do
     assert!(mine.starts_with("hold="));
     let again = shop.book(&wish("10:00"), &[("cookie", &mine)]).await;
     assert_eq!((again.status, again.json()), (200, first.json()));
+    // A key of its own does not make it another customer.
+    let keyed = [("cookie", mine.as_str()), ("idempotency-key", "second-thought")];
+    for _ in 0..2 {
+        let with_key = shop.book(&wish("10:00"), &keyed).await;
+        assert_eq!((with_key.status, with_key.json()), (200, first.json()));
+    }
     let stranger = shop.book(&wish("10:00"), &[]).await;
     assert_eq!(stranger.status, 409);
     assert!(!stranger.body.contains("cs_test_"));
