@@ -47,6 +47,15 @@ pub fn money(lang: Lang, money: Money) -> String {
     }
 }
 
+/// An amount as it stands in a field: `60,00` or `60.00`.
+#[must_use]
+pub fn decimal(lang: Lang, money: Money) -> String {
+    match lang {
+        Lang::Fr => money.decimal().replace('.', ","),
+        Lang::En => money.decimal(),
+    }
+}
+
 fn symbol(lang: Lang, currency: Currency) -> String {
     let (fr, en) = match currency.as_str() {
         "eur" => ("€", "€"),

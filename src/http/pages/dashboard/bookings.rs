@@ -65,7 +65,6 @@ struct BookingPage {
 
 struct BookingView {
     id: String,
-    summary: String,
     refund: Option<RefundForm>,
     may_cancel: bool,
     name: String,
@@ -231,7 +230,6 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         name: full_name(&booking),
         status: i18n::status(lang, booking.status()),
         tone: i18n::status_tone(booking.status()),
-        summary: format::sentence(lang, &story.summary),
         story: story.steps.into_iter().map(|step| step_view(lang, zone, step)).collect(),
         refund: refund_form(page, &booking),
         may_cancel: page.allows(Role::Admin) && booking.status() == Status::Pending,
@@ -284,7 +282,7 @@ fn step_view(lang: Lang, zone: &TimeZone, step: explain::Step) -> Step {
     Step {
         iso: step.at.to_string(),
         at: format::moment(lang, zone, step.at),
-        source: step.source,
+        source: i18n::teller(lang, &step.source).to_owned(),
         text: format::sentence(lang, &step.text),
     }
 }
@@ -296,7 +294,7 @@ fn refund_form(page: &Page, booking: &Booking) -> Option<RefundForm> {
     (left.amount > 0 && payment.intent.is_some()).then(|| RefundForm {
         key: uuid::Uuid::new_v4().to_string(),
         currency: left.currency.as_str().to_ascii_uppercase(),
-        amount: left.decimal(),
+        amount: format::decimal(page.lang, left),
         hint: i18n::refund_left(page.lang, &format::money(page.lang, left)),
     })
 }

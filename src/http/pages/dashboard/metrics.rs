@@ -38,9 +38,9 @@ pub async fn show(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         webhooks.push(Fact::new(i18n::outcome(page.lang, outcome), count.to_string()));
     }
     let secrets = counters.secrets_last_used().take(app.config.webhook_secrets.len());
-    let secret = |(n, used): (usize, Option<_>)| match used {
-        Some(at) => format!("{n}: {} {}", t.last_used, format::moment(page.lang, &app.config.timezone, at)),
-        None => format!("{n}: {}", t.never_used),
+    let secret = |(n, used): (usize, Option<_>)| {
+        let used = used.map(|at| format::moment(page.lang, &app.config.timezone, at));
+        Fact::new(&format!("{} {n}", t.secret), used.unwrap_or_else(|| t.never_used.to_owned()))
     };
     let groups = vec![
         Group { name: t.webhooks_title, tiles: webhooks },
@@ -54,10 +54,7 @@ pub async fn show(State(app): State<Shared>, page: Page) -> Result<Response, Pro
                 Fact::new(t.database, app.store.engine()),
             ],
         },
-        Group {
-            name: t.secret_used,
-            tiles: (1..).zip(secrets).map(|pair| Fact::new(t.secret, secret(pair))).collect(),
-        },
+        Group { name: t.secret_used, tiles: (1..).zip(secrets).map(secret).collect() },
     ];
     let metrics = Metrics { page, groups };
     Ok(metrics.page.show(&metrics))

@@ -4,6 +4,7 @@ use super::{Page, back, done, query};
 use crate::app::Shared;
 use crate::domain::Fault;
 use crate::domain::ids::OfferId;
+use crate::domain::lang::Lang;
 use crate::domain::money::{Currency, Money};
 use crate::domain::offer::{Offer, OfferTerms};
 use crate::flow::offers;
@@ -69,10 +70,10 @@ impl Typed {
         }
     }
 
-    fn of_offer(offer: &Offer) -> Self {
+    fn of_offer(lang: Lang, offer: &Offer) -> Self {
         Self {
             name: offer.name.clone(),
-            amount: offer.price.decimal(),
+            amount: format::decimal(lang, offer.price),
             currency: offer.price.currency.as_str().to_ascii_uppercase(),
             capacity: offer.capacity.to_string(),
             grid: grid_text(offer),
@@ -155,7 +156,8 @@ pub async fn edit(
 ) -> Result<Response, Problem> {
     let id = OfferId::parse(&id).map_err(|_| Problem::not_found())?;
     let offer = offers::find(&app, id).await?.ok_or_else(Problem::not_found)?;
-    Ok(form(page, Some(id), StatusCode::OK, Typed::of_offer(&offer), Vec::new()))
+    let typed = Typed::of_offer(page.lang, &offer);
+    Ok(form(page, Some(id), StatusCode::OK, typed, Vec::new()))
 }
 
 /// Makes an offer.
