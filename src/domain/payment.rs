@@ -767,10 +767,16 @@ impl Rules<'_> {
         self.applied(booking, Reason::ChargeRefundRecorded, effects)
     }
 
-    /// Told once for each larger sum, whichever events it was learned from.
+    /// Told once for each larger sum, whichever events it was learned from; and again after a refund
+    /// came back, since the same sum then means other money.
     fn refund_effects(&self, after: &Booking) -> Vec<Effect> {
-        let (before, after) = (self.before.refunded_amount(), after.refunded_amount());
-        if after > before { vec![self.effect(EffectKind::Refunded, &after.to_string())] } else { Vec::new() }
+        let sum = after.refunded_amount();
+        if sum <= self.before.refunded_amount() {
+            return Vec::new();
+        }
+        let came_back = after.refunds.iter().filter(|refund| !refund.status.counts()).count();
+        let subject = if came_back == 0 { sum.to_string() } else { format!("{sum}:{came_back}") };
+        vec![self.effect(EffectKind::Refunded, &subject)]
     }
 
     fn dispute(&self, fact: &DisputeFact) -> Decision {
@@ -824,3 +830,6 @@ impl Rules<'_> {
         decision
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use crate::stripe::{StripeError, event};
 use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// The kinds that we act on, as the feed is asked for them. Stripe takes 20 at most.
@@ -119,6 +119,9 @@ pub struct Report {
     pub remaining: u64,
     /// What could not be read, in words.
     pub failures: Vec<String>,
+    /// What was counted: the same state is met in more than one list.
+    #[serde(skip)]
+    counted: HashSet<String>,
 }
 
 /// Differences that a report lists one by one.
@@ -132,6 +135,9 @@ impl Report {
     }
 
     fn add(&mut self, difference: Difference) {
+        if !self.counted.insert(difference.event_key.clone()) {
+            return;
+        }
         self.healed_count += 1;
         if self.healed.len() < MAX_LISTED {
             self.healed.push(difference);
@@ -452,7 +458,9 @@ fn note(report: &mut Report, event_key: String, kind: String, recorded: Recorded
                 after: seen.and_then(|preview| status(&preview.after)),
             });
         }
-        Outcome::Parked | Outcome::Rejected => report.remaining += 1,
+        Outcome::Parked | Outcome::Rejected => {
+            report.remaining += u64::from(report.counted.insert(event_key));
+        }
         Outcome::Duplicate | Outcome::Ignored => {}
     }
 }

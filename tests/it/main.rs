@@ -13,14 +13,17 @@
 )]
 
 mod accounts;
+mod cases;
 mod chaos;
 mod checkout;
 mod config;
 mod crashes;
 mod decide;
+mod effects;
 mod graceful;
 #[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
+mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
@@ -29,8 +32,11 @@ mod money;
 mod openapi;
 mod orders;
 mod pages;
+mod reconcile;
+mod refunds;
 mod roles;
 mod security;
+mod shop;
 mod sim;
 mod store;
 mod tidy;

@@ -1,0 +1,250 @@
+//! What does not fit waits for a person, offers what can be done, and does it once.
+
+use crate::harness::{TestDatabase, on_each_engine};
+use crate::shop::{ADMIN, Checkout, Shop, VISA};
+use checkout_backend::domain::booking::Status;
+use checkout_backend::domain::case::{CaseAction, CaseKind};
+use checkout_backend::domain::ids::{BookingId, CaseId};
+use checkout_backend::domain::role::Role;
+use checkout_backend::flow::cases::{self, CaseError, Decided, Decision};
+use checkout_backend::store::cases::CaseRecord;
+use checkout_backend::store::page::PageRequest;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+on_each_engine! {
+    a_payment_that_is_not_the_price_is_accepted_by_a_person,
+    a_payment_that_is_not_the_price_is_refunded_and_the_booking_ends,
+    of_a_booking_paid_twice_only_the_extra_payment_goes_back,
+    a_late_payment_is_seated_again_when_a_seat_is_left,
+    a_payment_for_an_unknown_booking_is_attached_to_one,
+    a_case_offers_its_actions_and_no_others,
+    an_action_is_done_once_and_another_is_refused,
+    a_case_never_closes_by_itself,
+    the_api_tells_cases_and_settles_them_by_role,
+}
+
+async fn open_cases(shop: &Shop) -> Vec<CaseRecord> {
+    let mut tx = shop.app.app.store.read().await.unwrap();
+    let cases = tx.list_cases(Some(true), &PageRequest::default()).await.unwrap();
+    tx.rollback().await.unwrap();
+    cases.items
+}
+
+async fn the_case(shop: &Shop) -> CaseRecord {
+    let mut cases = open_cases(shop).await;
+    assert_eq!(cases.len(), 1, "{cases:?}");
+    cases.remove(0)
+}
+
+fn decision(case: CaseId, action: CaseAction) -> Decision<'static> {
+    Decision { case, action, note: Some("seen"), booking: None, actor: ADMIN, role: Role::Admin }
+}
+
+async fn decide(shop: &Shop, case: CaseId, action: CaseAction) -> Result<Decided, CaseError> {
+    cases::decide(&shop.app.app, decision(case, action)).await
+}
+
+/// A booking that was paid with another amount than its price, by Stripe's word.
+async fn paid_wrongly(shop: &Shop, amount: i64) -> Checkout {
+    let checkout = shop.book().await;
+    shop.pay(&checkout, VISA).await;
+    let mut event = completed(shop, &checkout);
+    for member in ["amount_subtotal", "amount_total"] {
+        event["data"]["object"][member] = amount.into();
+    }
+    let answer = shop.app.deliver(&event).await;
+    assert_eq!((answer.status, answer.outcome().as_str()), (200, "case"));
+    assert_eq!(shop.status(&checkout).await, Status::Pending);
+    checkout
+}
+
+fn completed(shop: &Shop, checkout: &Checkout) -> Value {
+    let about = |event: &Value| {
+        event["type"] == "checkout.session.completed"
+            && event["data"]["object"]["id"] == checkout.session.as_str()
+    };
+    shop.sim.events().into_iter().find(about).unwrap()
+}
+
+async fn a_payment_that_is_not_the_price_is_accepted_by_a_person(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = paid_wrongly(&shop, 5900).await;
+    let case = the_case(&shop).await;
+    assert_eq!((case.kind, case.amount), (CaseKind::AmountMismatch, Some(5900)));
+    let decided = decide(&shop, case.id, CaseAction::Accept).await.unwrap();
+    assert_eq!(decided.case.resolution.as_deref(), Some("accept"));
+    let booking = shop.booking(&checkout).await;
+    assert_eq!((booking.status(), booking.payment().unwrap().amount), (Status::Paid, 5900));
+    assert_eq!(
+        db.texts("select reason from payment_events where applied_payment").await,
+        ["accepted_by_person"]
+    );
+    assert_eq!(db.texts("select kind from outbox").await, ["booking.paid"]);
+    shop.assert_sound().await;
+}
+
+async fn a_payment_that_is_not_the_price_is_refunded_and_the_booking_ends(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = paid_wrongly(&shop, 6001).await;
+    // What Stripe really took is what can go back.
+    db.execute("update cases set amount = 6000").await;
+    let case = the_case(&shop).await;
+    let decided = decide(&shop, case.id, CaseAction::Refund).await.unwrap();
+    assert!(decided.case.closed_at.is_some());
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
+    let booking = shop.booking(&checkout).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Cancelled, None));
+    shop.deliver_all().await;
+    assert_eq!(shop.status(&checkout).await, Status::Cancelled, "late events undo nothing");
+    assert_eq!(open_cases(&shop).await.len(), 0);
+}
+
+async fn of_a_booking_paid_twice_only_the_extra_payment_goes_back(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.paid().await;
+    // A second session for the same booking, as an older program could have left one.
+    let other = shop.book().await;
+    shop.pay(&other, VISA).await;
+    let mut event = completed(&shop, &other);
+    let object = &mut event["data"]["object"];
+    object["client_reference_id"] = checkout.booking.to_string().into();
+    object["metadata"]["booking_id"] = checkout.booking.to_string().into();
+    db.execute(&format!("update bookings set stripe_session_id = null where id = '{}'", other.booking)).await;
+    assert_eq!(shop.app.deliver(&event).await.outcome(), "case");
+    let case = the_case(&shop).await;
+    assert_eq!(case.kind, CaseKind::PaidTwice);
+    let decided = decide(&shop, case.id, CaseAction::Refund).await.unwrap();
+    assert!(decided.case.closed_at.is_some());
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 0);
+    assert_eq!(shop.refunds_at_stripe(&other).await.len(), 1);
+    assert_eq!(shop.status(&checkout).await, Status::Paid, "the first payment counts as before");
+    let again = decide(&shop, case.id, CaseAction::Refund).await.unwrap();
+    assert_eq!(again.case.id, case.id);
+    assert_eq!(shop.refunds_at_stripe(&other).await.len(), 1);
+}
+
+async fn a_late_payment_is_seated_again_when_a_seat_is_left(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let request = Shop::request();
+    let late = shop.book_as(&request).await;
+    shop.pay(&late, VISA).await;
+    // The hold was lost, and somebody else has the seat.
+    db.execute("update bookings set status = 'expiré', seat = null, next_check_at = null").await;
+    let other = shop.book_as(&request).await;
+    assert_eq!(shop.app.deliver(&completed(&shop, &late)).await.outcome(), "case");
+    let case = the_case(&shop).await;
+    assert_eq!(case.kind, CaseKind::LatePayment);
+    let full = decide(&shop, case.id, CaseAction::Reseat).await.unwrap_err();
+    assert!(matches!(full, CaseError::Impossible(_)), "{full}");
+    checkout_backend::flow::cancel::cancel(&shop.app.app, other.booking, ADMIN).await.unwrap();
+    decide(&shop, case.id, CaseAction::Reseat).await.unwrap();
+    let booking = shop.booking(&late).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Paid, Some(1)));
+    shop.assert_sound().await;
+}
+
+async fn a_payment_for_an_unknown_booking_is_attached_to_one(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let paid = shop.book().await;
+    let wanted = shop.app.pending_booking().await;
+    shop.pay(&paid, VISA).await;
+    let mut event = completed(&shop, &paid);
+    let nobody = BookingId::new().to_string();
+    event["data"]["object"]["client_reference_id"] = nobody.as_str().into();
+    event["data"]["object"]["metadata"]["booking_id"] = nobody.as_str().into();
+    db.execute(&format!("update bookings set stripe_session_id = null where id = '{}'", paid.booking)).await;
+    assert_eq!(shop.app.deliver(&event).await.outcome(), "parked");
+    shop.advance(Duration::from_secs(3700));
+    shop.app.app.recorder.retry_due(&shop.app.app.store).await.unwrap();
+    let case = the_case(&shop).await;
+    assert_eq!((case.kind, case.booking_id), (CaseKind::UnknownBooking, None));
+    let nowhere = decide(&shop, case.id, CaseAction::Attach).await.unwrap_err();
+    assert!(matches!(nowhere, CaseError::BookingNeeded));
+    let attach = Decision { booking: Some(wanted.id), ..decision(case.id, CaseAction::Attach) };
+    let decided = cases::decide(&shop.app.app, attach).await.unwrap();
+    assert_eq!(decided.case.booking_id, Some(wanted.id));
+    assert_eq!(shop.app.status(wanted.id).await, Status::Paid);
+    shop.assert_sound().await;
+}
+
+async fn a_case_offers_its_actions_and_no_others(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    paid_wrongly(&shop, 1).await;
+    let case = the_case(&shop).await;
+    for action in [CaseAction::Reseat, CaseAction::Attach] {
+        let error = decide(&shop, case.id, action).await.unwrap_err();
+        assert!(matches!(error, CaseError::NotAnAction { .. }), "{error}");
+    }
+    let by_ops = Decision { role: Role::Ops, ..decision(case.id, CaseAction::Accept) };
+    let error = cases::decide(&shop.app.app, by_ops).await.unwrap_err();
+    assert!(matches!(error, CaseError::NeedsRole(Role::Admin)));
+    for note in [None, Some("  ")] {
+        let silent = Decision { note, ..decision(case.id, CaseAction::Dismiss) };
+        assert!(matches!(cases::decide(&shop.app.app, silent).await, Err(CaseError::NoteNeeded)));
+    }
+    for kind in CaseKind::ALL {
+        assert!(kind.actions().contains(&CaseAction::Dismiss), "{kind} leaves a person without a way out");
+    }
+}
+
+async fn an_action_is_done_once_and_another_is_refused(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = paid_wrongly(&shop, 5900).await;
+    let case = the_case(&shop).await;
+    let both = tokio::join!(
+        decide(&shop, case.id, CaseAction::Accept),
+        decide(&shop, case.id, CaseAction::Dismiss),
+    );
+    let won = usize::from(both.0.is_ok()) + usize::from(both.1.is_ok());
+    assert_eq!(won, 1, "{both:?}");
+    let resolution = db.texts("select resolution from cases").await.remove(0);
+    let same = CaseAction::parse(&resolution).unwrap();
+    let other = if same == CaseAction::Accept { CaseAction::Dismiss } else { CaseAction::Accept };
+    decide(&shop, case.id, same).await.unwrap();
+    assert!(matches!(decide(&shop, case.id, other).await, Err(CaseError::Closed(_))));
+    assert_eq!(db.number("select count(*) from audit_log where action = 'case.closed'").await, 1);
+    let paid = shop.status(&checkout).await == Status::Paid;
+    assert_eq!(paid, same == CaseAction::Accept);
+}
+
+async fn a_case_never_closes_by_itself(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    paid_wrongly(&shop, 5900).await;
+    for _ in 0..3 {
+        shop.advance(Duration::from_secs(86_400));
+        shop.reconcile(checkout_backend::flow::reconcile::Options::default()).await;
+        checkout_backend::flow::privacy::clean_up(&shop.app.app).await.unwrap();
+    }
+    assert_eq!(the_case(&shop).await.kind, CaseKind::AmountMismatch);
+}
+
+async fn the_api_tells_cases_and_settles_them_by_role(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    paid_wrongly(&shop, 5900).await;
+    let (reader, ops) = (shop.app.person(Role::ReadOnly).await, shop.app.person(Role::Ops).await);
+    assert_eq!(shop.app.get_as(&reader.cookie, "/api/cases").await.status, 403);
+    let list = shop.app.get_as(&ops.cookie, "/api/cases?state=open").await.json();
+    assert_eq!(list["meta"]["count"], 1);
+    let case = &list["items"][0];
+    assert_eq!(
+        (case["kind"].as_str(), &case["actions"]),
+        (Some("amount_mismatch"), &json!(["accept", "refund", "dismiss"]))
+    );
+    let id = case["id"].as_str().unwrap();
+    assert_eq!(shop.app.get_as(&ops.cookie, &format!("/api/cases/{id}")).await.json()["id"], id);
+    let cookie = ("cookie", ops.cookie.as_str());
+    let act = async |action: &str, body: Value| {
+        shop.app.post_json(&format!("/api/cases/{id}/{action}"), &body, &[cookie]).await
+    };
+    assert_eq!(act("accept", json!({})).await.status, 403);
+    assert_eq!(act("explode", json!({})).await.status, 404);
+    assert_eq!(act("reseat", json!({})).await.status, 422);
+    assert_eq!(act("dismiss", json!({})).await.status, 400);
+    assert_eq!(act("dismiss", json!({"note": 5})).await.status, 400);
+    let closed = act("dismiss", json!({"note": "a test of ours"})).await;
+    assert_eq!((closed.status, closed.json()["case"]["state"].as_str()), (200, Some("closed")));
+    assert_eq!(closed.json()["case"]["note"], "a test of ours");
+    assert_eq!(shop.app.get_as(&ops.cookie, "/api/cases?state=open").await.json()["meta"]["count"], 0);
+    assert_eq!(shop.app.get_as(&ops.cookie, "/api/cases?state=ajar").await.status, 400);
+}

@@ -1,0 +1,239 @@
+//! Others are told at least once, under one key, after the commit; and a receiver that fails is not
+//! forgotten.
+
+use crate::harness::{TestDatabase, on_each_engine};
+use crate::shop::{ADMIN, Shop, VISA};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use checkout_backend::flow::{effects, refund};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+on_each_engine! {
+    a_payment_is_notified_once_and_signed,
+    nothing_is_told_before_it_happened_nor_twice_for_a_replay,
+    a_receiver_that_fails_is_tried_again_under_the_same_key,
+    a_receiver_that_never_answers_well_is_given_up_visibly_and_can_be_tried_again,
+    a_crash_between_sending_and_marking_tells_it_again_under_the_same_key,
+    customer_and_owner_get_mails_in_their_language,
+    without_receivers_the_outbox_is_simply_readable,
+}
+
+const SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlci0wMDAx";
+
+/// An endpoint of somebody else's.
+struct Receiver {
+    url: String,
+    got: Arc<Mutex<Vec<(HeaderMap, String)>>>,
+    status: Arc<AtomicU16>,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let got: Arc<Mutex<Vec<(HeaderMap, String)>>> = Arc::default();
+        let status = Arc::new(AtomicU16::new(200));
+        let (keep, answer) = (got.clone(), status.clone());
+        let handler = post(move |headers: HeaderMap, body: Bytes| async move {
+            keep.lock().unwrap().push((headers, String::from_utf8(body.to_vec()).unwrap()));
+            StatusCode::from_u16(answer.load(Ordering::SeqCst)).unwrap()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/hook", handler);
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, got, status }
+    }
+
+    fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
+    fn got(&self) -> Vec<(HeaderMap, String)> {
+        self.got.lock().unwrap().clone()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.got().iter().map(|(headers, _)| headers["webhook-id"].to_str().unwrap().to_owned()).collect()
+    }
+}
+
+async fn shop_with(db: &TestDatabase, receiver: &Receiver) -> Shop {
+    Shop::open_with(db, &[("NOTIFY_URL", &receiver.url), ("NOTIFY_SECRET", SECRET)]).await
+}
+
+async fn deliver(shop: &Shop) -> usize {
+    effects::deliver_due(&shop.app.app).await.unwrap()
+}
+
+async fn a_payment_is_notified_once_and_signed(db: TestDatabase) {
+    let receiver = Receiver::start().await;
+    let shop = shop_with(&db, &receiver).await;
+    let checkout = shop.paid().await;
+    assert_eq!(deliver(&shop).await, 1);
+    assert_eq!(deliver(&shop).await, 0);
+    let (headers, body) = receiver.got().remove(0);
+    let text = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.update(format!("{}.{}.{body}", text("webhook-id"), text("webhook-timestamp")).as_bytes());
+    assert_eq!(text("webhook-signature"), format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())));
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["type"], "booking.paid");
+    assert_eq!(body["data"]["bookingId"], checkout.booking.to_string());
+    assert_eq!((&body["data"]["status"], &body["data"]["amountPaid"]), (&"payé".into(), &6000.into()));
+    assert!(!body.to_string().contains("ada@example.org"), "no address leaves");
+}
+
+async fn nothing_is_told_before_it_happened_nor_twice_for_a_replay(db: TestDatabase) {
+    let receiver = Receiver::start().await;
+    let shop = shop_with(&db, &receiver).await;
+    let checkout = shop.book().await;
+    shop.pay(&checkout, VISA).await;
+    assert_eq!(deliver(&shop).await, 0, "paid at Stripe, not yet here");
+    for _ in 0..3 {
+        shop.deliver_all().await;
+    }
+    deliver(&shop).await;
+    refund::refund(&shop.app.app, checkout.booking, Some(1000), "a", ADMIN).await.unwrap();
+    shop.deliver_all().await;
+    deliver(&shop).await;
+    let kinds: Vec<_> = receiver
+        .got()
+        .iter()
+        .map(|(_, body)| serde_json::from_str::<Value>(body).unwrap()["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["booking.paid", "booking.refunded"]);
+}
+
+async fn a_receiver_that_fails_is_tried_again_under_the_same_key(db: TestDatabase) {
+    let receiver = Receiver::start().await;
+    receiver.answer(503);
+    let shop = shop_with(&db, &receiver).await;
+    shop.paid().await;
+    assert_eq!(deliver(&shop).await, 0);
+    assert_eq!(deliver(&shop).await, 0, "not at once again");
+    assert_eq!(receiver.got().len(), 1);
+    receiver.answer(200);
+    shop.advance(Duration::from_secs(5));
+    assert_eq!(deliver(&shop).await, 1);
+    let keys = receiver.keys();
+    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
+    assert_eq!(db.texts("select state from outbox_deliveries").await, ["done"]);
+}
+
+async fn a_receiver_that_never_answers_well_is_given_up_visibly_and_can_be_tried_again(db: TestDatabase) {
+    let receiver = Receiver::start().await;
+    receiver.answer(500);
+    let shop = shop_with(&db, &receiver).await;
+    shop.paid().await;
+    for _ in 0..30 {
+        deliver(&shop).await;
+        shop.app.clock.advance(Duration::from_secs(7 * 3600));
+    }
+    assert_eq!(receiver.got().len(), 20);
+    assert_eq!(db.texts("select state from outbox_deliveries").await, ["dead"]);
+    assert_eq!(db.texts("select last_error from outbox_deliveries").await, ["the receiver answered 500"]);
+    receiver.answer(204);
+    let mut tx = shop.app.app.store.begin().await.unwrap();
+    assert_eq!(tx.revive_deliveries(shop.app.clock.now()).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(deliver(&shop).await, 1);
+}
+
+async fn a_crash_between_sending_and_marking_tells_it_again_under_the_same_key(db: TestDatabase) {
+    let receiver = Receiver::start().await;
+    let shop = shop_with(&db, &receiver).await;
+    shop.paid().await;
+    deliver(&shop).await;
+    // What the database looks like if the process died right after sending.
+    db.execute("update outbox_deliveries set state = 'pending', done_at = null, next_try_at = 0").await;
+    assert_eq!(deliver(&shop).await, 1);
+    let keys = receiver.keys();
+    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
+}
+
+/// A mail server that keeps what it gets.
+async fn mail_server() -> (String, Arc<Mutex<Vec<String>>>) {
+    let mails: Arc<Mutex<Vec<String>>> = Arc::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let keep = mails.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let keep = keep.clone();
+            tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let mut lines = BufReader::new(read).lines();
+                write.write_all(b"220 sink ESMTP\r\n").await.unwrap();
+                let mut mail = None;
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer: &[u8] = match &mut mail {
+                        Some(_) if line == "." => {
+                            keep.lock().unwrap().extend(mail.take());
+                            b"250 kept\r\n"
+                        }
+                        Some(mail) => {
+                            *mail = format!("{mail}{line}\n");
+                            continue;
+                        }
+                        None if line.starts_with("DATA") => {
+                            mail = Some(String::new());
+                            b"354 go on\r\n"
+                        }
+                        None if line.starts_with("QUIT") => b"221 bye\r\n",
+                        None if line.starts_with("EHLO") => b"250-sink\r\n250 8BITMIME\r\n",
+                        None => b"250 ok\r\n",
+                    };
+                    if write.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, mails)
+}
+
+async fn customer_and_owner_get_mails_in_their_language(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let shop = Shop::open_with(
+        &db,
+        &[
+            ("SMTP_URL", &url),
+            ("MAIL_FROM", "Cabinet <cabinet@example.org>"),
+            ("ADMIN_EMAIL", "owner@example.org"),
+            ("ADMIN_PASSWORD", "a long enough passphrase"),
+        ],
+    )
+    .await;
+    let checkout = shop.paid().await;
+    db.execute("update bookings set lang = 'en'").await;
+    assert_eq!(deliver(&shop).await, 2);
+    let got = mails.lock().unwrap().clone();
+    let to =
+        |address: &str| got.iter().find(|mail| mail.contains(&format!("To: {address}"))).unwrap().clone();
+    let customer = to("ada@example.org");
+    assert!(customer.contains("Hello Ada") && customer.contains("60.00 EUR"), "{customer}");
+    assert!(customer.contains(&checkout.booking.to_string()));
+    assert!(customer.contains("Message-ID: <msg_"), "{customer}");
+    let owner = to("owner@example.org");
+    assert!(owner.contains("/dashboard/bookings/"), "{owner}");
+    assert_eq!(deliver(&shop).await, 0);
+}
+
+async fn without_receivers_the_outbox_is_simply_readable(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    shop.paid().await;
+    assert_eq!(deliver(&shop).await, 0);
+    assert_eq!(db.texts("select kind from outbox").await, ["booking.paid"]);
+    assert_eq!(db.number("select count(*) from outbox_deliveries").await, 0);
+}
