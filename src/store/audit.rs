@@ -41,6 +41,9 @@ impl AuditRow {
     }
 }
 
+/// Id, time, actor, action, subject, detail, request.
+type AuditRow = (String, i64, String, String, String, String, Option<String>);
+
 impl Tx {
     /// Adds a line to the audit log.
     ///
@@ -94,7 +97,7 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn audit_of(&mut self, subject: &str) -> Result<Vec<AuditRecord>, StoreError> {
-        let rows: Vec<(String, i64, String, String, String, String, Option<String>)> = on_engine!(self, conn =>
+        let rows: Vec<AuditRow> = on_engine!(self, conn =>
             sqlx::query_as(
                 "select id, at, actor, action, subject, detail, request_id from audit_log
                  where subject = $1 order by at, id limit 200")

@@ -138,6 +138,9 @@ pub struct DeliveryRecord {
     pub last_error: Option<String>,
 }
 
+/// Kind, target, state, tries, when it happened, when it was delivered, last error.
+type ToldRow = (String, String, String, i32, i64, Option<i64>, Option<String>);
+
 /// How many deliveries wait, and how many were given up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
@@ -340,7 +343,7 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn deliveries_of(&mut self, booking: BookingId) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let rows: Vec<(String, String, String, i32, i64, Option<i64>, Option<String>)> = on_engine!(self, conn => sqlx::query_as(
+        let rows: Vec<ToldRow> = on_engine!(self, conn => sqlx::query_as(
             "select o.kind, d.target, d.state, d.tries, o.created_at, d.done_at, d.last_error
              from outbox_deliveries d join outbox o on o.id = d.outbox_id
              where o.booking_id = $1 order by o.created_at, d.id limit 200")
