@@ -41,9 +41,6 @@ impl AuditRow {
     }
 }
 
-/// Id, time, actor, action, subject, detail, request.
-type AuditRow = (String, i64, String, String, String, String, Option<String>);
-
 impl Tx {
     /// Adds a line to the audit log.
     ///
@@ -104,17 +101,6 @@ impl Tx {
                 .bind(subject)
                 .fetch_all(conn)
                 .await)?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, at, actor, action, subject, detail, request_id)| AuditRecord {
-                id,
-                at: Timestamp::from_micros(at),
-                actor,
-                action,
-                subject,
-                detail,
-                request_id,
-            })
-            .collect())
+        Ok(rows.into_iter().map(AuditRow::into_record).collect())
     }
 }
