@@ -122,7 +122,8 @@ impl From<sqlx::Error> for StoreError {
                 if database.try_downcast_ref::<SqliteError>().is_some() {
                     Self::from_sqlite(code.parse().unwrap_or_default(), error)
                 } else {
-                    Self::from_postgres(&code.into_owned(), error)
+                    let code = code.into_owned();
+                    Self::from_postgres(&code, error)
                 }
             }
             _ => Self::Other(error),

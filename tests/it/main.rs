@@ -21,7 +21,6 @@ mod crashes;
 mod decide;
 mod effects;
 mod graceful;
-#[allow(dead_code)] // each helper is for whoever needs it
 mod harness;
 mod lifecycle;
 mod limits;
