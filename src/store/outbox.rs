@@ -11,8 +11,6 @@ use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 use std::time::Duration;
 
-type ToldRow = (String, String, String, i32, i64, Option<i64>, Option<String>);
-
 impl Tx {
     /// Adds effects; one with a key that is there already is left out.
     ///
