@@ -449,7 +449,7 @@ pub fn decide_session_of_another(booking: &Booking, event: &Event) -> Decision {
 pub fn accept(booking: &Booking, fact: &SessionFact, context: Context) -> Option<Decision> {
     let currency = fact.currency.as_deref()?;
     let same_currency = currency.eq_ignore_ascii_case(booking.price.currency.as_str());
-    let amount = fact.total.filter(|total| *total >= 0)?;
+    let amount = fact.total.filter(|total| *total > 0)?;
     let there = match fact.payment_status {
         PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => true,
         PaymentStatus::Unpaid | PaymentStatus::Unknown => false,

@@ -112,6 +112,9 @@ pub async fn refund(
         left: payment.amount.saturating_sub(gone),
         currency: locked.price.currency.as_str().to_owned(),
     };
+    if amount.is_none() && wish.left <= 0 {
+        return Err(RefundError::NothingPaid);
+    }
     let left = Money { amount: wish.left, currency: locked.price.currency };
     let intent = intend(app, &mut tx, wish, actor).await?.ok_or(match amount {
         Some(amount) if amount <= 0 => RefundError::NotAnAmount,

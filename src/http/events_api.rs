@@ -57,17 +57,25 @@ pub async fn show(State(app): State<Shared>, Path(id): Path<String>) -> Result<J
     Ok(Json(json))
 }
 
-/// Judges a row again; with `?dryRun=true` only says what would change.
+/// Judges a row again; with `?dryRun=true` or `{"dryRun":true}` only says what would change.
 pub async fn replay(
     State(app): State<Shared>,
     by: Signed,
     Extension(request_id): Extension<RequestId>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
+    body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let mut query = Query::parse(query.as_deref());
-    let dry_run = query.take("dryRun", "must be true or false", truth).unwrap_or(false);
+    let asked = query.take("dryRun", "must be true or false", truth);
     query.finish()?;
+    let members = if body.is_empty() { Map::new() } else { json_object(&headers, &body)? };
+    let mut faults = unknown_members(&members, &["dryRun"]);
+    let dry_run = dry_run_of(&members, &mut faults).or(asked).unwrap_or(false);
+    if !faults.is_empty() {
+        return Err(Problem::invalid(faults));
+    }
     let replayed = if dry_run {
         replay::preview(&app, &id).await?
     } else {
@@ -88,26 +96,18 @@ pub async fn reconcile(
     let asked = query.take("dryRun", "must be true or false", truth);
     query.finish()?;
     let members = if body.is_empty() { Map::new() } else { json_object(&headers, &body)? };
-    let mut faults: Vec<Fault> = members
-        .keys()
-        .filter(|name| !["sinceHours", "dryRun"].contains(&name.as_str()))
-        .map(|name| Fault::new(name, "is not a member of this request"))
-        .collect();
+    let mut faults = unknown_members(&members, &["sinceHours", "dryRun"]);
     let since =
         members.get("sinceHours").map(|value| value.as_u64().filter(|hours| (1..=8760).contains(hours)));
     if since == Some(None) {
         faults.push(Fault::new("sinceHours", "must be a whole number from 1 to 8760"));
     }
-    let dry_run = members.get("dryRun").map(Value::as_bool);
-    if dry_run == Some(None) {
-        faults.push(Fault::new("dryRun", "must be true or false"));
-    }
+    let dry_run = dry_run_of(&members, &mut faults).or(asked).unwrap_or(false);
     if !faults.is_empty() {
         return Err(Problem::invalid(faults));
     }
     let now: Timestamp = app.clock.now();
     let since = since.flatten().map(|hours| now.minus(Duration::from_secs(hours * 3600)));
-    let dry_run = dry_run.flatten().or(asked).unwrap_or(false);
     let options = Options { since, dry_run, ..Options::default() };
     match tokio::time::timeout(LONGEST_RUN, reconcile::run(&app, options)).await {
         Ok(report) => Ok(Json(json!(report?))),
@@ -119,6 +119,19 @@ pub async fn reconcile(
         )
         .retry_after(1)),
     }
+}
+
+fn unknown_members(members: &Map<String, Value>, known: &[&str]) -> Vec<Fault> {
+    let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
+    unknown.map(|name| Fault::new(name, "is not a member of this request")).collect()
+}
+
+fn dry_run_of(members: &Map<String, Value>, faults: &mut Vec<Fault>) -> Option<bool> {
+    let value = members.get("dryRun")?.as_bool();
+    if value.is_none() {
+        faults.push(Fault::new("dryRun", "must be true or false"));
+    }
+    value
 }
 
 fn truth(text: &str) -> Option<bool> {

@@ -594,7 +594,7 @@ impl Tx {
             "select id, created_at from bookings
              where (created_at < $1 or (created_at = $1 and id < $2))
                and ($3 = '' or status = $3) and ($4 = '' or slot_date = $4)
-               and ($5 = '' or email = $5) and ($6 = '' or offer_id = $6)
+               and ($5 = '' or lower(email) = lower($5)) and ($6 = '' or offer_id = $6)
              order by created_at desc, id desc limit $7")
             .bind(at)
             .bind(id)

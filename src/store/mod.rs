@@ -152,6 +152,8 @@ impl Store {
                 StoreError::Config(format!("cannot create {}: {error}", folder.display()))
             })?;
         }
+        private_file(&path)
+            .map_err(|error| StoreError::Config(format!("cannot create {}: {error}", path.display())))?;
         let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -317,6 +319,23 @@ async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error>
     // The error makes the pool drop the connection as it is, without a farewell that could hang as well.
     tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
     Ok(true)
+}
+
+/// Names, addresses and password hashes are in there: nobody else on the machine reads it.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+/// Makes the database's file if it is not there. SQLite gives the files beside it the same mode.
+fn private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 impl Tx {

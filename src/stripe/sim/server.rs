@@ -6,7 +6,7 @@ use super::api::{self, MAX_BODY_BYTES, Outcome};
 use super::error::StripeError;
 use super::{Shared, control, control_page, guard, pay_page};
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -67,7 +67,18 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 #[error("the connection is cut by a fault")]
 struct Cut;
 
+/// Every answer is dated by the simulator's own clock, as Stripe's are by Stripe's.
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+    let now = shared.read(|world| world.clock.now());
+    let mut response = route(shared, request).await?;
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now.to_jiff());
+    if let Some(date) = date.ok().and_then(|date| HeaderValue::from_str(&date).ok()) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    Ok(response)
+}
+
+async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
     let body = read(body).await;
     let path = parts.uri.path().to_owned();
