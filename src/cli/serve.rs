@@ -127,11 +127,9 @@ async fn simulate(config: &Config) -> anyhow::Result<Sim> {
         .await
     };
     let simulator = match config.simulator_port {
-        Some(port) => {
-            start(port).await.with_context(|| {
+        Some(port) => start(port).await.with_context(|| {
             format!("the simulated Stripe cannot start on port {port} (SIMULATOR_PORT sets another)")
-        })?
-        }
+        })?,
         None => match start(SIMULATOR_PORT).await {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => start(0).await?,
             result => result?,

@@ -411,7 +411,8 @@ async fn open_session(
             let fault = Fault::coded("email", "email", "was refused by Stripe: check the address");
             return Err(CheckoutError::Invalid(vec![fault]));
         }
-        expires_at = hold_from(app.clock.now());
+        // By Stripe's clock if that is ahead of ours: what it refused may have been too early for it.
+        expires_at = hold_from(app.clock.now().max(app.stripe.last_date()));
         tx.next_attempt(booking.id, state.attempt, expires_at).await?;
         tx.commit().await?;
         if last {

@@ -7,8 +7,11 @@
 use crate::domain::ids::{PaymentIntentId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::http_client::{Answer, HttpClient, HttpError, Method};
+use jiff::fmt::rfc2822::DateTimeParser;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// The version of the API that our requests are written for.
@@ -29,6 +32,8 @@ pub struct Client {
     http: HttpClient,
     base: String,
     key: SecretString,
+    /// The `Date` of Stripe's last answer, in unix seconds.
+    dated: Arc<AtomicI64>,
 }
 
 /// Why Stripe did not do what was asked.
@@ -122,7 +127,8 @@ impl Client {
     /// # Errors
     /// [`HttpError`] if the HTTP client cannot be made.
     pub fn new(base: &str, key: SecretString) -> Result<Self, HttpError> {
-        Ok(Self { http: HttpClient::new(TIMEOUT)?, base: base.trim_end_matches('/').to_owned(), key })
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { http: HttpClient::new(TIMEOUT)?, base, key, dated: Arc::default() })
     }
 
     /// Makes a checkout session. With the same `idempotency_key` and content it makes it once.
@@ -343,12 +349,22 @@ impl Client {
         idempotency_key: Option<&str>,
     ) -> Result<Value, (StripeError, Option<bool>)> {
         let answer = self.send(method, url, body, idempotency_key).await.map_err(|error| (error, None))?;
+        let date = answer.header("date").map(|date| DateTimeParser::new().parse_timestamp(date));
+        if let Some(Ok(date)) = date {
+            self.dated.store(date.as_second(), Ordering::Relaxed);
+        }
         let should_retry = match answer.header("stripe-should-retry") {
             Some("true") => Some(true),
             Some("false") => Some(false),
             _ => None,
         };
         judge(&answer).map_err(|error| (error, should_retry))
+    }
+
+    /// What time it was for Stripe at its last answer; 1970 before the first.
+    #[must_use]
+    pub fn last_date(&self) -> Timestamp {
+        Timestamp::from_unix_seconds(self.dated.load(Ordering::Relaxed))
     }
 
     async fn send(

@@ -25,6 +25,7 @@ on_each_engine! {
     corrected_details_close_the_old_session_before_a_new_one_is_made,
     however_stripe_fails_the_booking_is_kept_and_gets_one_session,
     a_failure_that_stripe_keeps_for_the_key_is_left_behind_by_a_new_one,
+    a_stripe_whose_clock_is_ahead_still_makes_a_payment_page,
     a_payment_that_overtakes_the_answer_is_not_lost,
     a_hold_is_given_up_only_when_stripe_says_that_nothing_was_paid,
     what_an_event_leaves_out_is_asked_of_stripe,
@@ -337,6 +338,14 @@ async fn a_failure_that_stripe_keeps_for_the_key_is_left_behind_by_a_new_one(db:
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(shop.sessions_for(&answer).await, 1);
     assert_eq!(db.number("select attempt from bookings").await, 2);
+}
+
+async fn a_stripe_whose_clock_is_ahead_still_makes_a_payment_page(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    shop.sim.clock().advance(Duration::from_secs(40 * 60));
+    let answer = shop.book(&wish("10:00"), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(shop.sessions_for(&answer).await, 1);
 }
 
 async fn a_payment_that_overtakes_the_answer_is_not_lost(db: TestDatabase) {
