@@ -52,9 +52,9 @@ fn lines(findings: &[Finding]) -> String {
             Health::Warn => "warn",
             Health::Fail => "FAIL",
         };
-        let _ = writeln!(text, "{status}  {:<14}{}", finding.check, finding.message);
+        let _ = writeln!(text, "{status}  {:<15}{}", finding.check, finding.message);
         if let Some(fix) = &finding.fix {
-            let _ = writeln!(text, "      {:<14}-> {fix}", "");
+            let _ = writeln!(text, "      {:<15}-> {fix}", "");
         }
     }
     text
