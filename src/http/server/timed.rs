@@ -102,7 +102,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedIo<T> {
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending if this.timed == SERVING => Poll::Pending,
+            // While a request is served this is the long patience of an idle connection: whatever is served
+            // has shorter limits of its own, so who reaches it has stalled.
             Poll::Pending => {
                 ready!(this.reading.as_mut().poll(cx));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
