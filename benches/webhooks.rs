@@ -1,6 +1,7 @@
 //! How many webhooks a second become durable, over real HTTP, and what the program costs at rest.
 //!
-//!     cargo bench --bench webhooks
+//!     cargo bench --bench webhooks            # everything
+//!     cargo bench --bench webhooks -- 64      # only at 64 connections
 //!
 //! Each delivery is a different, validly signed `checkout.session.completed` that pays a booking of its own: a
 //! ledger row, a booking and an outbox row, committed before the answer. Beside it, in the same run and on the
@@ -49,10 +50,16 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let cluster = Cluster::start(Durability::Full);
-        println!("| engine | connections | events/s | p50 ms | p99 ms | pgbench tps | ratio |");
-        println!("|---|---|---|---|---|---|---|");
+        println!(
+            "| engine | connections | events/s | p50 ms | p99 ms | CPU µs: program | database | pgbench tps \
+             | CPU µs: pgbench | database | ratio |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|---|---|");
         let mut weights = Vec::new();
-        for (connections, events) in LOADS {
+        let only: Option<usize> = std::env::args().find_map(|argument| argument.parse().ok());
+        let loads =
+            || LOADS.into_iter().filter(|(connections, _)| only.is_none_or(|only| only == *connections));
+        for (connections, events) in loads() {
             let mut rounds = Vec::new();
             for round in 0..ROUNDS {
                 let name = format!("bench_{connections}_{round}");
@@ -64,7 +71,7 @@ fn main() {
             }
             print("PostgreSQL", connections, rounds);
         }
-        for (connections, events) in LOADS {
+        for (connections, events) in loads() {
             let mut rounds = Vec::new();
             for round in 0..ROUNDS {
                 let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -84,14 +91,15 @@ fn main() {
     });
 }
 
-fn print(engine: &str, connections: usize, mut rounds: Vec<(Measured, f64)>) {
-    rounds.sort_by(|(a, x), (b, y)| (a.per_second / x).total_cmp(&(b.per_second / y)));
-    let (Measured { per_second, p50, p99 }, tps) = &rounds[rounds.len() / 2];
-    let ms = |time: &Duration| time.as_secs_f64() * 1e3;
+fn print(engine: &str, connections: usize, mut rounds: Vec<(Measured, Pgbench)>) {
+    rounds.sort_by(|(a, x), (b, y)| (a.per_second / x.tps).total_cmp(&(b.per_second / y.tps)));
+    let (Measured { per_second, p50, p99, program, database }, pgbench) = &rounds[rounds.len() / 2];
+    let Pgbench { tps, client, database: beside } = pgbench;
     println!(
-        "| {engine} | {connections} | {per_second:.0} | {:.1} | {:.1} | {tps:.0} | {:.2} |",
-        ms(p50),
-        ms(p99),
+        "| {engine} | {connections} | {per_second:.0} | {:.1} | {:.1} | {program:.0} | {database:.0} | {tps:.0} \
+         | {client:.0} | {beside:.0} | {:.2} |",
+        p50.as_secs_f64() * 1e3,
+        p99.as_secs_f64() * 1e3,
         per_second / tps
     );
 }
@@ -105,6 +113,17 @@ struct Measured {
     per_second: f64,
     p50: Duration,
     p99: Duration,
+    /// Processor time for each event, in microseconds, with what the program costs at rest. That of SQLite is
+    /// the program's own.
+    program: f64,
+    database: f64,
+}
+
+struct Pgbench {
+    tps: f64,
+    /// Processor time for each transaction, in microseconds.
+    client: f64,
+    database: f64,
 }
 
 struct Weight {
@@ -134,22 +153,35 @@ async fn measure(database: &Database<'_>, connections: usize, events: usize) -> 
     fill(&url, &offer, events).await;
 
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let start = || {
+        Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
+            .arg("serve")
+            .current_dir(folder.path())
+            .env_clear()
+            .env("DATABASE_URL", &url)
+            .env("PORT", port.to_string())
+            .env("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc")
+            .env("STRIPE_API_BASE", "http://127.0.0.1:1")
+            .env("STRIPE_WEBHOOK_SECRET", SECRET)
+            .env("POLL_EVENTS", "off")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    // The very first start makes an account, whose password takes a while to hash.
+    let mut first = start();
+    first_200(port, Instant::now()).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let server = match database {
+        Database::Postgres(..) => Some(postgres_server()),
+        Database::Sqlite(_) => None,
+    };
+    let database_before = server.map_or(0.0, |pid| cpu(pid, Counting::WithChildren));
     let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
-        .arg("serve")
-        .current_dir(folder.path())
-        .env_clear()
-        .env("DATABASE_URL", &url)
-        .env("PORT", port.to_string())
-        .env("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc")
-        .env("STRIPE_API_BASE", "http://127.0.0.1:1")
-        .env("STRIPE_WEBHOOK_SECRET", SECRET)
-        .env("POLL_EVENTS", "off")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start();
     let first_answer = first_200(port, started).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let at_rest = resident(child.id());
@@ -157,6 +189,7 @@ async fn measure(database: &Database<'_>, connections: usize, events: usize) -> 
     let requests: Vec<Vec<u8>> = (0..events).map(|n| request(n, &instance)).collect();
     let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
     let times = Arc::new(Mutex::new(Vec::with_capacity(events)));
+    let program_before = cpu(child.id(), Counting::Alone);
     let begun = Instant::now();
     let workers: Vec<_> = (0..connections)
         .map(|_| {
@@ -181,6 +214,9 @@ async fn measure(database: &Database<'_>, connections: usize, events: usize) -> 
     }
     let took = begun.elapsed();
     let after = resident(child.id());
+    let each = 1e6 / events as f64;
+    let program = (cpu(child.id(), Counting::Alone) - program_before) * each;
+    let database = (server.map_or(0.0, |pid| cpu(pid, Counting::WithChildren)) - database_before) * each;
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -190,6 +226,8 @@ async fn measure(database: &Database<'_>, connections: usize, events: usize) -> 
         per_second: events as f64 / took.as_secs_f64(),
         p50: times[events / 2],
         p99: times[events * 99 / 100],
+        program,
+        database,
     };
     (measured, Weight { first_answer, at_rest, after })
 }
@@ -306,8 +344,8 @@ async fn create(cluster: &Cluster, name: &str) -> String {
     format!("{}/{name}", cluster.url())
 }
 
-/// The same rows as one statement for each event, by PostgreSQL's own load generator. Transactions a second.
-async fn pgbench(cluster: &Cluster, name: &str, connections: usize) -> f64 {
+/// The same rows as one statement for each event, by PostgreSQL's own load generator.
+async fn pgbench(cluster: &Cluster, name: &str, connections: usize) -> Pgbench {
     const ROWS: usize = 20_000;
     let url = create(cluster, name).await;
     let store = Store::open(&url).unwrap();
@@ -345,6 +383,8 @@ async fn pgbench(cluster: &Cluster, name: &str, connections: usize) -> f64 {
     let file = tempfile::NamedTempFile::new().unwrap();
     // pgbench reads a statement to its semicolon; a line of its own starts a command.
     std::fs::write(file.path(), script).unwrap();
+    let (database, client) =
+        (cpu(postgres_server(), Counting::WithChildren), cpu(std::process::id(), Counting::Ended));
     let output = Command::new("pgbench")
         .args(["--no-vacuum", "--protocol=prepared", "--time=8", "--jobs=2"])
         .arg(format!("--client={connections}"))
@@ -354,8 +394,64 @@ async fn pgbench(cluster: &Cluster, name: &str, connections: usize) -> f64 {
         .output()
         .unwrap_or_else(|error| panic!("pgbench ({error}): install PostgreSQL's client programs"));
     let text = String::from_utf8_lossy(&output.stdout);
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-    tps.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    // The server's processes for these connections are counted once it has noticed that they ended.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let number = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name)?.split([' ', '/']).next()?.parse().ok())
+    };
+    let told = number("tps = ").zip(number("number of transactions actually processed: "));
+    let (tps, transactions): (f64, f64) =
+        told.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let each = 1e6 / transactions;
+    Pgbench {
+        tps,
+        client: (cpu(std::process::id(), Counting::Ended) - client) * each,
+        database: (cpu(postgres_server(), Counting::WithChildren) - database) * each,
+    }
+}
+
+enum Counting {
+    /// This process, all its threads.
+    Alone,
+    /// The children of it that have ended.
+    Ended,
+    /// This process and all its children.
+    WithChildren,
+}
+
+/// Every process that runs: its id, its name, and the fields of its `stat` from the parent on (`proc(5)`).
+fn processes() -> impl Iterator<Item = (u32, String, Vec<i64>)> {
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (name, fields) = stat.rsplit_once(") ")?;
+        let fields = fields.split(' ').skip(1).map_while(|field| field.parse().ok()).collect();
+        Some((pid, name.split_once('(')?.1.to_owned(), fields))
+    })
+}
+
+/// The process that all others of PostgreSQL are children of.
+fn postgres_server() -> u32 {
+    let ours = i64::from(std::process::id());
+    let server = processes().find(|(_, name, fields)| fields[0] == ours && name == "postgres");
+    server.expect("PostgreSQL runs").0
+}
+
+/// The processor time that a process has used, in seconds.
+fn cpu(pid: u32, counting: Counting) -> f64 {
+    /// Of the clock in which Linux tells these times to programs.
+    const TICKS: f64 = 100.0;
+    let (_, _, own) = processes().find(|(id, ..)| *id == pid).expect("the process runs");
+    let ticks = match counting {
+        Counting::Alone => own[10] + own[11],
+        Counting::Ended => own[12] + own[13],
+        Counting::WithChildren => {
+            let children = processes().filter(|(_, _, fields)| fields[0] == i64::from(pid));
+            own[10..14].iter().sum::<i64>()
+                + children.map(|(_, _, fields)| fields[10] + fields[11]).sum::<i64>()
+        }
+    };
+    ticks as f64 / TICKS
 }
 
 /// Resident memory of a process, in MiB.

@@ -403,48 +403,66 @@ impl Tx {
         &mut self,
         handles: &[Handle],
     ) -> Result<HashMap<Handle, BookingId>, StoreError> {
-        let of = |kind: fn(&Handle) -> Option<&String>| -> Vec<&String> {
-            handles.iter().filter_map(kind).collect()
-        };
-        let mut found = HashMap::new();
         type Lookup = (fn(&Handle) -> Option<&String>, fn(String) -> Handle, &'static str);
-        let lookups: [Lookup; 6] = [
+        const LOOKUPS: [Lookup; 6] = [
             (
                 session_of,
                 Handle::Session,
-                "select stripe_session_id, id from bookings where stripe_session_id",
+                "select $0, stripe_session_id, id from bookings where stripe_session_id",
             ),
             // A payment keeps its session even if a later attempt replaced the booking's own.
             (
                 session_of,
                 Handle::Session,
-                "select stripe_session_id, booking_id from payment_events
+                "select $0, stripe_session_id, booking_id from payment_events
                  where applied_payment and booking_id is not null and stripe_session_id",
             ),
-            (intent_of, Handle::Intent, "select payment_intent_id, id from bookings where payment_intent_id"),
             (
                 intent_of,
                 Handle::Intent,
-                "select payment_intent_id, booking_id from cases
+                "select $0, payment_intent_id, id from bookings where payment_intent_id",
+            ),
+            (
+                intent_of,
+                Handle::Intent,
+                "select $0, payment_intent_id, booking_id from cases
                  where booking_id is not null and payment_intent_id",
             ),
-            (refund_of, Handle::Refund, "select id, booking_id from refunds where id"),
-            (dispute_of, Handle::Dispute, "select id, booking_id from disputes where id"),
+            (refund_of, Handle::Refund, "select $0, id, booking_id from refunds where id"),
+            (dispute_of, Handle::Dispute, "select $0, id, booking_id from disputes where id"),
         ];
-        for (kind, handle, select) in lookups {
-            let keys: Vec<&String> =
-                of(kind).into_iter().filter(|key| !found.contains_key(&handle((*key).clone()))).collect();
-            if keys.is_empty() {
-                continue;
+        // All in one statement: a batch waits for each of its answers.
+        let (mut selects, mut keys) = (Vec::new(), Vec::new());
+        for (n, (kind, _, select)) in LOOKUPS.iter().enumerate() {
+            let of_kind: Vec<&String> = handles.iter().filter_map(kind).collect();
+            if !of_kind.is_empty() {
+                keys.push(json_array(&of_kind));
+                selects.push(format!(
+                    "{} {}",
+                    select.replace("$0", &n.to_string()),
+                    self.in_list(keys.len())
+                ));
             }
-            let sql = format!("{select} {}", self.in_list(1));
-            let rows: Vec<(String, String)> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
-                .bind(json_array(&keys))
-                .fetch_all(conn)
-                .await)?;
-            for (key, id) in rows {
+        }
+        if selects.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut rows: Vec<(i32, String, String)> = on_engine!(self, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(selects.join(" union all ")));
+            for keys in &keys {
+                query = query.bind(keys);
+            }
+            query.fetch_all(conn).await
+        })?;
+        // Of several that know a key, the first of the list above is right.
+        rows.sort_by_key(|(n, ..)| *n);
+        let mut found = HashMap::new();
+        for (n, key, id) in rows {
+            let handle =
+                usize::try_from(n).ok().and_then(|n| LOOKUPS.get(n)).map(|(_, handle, _)| handle(key));
+            if let Some(handle) = handle {
                 let id = parse("booking id", &id, |text| BookingId::parse(text).ok())?;
-                found.entry(handle(key)).or_insert(id);
+                found.entry(handle).or_insert(id);
             }
         }
         Ok(found)

@@ -287,7 +287,7 @@ async fn no_writer_waits_for_ever_on_a_connection_that_fell_silent() {
     let healed = Instant::now();
     for event in &events {
         while app.deliver(event).await.status != 200 {
-            assert!(healed.elapsed() < Duration::from_secs(45), "never found again");
+            assert!(healed.elapsed() < Duration::from_secs(300), "never found again");
         }
     }
     assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, 40);

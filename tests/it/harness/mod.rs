@@ -45,9 +45,9 @@ pub(crate) use on_each_engine;
 /// Waits until `condition` holds, looking again every few milliseconds.
 ///
 /// # Panics
-/// After ten seconds, naming `what` was waited for.
+/// After a minute, naming `what` was waited for.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
