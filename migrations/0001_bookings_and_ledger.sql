@@ -21,7 +21,7 @@ insert into outcomes (outcome) values
 create table case_kinds (kind text primary key);
 insert into case_kinds (kind) values
     ('amount_mismatch'), ('currency_mismatch'), ('mode_mismatch'), ('session_mismatch'), ('livemode_mismatch'), ('paid_twice'),
-    ('late_payment'), ('unknown_booking'), ('refund_failed'), ('dispute');
+    ('late_payment'), ('unknown_booking'), ('refund_failed'), ('dispute'), ('state_mismatch'), ('refund_mismatch');
 
 create table offers (
     id          text    primary key,

@@ -15,6 +15,8 @@ pub enum CaseKind {
     ModeMismatch,
     /// The session belongs to another booking than the one it names.
     SessionMismatch,
+    /// The event and the state of its session contradict each other.
+    StateMismatch,
     /// A test event for a live key, or the reverse.
     LivemodeMismatch,
     /// A second session of the same booking was paid.
@@ -23,6 +25,8 @@ pub enum CaseKind {
     LatePayment,
     /// Ours, but its booking has not turned up for an hour.
     UnknownBooking,
+    /// A refund that cannot be one of this payment: its amount or currency.
+    RefundMismatch,
     /// A refund did not reach the customer.
     RefundFailed,
     /// A dispute wants an answer before its deadline.
@@ -31,15 +35,17 @@ pub enum CaseKind {
 
 impl CaseKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::AmountMismatch,
         Self::CurrencyMismatch,
         Self::ModeMismatch,
         Self::SessionMismatch,
+        Self::StateMismatch,
         Self::LivemodeMismatch,
         Self::PaidTwice,
         Self::LatePayment,
         Self::UnknownBooking,
+        Self::RefundMismatch,
         Self::RefundFailed,
         Self::Dispute,
     ];
@@ -52,10 +58,12 @@ impl CaseKind {
             Self::CurrencyMismatch => "currency_mismatch",
             Self::ModeMismatch => "mode_mismatch",
             Self::SessionMismatch => "session_mismatch",
+            Self::StateMismatch => "state_mismatch",
             Self::LivemodeMismatch => "livemode_mismatch",
             Self::PaidTwice => "paid_twice",
             Self::LatePayment => "late_payment",
             Self::UnknownBooking => "unknown_booking",
+            Self::RefundMismatch => "refund_mismatch",
             Self::RefundFailed => "refund_failed",
             Self::Dispute => "dispute",
         }
@@ -148,7 +156,12 @@ impl CaseKind {
             Self::AmountMismatch => &[Accept, Refund, Dismiss],
             // Money in another currency cannot be counted as this booking's.
             Self::CurrencyMismatch | Self::SessionMismatch | Self::PaidTwice => &[Refund, Dismiss],
-            Self::ModeMismatch | Self::LivemodeMismatch | Self::Dispute => &[Dismiss],
+            // Nothing of ours to do: what counts is what Stripe's dashboard shows.
+            Self::ModeMismatch
+            | Self::StateMismatch
+            | Self::LivemodeMismatch
+            | Self::RefundMismatch
+            | Self::Dispute => &[Dismiss],
             Self::LatePayment => &[Reseat, Refund, Dismiss],
             Self::UnknownBooking => &[Attach, Refund, Dismiss],
             Self::RefundFailed => &[Refund, Dismiss],

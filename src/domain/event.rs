@@ -183,6 +183,20 @@ pub struct SessionFact {
     pub tax: Option<i64>,
     /// Shipping added on top.
     pub shipping: Option<i64>,
+    /// An amount that was said, but not as a whole number that can be counted with.
+    pub unreadable: Option<&'static str>,
+}
+
+impl SessionFact {
+    /// Whether it says that the session ended without a payment, and that it is paid. Stripe makes no such
+    /// event; whoever did, the money must not be lost.
+    #[must_use]
+    pub fn is_contradictory(&self) -> bool {
+        match self.moment {
+            SessionMoment::AsyncFailed | SessionMoment::Expired => self.payment_status == PaymentStatus::Paid,
+            SessionMoment::Completed | SessionMoment::AsyncSucceeded => false,
+        }
+    }
 }
 
 /// A refund as an event shows it.
@@ -196,8 +210,12 @@ pub struct RefundFact {
     pub intent: Option<PaymentIntentId>,
     /// The charge it gives back.
     pub charge: Option<ChargeId>,
-    /// In minor units.
+    /// In minor units; none if it was not said.
     pub amount: Option<i64>,
+    /// Lower-case code; none if it was not said.
+    pub currency: Option<String>,
+    /// Whether the amount was said, but not as a whole number that can be counted with.
+    pub unreadable: bool,
     /// How far it has come.
     pub status: RefundStatus,
 }
@@ -211,8 +229,12 @@ pub struct ChargeRefundedFact {
     pub claim: Claim,
     /// The payment behind it.
     pub intent: Option<PaymentIntentId>,
-    /// All that was refunded of it so far, in minor units.
-    pub amount_refunded: i64,
+    /// All that was refunded of it so far, in minor units; none if it was not said.
+    pub amount_refunded: Option<i64>,
+    /// Lower-case code; none if it was not said.
+    pub currency: Option<String>,
+    /// Whether the amount was said, but not as a whole number that can be counted with.
+    pub unreadable: bool,
 }
 
 /// A dispute as an event shows it.

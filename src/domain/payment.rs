@@ -270,6 +270,14 @@ pub fn case_sentence(kind: CaseKind, lang: Lang) -> &'static str {
         CaseKind::SessionMismatch => {
             ("La session payée est celle d'une autre réservation.", "The session paid is another booking's.")
         }
+        CaseKind::StateMismatch => (
+            "L'événement et l'état de sa session se contredisent ; regardez la session chez Stripe.",
+            "The event and the state of its session contradict each other; look at the session at Stripe.",
+        ),
+        CaseKind::RefundMismatch => (
+            "Un remboursement annoncé ne va pas avec ce paiement ; regardez-le chez Stripe.",
+            "A refund was told that cannot be one of this payment; look at it at Stripe.",
+        ),
         CaseKind::LivemodeMismatch => (
             "L'événement est en mode test et la clé en mode réel, ou l'inverse.",
             "The event is in test mode and the key is live, or the reverse.",
@@ -476,6 +484,9 @@ pub fn check_amount(fact: &SessionFact, price: Money) -> Result<i64, (CaseKind, 
         return Err((CaseKind::CurrencyMismatch, format!("expected {price}, the session has {got:?}")));
     }
     let mismatch = |detail: String| Err((CaseKind::AmountMismatch, format!("expected {price}; {detail}")));
+    if let Some(member) = fact.unreadable {
+        return mismatch(format!("{member} is no whole number that can be counted with"));
+    }
     let Some(total) = fact.total else { return mismatch("the session has no total".to_owned()) };
     let part = |amount: Option<i64>| i128::from(amount.unwrap_or(0));
     let (discount, tax, shipping) = (part(fact.discount), part(fact.tax), part(fact.shipping));
@@ -485,8 +496,12 @@ pub fn check_amount(fact: &SessionFact, price: Money) -> Result<i64, (CaseKind, 
     if subtotal != i128::from(price.amount) {
         return mismatch(format!("the subtotal is another: {figures}"));
     }
-    if total < 0 || i128::from(total) != subtotal - discount + tax + shipping {
+    let sound = total >= 0 && discount >= 0 && tax >= 0 && shipping >= 0;
+    if !sound || i128::from(total) != subtotal - discount + tax + shipping {
         return mismatch(format!("the total does not add up: {figures}"));
+    }
+    if total == 0 && discount < subtotal {
+        return mismatch(format!("nothing was paid, and no discount covers it: {figures}"));
     }
     if fact.payment_status == PaymentStatus::NoPaymentRequired && total != 0 {
         return mismatch(format!("nothing was paid of a total that is not zero: {figures}"));
@@ -591,6 +606,11 @@ impl Rules<'_> {
         })
     }
 
+    fn contradictory(&self, fact: &SessionFact) -> Decision {
+        let detail = format!("session {} ended unpaid and is paid, by the same event", fact.id);
+        self.session_case(CaseKind::StateMismatch, fact, detail)
+    }
+
     fn paid(&self, fact: &SessionFact) -> Decision {
         if let Some(payment) = self.before.payment() {
             return if payment.session == fact.id {
@@ -653,6 +673,9 @@ impl Rules<'_> {
         }
         match &self.before.progress {
             Progress::Pending | Progress::Processing | Progress::Expired => {
+                if fact.is_contradictory() {
+                    return self.contradictory(fact);
+                }
                 let mut booking = self.before.clone();
                 booking.progress = Progress::Failed;
                 booking.session = Some(fact.id.clone());
@@ -670,6 +693,9 @@ impl Rules<'_> {
         }
         match &self.before.progress {
             Progress::Pending => {
+                if fact.is_contradictory() {
+                    return self.contradictory(fact);
+                }
                 let mut booking = self.before.clone();
                 booking.progress = Progress::Expired;
                 booking.session = Some(fact.id.clone());
@@ -714,16 +740,23 @@ impl Rules<'_> {
                 if unchanged {
                     return self.nothing_new(Reason::AlreadyApplied);
                 }
+                if let Some(detail) = self.not_of_this_payment(fact, refund.amount) {
+                    return self.refund_mismatch(fact, detail);
+                }
                 refund.status = refund.status.max(fact.status);
                 refund.amount = fact.amount.unwrap_or(refund.amount);
                 refund.intent = refund.intent.take().or_else(|| fact.intent.clone());
                 refund.status
             }
             None => {
+                let amount = fact.amount.unwrap_or(0);
+                if let Some(detail) = self.not_of_this_payment(fact, amount) {
+                    return self.refund_mismatch(fact, detail);
+                }
                 booking.refunds.push(Refund {
                     id: fact.id.clone(),
                     intent: fact.intent.clone(),
-                    amount: fact.amount.unwrap_or(0),
+                    amount,
                     status: fact.status,
                 });
                 fact.status
@@ -756,13 +789,73 @@ impl Rules<'_> {
         decision
     }
 
+    /// Why a refund cannot be one of this booking's payment, in words. Several together may seem too much
+    /// for a while, until the news comes that one of them failed; a single one may not.
+    fn not_of_this_payment(&self, fact: &RefundFact, amount: i64) -> Option<String> {
+        let amount = fact.amount.unwrap_or(amount);
+        let most = self.most_refundable(fact.intent.as_ref());
+        if let Some(currency) = self.another_currency(fact.currency.as_deref()) {
+            Some(format!("refund {} is in {currency:?}, not {}", fact.id, self.before.price.currency))
+        } else if fact.unreadable || amount <= 0 {
+            Some(format!("refund {} has no amount that can be counted with", fact.id))
+        } else if most.is_some_and(|most| amount > most) {
+            Some(format!("refund {} is of {amount}, more than was paid", fact.id))
+        } else {
+            None
+        }
+    }
+
+    /// What was paid, if it was by this payment.
+    fn most_refundable(&self, intent: Option<&PaymentIntentId>) -> Option<i64> {
+        self.before.payment().filter(|_| self.before.concerns_payment(intent)).map(|payment| payment.amount)
+    }
+
+    fn another_currency<'c>(&self, currency: Option<&'c str>) -> Option<&'c str> {
+        currency.filter(|currency| !currency.eq_ignore_ascii_case(self.before.price.currency.as_str()))
+    }
+
+    fn refund_mismatch(&self, fact: &RefundFact, detail: String) -> Decision {
+        self.case(NewCase {
+            kind: CaseKind::RefundMismatch,
+            key: format!("{}:{}", CaseKind::RefundMismatch, fact.id),
+            session: self.before.session.clone(),
+            intent: fact.intent.clone(),
+            amount: fact.amount,
+            currency: fact.currency.clone(),
+            deadline: None,
+            detail,
+        })
+    }
+
     fn charge_refunded(&self, fact: &ChargeRefundedFact) -> Decision {
+        let amount = fact.amount_refunded.unwrap_or(0);
+        let misfit = if let Some(currency) = self.another_currency(fact.currency.as_deref()) {
+            Some(format!("charge {} is in {currency:?}, not {}", fact.charge, self.before.price.currency))
+        } else if fact.unreadable || amount < 0 {
+            Some(format!("charge {} tells no refunded amount that can be counted with", fact.charge))
+        } else if self.most_refundable(fact.intent.as_ref()).is_some_and(|most| amount > most) {
+            Some(format!("of charge {} {amount} were refunded, more than was paid", fact.charge))
+        } else {
+            None
+        };
+        if let Some(detail) = misfit {
+            return self.case(NewCase {
+                kind: CaseKind::RefundMismatch,
+                key: format!("{}:{}", CaseKind::RefundMismatch, fact.charge),
+                session: self.before.session.clone(),
+                intent: fact.intent.clone(),
+                amount: fact.amount_refunded,
+                currency: fact.currency.clone(),
+                deadline: None,
+                detail,
+            });
+        }
         let known = self.before.refunded_amount().max(self.before.charge_refunded);
-        if fact.amount_refunded <= known || !self.before.concerns_payment(fact.intent.as_ref()) {
+        if amount <= known || !self.before.concerns_payment(fact.intent.as_ref()) {
             return self.nothing_new(Reason::AlreadyApplied);
         }
         let mut booking = self.before.clone();
-        booking.charge_refunded = fact.amount_refunded;
+        booking.charge_refunded = amount;
         let effects = self.refund_effects(&booking);
         self.applied(booking, Reason::ChargeRefundRecorded, effects)
     }

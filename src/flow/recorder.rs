@@ -12,10 +12,11 @@ mod batch;
 
 pub(super) use batch::free_seat;
 
+use super::observe;
 use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
-use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, SessionFact, Source};
+use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, RefundFact, SessionFact, Source};
 use crate::domain::ids::{BookingId, InstanceId, LedgerId};
 use crate::domain::payment::{Outcome, Reason};
 use crate::domain::time::Timestamp;
@@ -249,14 +250,22 @@ impl Recorder {
                 let Fact::Session(fact) = &mut event.fact else { return Ok(()) };
                 match self.stripe.session(&fact.id).await {
                     Ok(object) => {
-                        if let Some(known) = event::session(&object, fact.moment) {
-                            fill(fact, known);
+                        let seen = observe::session_event(&object).map(|seen| seen.fact);
+                        match (fact.is_contradictory(), seen, event::session(&object, fact.moment)) {
+                            // What really happened takes the place of what cannot have.
+                            (true, Some(Fact::Session(seen)), _) => *fact = seen,
+                            (true, ..) | (_, _, None) => {}
+                            (false, _, Some(known)) => fill(fact, known),
                         }
                         Ok(())
                     }
                     Err(StripeError::NotFound) => Ok(()),
                     Err(error) => Err(error),
                 }
+            }
+            Question::Refund => {
+                let Fact::Refund(fact) = &mut event.fact else { return Ok(()) };
+                self.complete_refund(fact).await
             }
             Question::Owner => {
                 let intent = match self.intent_of(&event.fact).await {
@@ -270,13 +279,35 @@ impl Recorder {
                 let id = intent.get("id").and_then(serde_json::Value::as_str);
                 let id = id.and_then(|id| crate::domain::ids::PaymentIntentId::parse(id).ok());
                 match &mut event.fact {
-                    Fact::Refund(fact) => fact.intent = id.or(fact.intent.take()),
+                    Fact::Refund(fact) => {
+                        fact.intent = id.or(fact.intent.take());
+                        // The booking may turn up with this answer, and then there is no second question.
+                        if fact.amount.is_none() && !fact.unreadable {
+                            self.complete_refund(fact).await?;
+                        }
+                    }
                     Fact::ChargeRefunded(fact) => fact.intent = id.or(fact.intent.take()),
                     Fact::Dispute(fact) => fact.intent = id.or(fact.intent.take()),
                     Fact::Session(_) | Fact::NoSession(_) | Fact::Other => {}
                 }
                 Ok(())
             }
+        }
+    }
+
+    async fn complete_refund(&self, fact: &mut RefundFact) -> Result<(), StripeError> {
+        match self.stripe.refund(&fact.id).await {
+            Ok(object) => {
+                if let Some(known) = event::refund(&object, false) {
+                    fact.amount = known.amount;
+                    fact.currency = fact.currency.take().or(known.currency);
+                    fact.intent = fact.intent.take().or(known.intent);
+                    fact.status = fact.status.max(known.status);
+                }
+                Ok(())
+            }
+            Err(StripeError::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -341,6 +372,8 @@ fn retry_source(source: Source) -> Source {
 enum Question {
     /// The session's amounts or payment status.
     Session,
+    /// The refund's amount.
+    Refund,
     /// Whose payment it is.
     Owner,
 }

@@ -4,7 +4,7 @@
 //! that may have been lost is repeated with the same `Idempotency-Key`, a few times and not for long;
 //! what is still unknown then is said to be unknown, never assumed.
 
-use crate::domain::ids::{PaymentIntentId, SessionId};
+use crate::domain::ids::{PaymentIntentId, RefundId, SessionId};
 use crate::domain::time::Timestamp;
 use crate::http_client::{Answer, HttpClient, HttpError, Method};
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -198,6 +198,14 @@ impl Client {
     /// Any [`StripeError`].
     pub async fn charge(&self, id: &str) -> Result<Value, StripeError> {
         self.get(&format!("/v1/charges/{}", path_segment(id)), &[]).await
+    }
+
+    /// A refund as it is now.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn refund(&self, id: &RefundId) -> Result<Value, StripeError> {
+        self.get(&format!("/v1/refunds/{}", path_segment(id.as_str())), &[]).await
     }
 
     /// Gives money back. With the same `idempotency_key` and content it does so once.

@@ -132,6 +132,12 @@ fn fact(kind: &str, object: &Value, source: Source) -> Fact {
 #[must_use]
 pub fn session(object: &Value, moment: SessionMoment) -> Option<SessionFact> {
     let details = object.get("total_details").unwrap_or(&Value::Null);
+    let odd = ["amount_subtotal", "amount_total"].into_iter().find(|member| is_odd(object, member));
+    let odd_part = || {
+        ["amount_discount", "amount_tax", "amount_shipping"]
+            .into_iter()
+            .find(|member| is_odd(details, member))
+    };
     Some(SessionFact {
         id: SessionId::parse(text(object, "id")?).ok()?,
         moment,
@@ -150,10 +156,13 @@ pub fn session(object: &Value, moment: SessionMoment) -> Option<SessionFact> {
         discount: amount(details, "amount_discount"),
         tax: amount(details, "amount_tax"),
         shipping: amount(details, "amount_shipping"),
+        unreadable: odd.or_else(odd_part),
     })
 }
 
-fn refund(object: &Value, failed: bool) -> Option<RefundFact> {
+/// A refund object; none without a usable id. `failed` if the event says so by its kind.
+#[must_use]
+pub fn refund(object: &Value, failed: bool) -> Option<RefundFact> {
     let status = text(object, "status").map_or(RefundStatus::Pending, RefundStatus::parse);
     Some(RefundFact {
         id: RefundId::parse(text(object, "id")?).ok()?,
@@ -161,6 +170,8 @@ fn refund(object: &Value, failed: bool) -> Option<RefundFact> {
         intent: intent(object),
         charge: id_of(object, "charge").and_then(|id| ChargeId::parse(id).ok()),
         amount: amount(object, "amount"),
+        currency: word(object, "currency", 40),
+        unreadable: is_odd(object, "amount"),
         // The kind of event says so even where the snapshot is older than the event.
         status: if failed { RefundStatus::Failed } else { status },
     })
@@ -171,7 +182,9 @@ fn charge_refunded(object: &Value) -> Option<ChargeRefundedFact> {
         charge: ChargeId::parse(text(object, "id")?).ok()?,
         claim: claim(object),
         intent: intent(object),
-        amount_refunded: amount(object, "amount_refunded").unwrap_or(0),
+        amount_refunded: amount(object, "amount_refunded"),
+        currency: word(object, "currency", 40),
+        unreadable: is_odd(object, "amount_refunded"),
     })
 }
 
@@ -232,4 +245,10 @@ fn word(object: &Value, member: &str, longest: usize) -> Option<String> {
 
 fn amount(object: &Value, member: &str) -> Option<i64> {
     object.get(member).and_then(Value::as_i64)
+}
+
+/// Whether an amount is there that is none: a fraction, a text, more than can be counted. What is absent or
+/// null is not said, which is another thing: that can be asked for.
+fn is_odd(object: &Value, member: &str) -> bool {
+    object.get(member).is_some_and(|value| !value.is_null() && value.as_i64().is_none())
 }

@@ -98,7 +98,7 @@ prop_compose! {
             id: SessionId::parse(session).unwrap(),
             moment, payment_status, claim: Claim::default(),
             intent: PaymentIntentId::parse(&session.replace("cs", "pi")).ok(),
-            mode, currency, subtotal, total, discount, tax, shipping,
+            mode, currency, subtotal, total, discount, tax, shipping, unreadable: None,
         })
     }
 }
@@ -128,6 +128,7 @@ fn sound_session_fact() -> impl Strategy<Value = Fact> {
             discount: Some(0),
             tax: Some(0),
             shipping: Some(0),
+            unreadable: None,
         })
     })
 }
@@ -148,6 +149,8 @@ fn later_fact(amounts: Vec<i64>) -> impl Strategy<Value = Fact> {
             intent: intent(),
             charge: None,
             amount: Some(amount),
+            currency: None,
+            unreadable: false,
             status,
         })
     });
@@ -171,7 +174,9 @@ fn later_fact(amounts: Vec<i64>) -> impl Strategy<Value = Fact> {
             charge: ChargeId::parse("ch_1").unwrap(),
             claim: Claim::default(),
             intent: intent(),
-            amount_refunded,
+            amount_refunded: Some(amount_refunded),
+            currency: None,
+            unreadable: false,
         })
     });
     prop_oneof![refund, dispute, charge]
@@ -206,6 +211,8 @@ fn really_pays(fact: &Fact) -> bool {
         && subtotal == i128::from(PRICE)
         && i128::from(total) == subtotal + rest
         && total >= 0
+        && [fact.discount, fact.tax, fact.shipping].iter().all(|amount| amount.unwrap_or(0) >= 0)
+        && (total > 0 || part(fact.discount) >= subtotal)
 }
 
 /// All but the time of the last change.

@@ -2,6 +2,7 @@
 
 use crate::harness::events::{charge, dispute, event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
+use crate::shop::{Shop, VISA};
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::ids::BookingId;
 use checkout_backend::stripe::signature;
@@ -23,6 +24,8 @@ on_each_engine! {
     a_discount_that_covers_it_all_pays_and_a_zero_without_one_does_not,
     missing_amounts_are_fetched_and_without_an_answer_the_delivery_is_refused_but_kept,
     a_live_event_for_a_test_key_is_a_case_if_the_booking_is_known,
+    a_refund_that_cannot_be_one_of_the_payment_is_a_case_and_leaves_the_booking,
+    a_session_that_ended_unpaid_and_is_paid_is_a_case_and_keeps_its_seat,
     a_session_that_belongs_to_another_booking_pays_nobody,
     a_second_paid_session_is_a_case_and_leaves_the_first_payment,
     delayed_payments_hold_the_seat_until_they_succeed_or_fail,
@@ -249,6 +252,28 @@ async fn what_does_not_fit_becomes_a_case_and_pays_nothing(db: TestDatabase) {
             json!({ "amount_total": -1, "total_details": details(6001, 0, 0) }),
             "amount_mismatch",
         ),
+        (
+            "a negative discount",
+            json!({ "amount_total": 7000, "total_details": details(-1000, 0, 0) }),
+            "amount_mismatch",
+        ),
+        (
+            "a tax that takes it all back",
+            json!({ "amount_total": 0, "total_details": details(0, -6000, 0) }),
+            "amount_mismatch",
+        ),
+        ("a fraction", json!({ "amount_total": 6000.5 }), "amount_mismatch"),
+        ("a text", json!({ "amount_total": "6000", "amount_subtotal": "6000" }), "amount_mismatch"),
+        (
+            "more than can be counted",
+            json!({ "amount_total": 1e30, "amount_subtotal": 1e30 }),
+            "amount_mismatch",
+        ),
+        (
+            "a discount that is no number",
+            json!({ "total_details": { "amount_discount": "0", "amount_tax": 0, "amount_shipping": 0 } }),
+            "amount_mismatch",
+        ),
         ("another currency", json!({ "currency": "usd" }), "currency_mismatch"),
         ("a subscription", json!({ "mode": "subscription" }), "mode_mismatch"),
         ("nothing paid of something", json!({ "payment_status": "no_payment_required" }), "amount_mismatch"),
@@ -276,6 +301,64 @@ async fn what_does_not_fit_becomes_a_case_and_pays_nothing(db: TestDatabase) {
     event["data"]["object"]["total_details"] = details(1000, 500, 300);
     assert_eq!(deliver(&app, &event).await, "200 processed");
     assert_eq!(app.booking(booking.id).await.payment().map(|payment| payment.amount), Some(5800));
+}
+
+async fn a_refund_that_cannot_be_one_of_the_payment_is_a_case_and_leaves_the_booking(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let refund = |change: Value| ("refund.created", refund("re_", "cs_", 1000, "succeeded"), change);
+    let charge = |change: Value| ("charge.refunded", charge("cs_", 6000, 1000), change);
+    let rows = [
+        ("more than was paid", refund(json!({ "amount": 6001 }))),
+        ("nothing", refund(json!({ "amount": 0 }))),
+        ("less than nothing", refund(json!({ "amount": -5 }))),
+        ("a text", refund(json!({ "amount": "1000" }))),
+        ("more than can be counted", refund(json!({ "amount": 1e30 }))),
+        ("another currency", refund(json!({ "currency": "usd" }))),
+        ("a charge of which more went back than was paid", charge(json!({ "amount_refunded": 6001 }))),
+        ("a charge in another currency", charge(json!({ "currency": "usd" }))),
+        ("a charge with a fraction", charge(json!({ "amount_refunded": 1000.5 }))),
+    ];
+    for (n, (what, (kind, mut object, change))) in rows.into_iter().enumerate() {
+        let booking = app.pending_booking().await;
+        let session = format!("cs_{n}");
+        assert_eq!(deliver(&app, &app.paid(&format!("evt_{n}"), &booking, &session)).await, "200 processed");
+        object["id"] = json!(format!("{}{n}", object["id"].as_str().unwrap()));
+        object["payment_intent"] = json!(crate::harness::events::intent_of(&session));
+        for (member, value) in change.as_object().unwrap() {
+            object[member] = value.clone();
+        }
+        let odd = event(&format!("evt_{n}_odd"), kind, object);
+        assert_eq!(deliver(&app, &odd).await, "200 case", "{what}");
+        assert_eq!(deliver(&app, &odd).await, "200 duplicate", "{what}, again");
+        let after = app.booking(booking.id).await;
+        assert_eq!((after.status(), after.refunded_amount()), (Status::Paid, 0), "{what}");
+        let kinds = format!("select kind from cases where booking_id = '{}'", booking.id);
+        assert_eq!(db.texts(&kinds).await, ["refund_mismatch"], "{what}");
+    }
+}
+
+/// Stripe makes no such event. Whoever did: a payment must not be lost with the seat given away.
+async fn a_session_that_ended_unpaid_and_is_paid_is_a_case_and_keeps_its_seat(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let app = &shop.app;
+    for (n, kind) in
+        ["checkout.session.expired", "checkout.session.async_payment_failed"].into_iter().enumerate()
+    {
+        let booking = app.pending_booking().await;
+        let mut odd = app.paid(&format!("evt_{n}"), &booking, &format!("cs_{n}"));
+        odd["type"] = json!(kind);
+        assert_eq!(deliver(app, &odd).await, "200 case", "{kind}");
+        let after = app.booking(booking.id).await;
+        assert_eq!((after.status(), after.seat), (Status::Pending, Some(1)), "{kind}");
+
+        // What Stripe itself tells when asked takes the place of what cannot be.
+        let checkout = shop.book().await;
+        shop.pay(&checkout, VISA).await;
+        let object = shop.sim.object(&checkout.session).unwrap();
+        let odd = event(&format!("evt_{n}_paid"), kind, object);
+        assert_eq!(deliver(app, &odd).await, "200 processed", "{kind}");
+        assert_eq!(shop.status(&checkout).await, Status::Paid, "{kind}");
+    }
 }
 
 async fn a_discount_that_covers_it_all_pays_and_a_zero_without_one_does_not(db: TestDatabase) {
@@ -401,6 +484,7 @@ async fn a_late_payment_for_a_slot_that_was_sold_again_is_a_case(db: TestDatabas
     let late = app.pending_booking().await;
     let mut expired = app.paid("evt_1", &late, "cs_1");
     expired["type"] = json!("checkout.session.expired");
+    expired["data"]["object"]["payment_status"] = json!("unpaid");
     assert_eq!(deliver(&app, &expired).await, "200 processed");
     let mut quick = late.clone();
     quick.id = BookingId::new();
@@ -458,6 +542,8 @@ async fn a_body_over_a_mebibyte_is_refused_and_one_below_is_read(db: TestDatabas
     let answer = app.deliver(&big(1024 * 1024)).await;
     assert_eq!(answer.status, 413);
     assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let told = app.get("/metrics").await.body;
+    assert!(told.contains("checkout_webhook_rejects_total{reason=\"body_too_large\"} 1"), "{told}");
     assert_eq!(ledger(&db).await, 1);
 }
 

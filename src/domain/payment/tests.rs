@@ -51,6 +51,7 @@ fn session(moment: SessionMoment, payment_status: PaymentStatus) -> Fact {
         discount: Some(0),
         tax: Some(0),
         shipping: Some(0),
+        unreadable: None,
     })
 }
 
@@ -61,6 +62,8 @@ fn refund(id: &str, amount: i64, status: RefundStatus) -> Fact {
         intent: intent(),
         charge: None,
         amount: Some(amount),
+        currency: None,
+        unreadable: false,
         status,
     })
 }
@@ -70,7 +73,9 @@ fn charge(amount_refunded: i64) -> Fact {
         charge: ChargeId::parse("ch_1").unwrap(),
         claim: Claim::default(),
         intent: intent(),
-        amount_refunded,
+        amount_refunded: Some(amount_refunded),
+        currency: None,
+        unreadable: false,
     })
 }
 

@@ -424,14 +424,11 @@ impl Batch<'_> {
                 self.session_of_another(index, job)
             }
             Some(index) => {
-                if let Fact::Session(fact) = &event.fact
-                    && leaves_open(fact)
-                    && self.owners.bookings[index].payment().is_none()
-                {
+                if let Some(question) = open_question(&event.fact, &self.owners.bookings[index]) {
                     match job.asked {
-                        Asked::NotYet => return Ok(Step::Ask(Question::Session)),
+                        Asked::NotYet => return Ok(Step::Ask(question)),
                         Asked::Failed => {
-                            return Ok(Step::StoreUnapplied("Stripe did not say what was paid"));
+                            return Ok(Step::StoreUnapplied("Stripe did not say what the event leaves open"));
                         }
                         Asked::Answered => {}
                     }
@@ -563,8 +560,24 @@ fn duplicate(reason: Reason, booking: Option<BookingId>) -> Recorded {
     Recorded { outcome: Outcome::Duplicate, reason, booking, applied_payment: false }
 }
 
+/// What must be asked before an event can be judged that is about `booking`.
+fn open_question(fact: &Fact, booking: &Booking) -> Option<Question> {
+    match fact {
+        Fact::Session(_) if booking.payment().is_some() => None,
+        Fact::Session(fact) => (leaves_open(fact) || fact.is_contradictory()).then_some(Question::Session),
+        Fact::Refund(fact) => {
+            let known = booking.refunds.iter().any(|refund| refund.id == fact.id);
+            (fact.amount.is_none() && !fact.unreadable && !known).then_some(Question::Refund)
+        }
+        Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::NoSession(_) | Fact::Other => None,
+    }
+}
+
 /// Whether a session's event says too little to judge a payment by.
 fn leaves_open(fact: &SessionFact) -> bool {
+    if fact.unreadable.is_some() {
+        return false;
+    }
     match fact.moment {
         SessionMoment::Completed | SessionMoment::AsyncSucceeded => match fact.payment_status {
             PaymentStatus::Unknown => true,
@@ -613,8 +626,8 @@ fn unknown_booking(event: &Event) -> NewCase {
     };
     let (amount, currency) = match &event.fact {
         Fact::Session(fact) => (fact.total, fact.currency.clone()),
-        Fact::Refund(fact) => (fact.amount, None),
-        Fact::ChargeRefunded(fact) => (Some(fact.amount_refunded), None),
+        Fact::Refund(fact) => (fact.amount, fact.currency.clone()),
+        Fact::ChargeRefunded(fact) => (fact.amount_refunded, fact.currency.clone()),
         Fact::Dispute(fact) => (Some(fact.amount), None),
         Fact::NoSession(_) | Fact::Other => (None, None),
     };
