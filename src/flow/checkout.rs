@@ -16,13 +16,14 @@ use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::flow::recorder::RecordError;
 use crate::flow::{observe, reconcile};
-use crate::store::idempotency::KeyState;
+use crate::store::idempotency::{KeyState, STILL_HERE};
 use crate::store::{StoreError, Tx};
 use crate::stripe::StripeError;
 use crate::stripe::client::NewSession;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// How long a session can be paid, and so how long a seat is held unpaid. Stripe takes 30 minutes at
@@ -108,15 +109,49 @@ pub async fn start(app: &App, request: &BookingRequest, caller: &Caller) -> Resu
     }
     let wish = NewBooking::parse(request, &app.config.timezone, now).map_err(CheckoutError::Invalid)?;
     let offer = choose_offer(app, &wish).await?;
+    let work = make(app, &wish, &offer, caller, key.as_ref());
+    match &key {
+        Some((key, _)) => {
+            tokio::select! {
+                started = work => started,
+                never = keep_key(app, key) => match never {},
+            }
+        }
+        None => work.await,
+    }
+}
 
-    let booking = match reserve(app, &wish, &offer, caller, key.as_ref()).await? {
+/// Says again and again that the request with `key` goes on: when nobody says so any more, it has died.
+async fn keep_key(app: &App, key: &str) -> Infallible {
+    loop {
+        tokio::time::sleep(STILL_HERE).await;
+        let kept = async {
+            let mut tx = app.store.begin().await?;
+            tx.keep_key(SCOPE, key, app.clock.now()).await?;
+            tx.commit().await
+        };
+        if let Err(error) = kept.await {
+            // Should another request take over, it goes on with the same booking and the same key at Stripe.
+            tracing::warn!(module = "checkout", action = "checkout.key_not_kept", "{error}");
+        }
+    }
+}
+
+async fn make(
+    app: &App,
+    wish: &NewBooking,
+    offer: &Offer,
+    caller: &Caller,
+    key: Option<&(&str, String)>,
+) -> Result<Started, CheckoutError> {
+    let booking = match reserve(app, wish, offer, caller, key).await? {
         Reserved::Answered(started) => return Ok(started),
         Reserved::Booking(booking) => booking,
     };
     failpoint::here("checkout.before_stripe");
-    let result = open_session(app, &booking, &offer).await;
+    let result = open_session(app, &booking, offer).await;
     failpoint::here("checkout.after_stripe");
-    if let (Err(_), Some((key, _))) = (&result, &key) {
+    if let (Err(_), Some((key, _))) = (&result, key) {
         let_go(app, key).await;
     }
     let (session, url, expires_at) = result?;
@@ -128,7 +163,7 @@ pub async fn start(app: &App, request: &BookingRequest, caller: &Caller) -> Resu
 
     let mut tx = app.store.begin().await?;
     tx.attach_session(booking.id, &session, Some(&url), expires_at, app.clock.now()).await?;
-    if let Some((key, _)) = &key {
+    if let Some((key, _)) = key {
         let answer = serde_json::to_string(&started).unwrap_or_default();
         tx.finish_key(SCOPE, key, &answer).await?;
     }

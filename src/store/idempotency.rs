@@ -8,8 +8,10 @@ use std::time::Duration;
 
 /// How long a key is kept.
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// After this, a request that never finished is taken to have died with its process.
-const IN_FLIGHT: Duration = Duration::from_secs(60);
+/// After this, a request that has not said that it goes on is taken to have died with its process.
+const IN_FLIGHT: Duration = Duration::from_secs(6);
+/// How often a request says that it goes on.
+pub const STILL_HERE: Duration = Duration::from_secs(2);
 
 /// What a key led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,23 @@ impl Tx {
             .map(|id| parse("idempotency_keys.booking_id", &id, |text| BookingId::parse(text).ok()))
             .transpose()?;
         Ok(KeyState::Resumed(booking))
+    }
+
+    /// The request that holds `key` goes on.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn keep_key(&mut self, scope: &str, key: &str, now: Timestamp) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update idempotency_keys set locked_until = $3
+             where scope = $1 and key = $2 and response is null and locked_until > 0")
+            .bind(scope)
+            .bind(key)
+            .bind(now.plus(IN_FLIGHT).as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
     }
 
     /// The answer that `key` was given for the same request; none if it was not answered.

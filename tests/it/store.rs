@@ -307,7 +307,13 @@ async fn a_key_is_taken_once_and_answers_for_a_day(db: TestDatabase) {
     let mut tx = db.store.begin().await.unwrap();
     tx.bind_key("checkout", "k", id).await.unwrap();
     tx.commit().await.unwrap();
-    let after_crash = at.plus(Duration::from_secs(61));
+    // As long as the request says that it goes on, it is in flight; when it does not, it has died.
+    let (later, much_later) = (at.plus(Duration::from_secs(5)), at.plus(Duration::from_secs(10)));
+    let mut tx = db.store.begin().await.unwrap();
+    tx.keep_key("checkout", "k", later).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(take("h", much_later).await, KeyState::InFlight);
+    let after_crash = at.plus(Duration::from_secs(12));
     assert_eq!(take("h", after_crash).await, KeyState::Resumed(Some(id)));
     assert_eq!(take("h", after_crash).await, KeyState::InFlight);
 
