@@ -4,7 +4,7 @@ use crate::app::{App, Shared};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::flow::accounts::FirstStart;
-use crate::flow::background;
+use crate::flow::{background, reconcile};
 use crate::http;
 use crate::http::server::Ended;
 use crate::store::{Store, StoreError};
@@ -58,6 +58,9 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     greet(&app, simulator.as_ref());
     welcome(&app, app.accounts.first_start(&app.config).await?);
 
+    if let Err(error) = reconcile::catch_up(&app).await {
+        tracing::warn!(module = "reconcile", action = "reconcile.catch_up_failed", "{error}");
+    }
     let background = background::start(&app);
 
     let ended = http::server::serve(&app, listener, http::server::signals()?).await;

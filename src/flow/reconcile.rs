@@ -212,6 +212,17 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
     Ok(report)
 }
 
+/// What was missed while no program ran is asked for at once, whatever the last one had planned: what it
+/// took on is not done if it was killed.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn catch_up(app: &App) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    tx.everything_is_due(app.clock.now()).await?;
+    tx.commit().await
+}
+
 /// Reads the events feed if it is due. `every` is when it is due again.
 ///
 /// # Errors

@@ -59,6 +59,23 @@ impl Tx {
         Ok(read_until.map(Timestamp::from_micros))
     }
 
+    /// Makes every list due to be read, and every booking that is not settled due to be asked about.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn everything_is_due(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query("update feed_cursor set next_run_at = 0 where next_run_at > 0")
+            .execute(conn)
+            .await
+            .map(drop))?;
+        on_engine!(self, conn => sqlx::query("update bookings set next_check_at = $1 where next_check_at > $1")
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// How far a list was read.
     ///
     /// # Errors
