@@ -15,13 +15,14 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Why deliveries are refused before they are events. The first five are `SignatureError::reason`'s.
-const REJECT_REASONS: [&str; 7] = [
+const REJECT_REASONS: [&str; 8] = [
     "header_missing",
     "header_malformed",
     "no_v1_signature",
     "secret_or_body",
     "timestamp_out_of_tolerance",
     "body_too_large",
+    "body_incomplete",
     "other",
 ];
 /// The background work, as it is named in logs and metrics.

@@ -4,7 +4,7 @@ use super::error::Problem;
 use super::hold;
 use crate::app::Shared;
 use crate::domain::Fault;
-use crate::domain::booking::BookingRequest;
+use crate::domain::booking::{BookingRequest, NewBooking};
 use crate::domain::ids::SessionId;
 use crate::domain::lang::Lang;
 use crate::flow::checkout::{self, Caller, Started};
@@ -39,7 +39,7 @@ async fn start(
     owner_hash: String,
     body: &[u8],
 ) -> Result<Started, Problem> {
-    let request = read_request(headers, body)?;
+    let request = read_request(app, headers, body)?;
     let caller = Caller {
         idempotency_key: idempotency_key(headers)?,
         owner_hash: Some(owner_hash),
@@ -70,7 +70,7 @@ pub fn preferred_lang(headers: &HeaderMap) -> Lang {
     tags.filter_map(Lang::parse).next().unwrap_or_default()
 }
 
-fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<BookingRequest, Problem> {
+fn read_request(app: &Shared, headers: &HeaderMap, body: &[u8]) -> Result<BookingRequest, Problem> {
     let members = json_object(headers, body)?;
     let mut faults = Vec::new();
     let mut take = |name: &str| match members.get(name) {
@@ -89,7 +89,15 @@ fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<BookingRequest, Prob
         time: take("time"),
         offer: Some(take("offer")).filter(|offer| !offer.is_empty()),
     };
-    if faults.is_empty() { Ok(request) } else { Err(Problem::invalid(faults)) }
+    if faults.is_empty() {
+        return Ok(request);
+    }
+    // What is a text may be wrong all the same, and is told along.
+    if let Err(others) = NewBooking::parse(&request, &app.config.timezone, app.clock.now()) {
+        let others = others.into_iter().filter(|other| !faults.iter().any(|fault| fault.path == other.path));
+        faults.extend(others.collect::<Vec<_>>());
+    }
+    Err(Problem::invalid(faults))
 }
 
 /// The JSON object in a body.

@@ -10,6 +10,7 @@ use crate::stripe::signature::{self, SignatureError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::time::Instant;
@@ -28,8 +29,9 @@ pub struct Acknowledgement {
 pub async fn receive(
     State(app): State<Shared>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Acknowledgement>, Problem> {
+    let body = body.map_err(|error| refuse_body(&app, &error))?;
     let now = app.clock.now();
     let header = headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
     let verified = signature::verify(header, &body, &app.config.webhook_secrets, now.as_unix_seconds())
@@ -61,6 +63,28 @@ pub async fn receive(
             Err(not_applied(&event_id, &kind, &error))
         }
     }
+}
+
+/// A body that is too long, or never came whole.
+fn refuse_body(app: &Shared, error: &BytesRejection) -> Problem {
+    let status = error.status();
+    let (reason, problem) = if status == StatusCode::PAYLOAD_TOO_LARGE {
+        (
+            "body_too_large",
+            Problem::new(status, "Body too large", "Stripe's events are below 1 MiB; this is more."),
+        )
+    } else {
+        ("body_incomplete", Problem::new(status, "Bad request", "The body did not come whole."))
+    };
+    app.counters.webhook_rejected(reason);
+    tracing::warn!(
+        module = "webhook",
+        action = "stripe.webhook.processing_failed",
+        outcome = Outcome::Rejected.as_str(),
+        reason,
+        "nothing was read"
+    );
+    problem
 }
 
 fn refuse_signature(app: &Shared, error: SignatureError) -> Problem {
