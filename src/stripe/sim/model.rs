@@ -6,7 +6,7 @@
 use super::cards::Instrument;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Texts by name, as Stripe keeps them.
 pub type Metadata = BTreeMap<String, String>;
@@ -21,6 +21,9 @@ pub trait Record {
     }
 }
 
+/// How many of the oldest rows are looked at to find one that may be forgotten.
+const LOOKED_AT: usize = 1_000;
+
 /// Objects of one kind in the order of their creation, found by id.
 #[derive(Debug, Clone)]
 pub struct Table<T> {
@@ -28,24 +31,43 @@ pub struct Table<T> {
     by_id: HashMap<String, u64>,
     next: u64,
     max: usize,
+    /// What the data file does not yet have: rows by their place, and ids that are gone.
+    changed: BTreeSet<u64>,
+    gone: Vec<String>,
 }
 
 impl<T: Record> Table<T> {
     /// An empty table that keeps at most about `max` objects: beyond it, settled ones are forgotten,
-    /// oldest first.
+    /// oldest first; beyond twice as many, all that are oldest.
     pub fn new(max: usize) -> Self {
-        Self { rows: BTreeMap::new(), by_id: HashMap::new(), next: 0, max }
+        Self {
+            rows: BTreeMap::new(),
+            by_id: HashMap::new(),
+            next: 0,
+            max,
+            changed: BTreeSet::new(),
+            gone: Vec::new(),
+        }
     }
 
     pub fn insert(&mut self, row: T) {
         self.by_id.insert(row.id().to_owned(), self.next);
+        self.changed.insert(self.next);
         self.rows.insert(self.next, row);
         self.next += 1;
         while self.rows.len() > self.max {
-            let Some(at) = self.rows.iter().find(|(_, row)| row.settled()).map(|(at, _)| *at) else { break };
-            if let Some(gone) = self.rows.remove(&at) {
-                self.by_id.remove(gone.id());
-            }
+            let settled = self.rows.values().take(LOOKED_AT).find(|row| row.settled());
+            let oldest = self.rows.values().next().filter(|_| self.rows.len() > self.max.saturating_mul(2));
+            let Some(id) = settled.or(oldest).map(|row| row.id().to_owned()) else { break };
+            self.remove(&id);
+        }
+    }
+
+    /// Puts a row in the place of the one with its id, or behind all others if there is none.
+    pub fn put(&mut self, row: T) {
+        match self.get_mut(row.id()) {
+            Some(kept) => *kept = row,
+            None => self.insert(row),
         }
     }
 
@@ -53,12 +75,25 @@ impl<T: Record> Table<T> {
         self.rows.get(self.by_id.get(id)?)
     }
 
+    /// The row, to be changed: it counts as changed.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.rows.get_mut(self.by_id.get(id)?)
+        let at = self.by_id.get(id)?;
+        self.changed.insert(*at);
+        self.rows.get_mut(at)
     }
 
     pub fn remove(&mut self, id: &str) -> Option<T> {
-        self.rows.remove(&self.by_id.remove(id)?)
+        let at = self.by_id.remove(id)?;
+        self.changed.remove(&at);
+        self.gone.push(id.to_owned());
+        self.rows.remove(&at)
+    }
+
+    /// What has changed and what has gone since this was last asked.
+    pub fn news(&mut self) -> (Vec<&T>, Vec<String>) {
+        let changed = std::mem::take(&mut self.changed);
+        let rows = changed.iter().filter_map(|at| self.rows.get(at)).collect();
+        (rows, std::mem::take(&mut self.gone))
     }
 
     pub fn len(&self) -> usize {

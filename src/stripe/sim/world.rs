@@ -310,7 +310,7 @@ impl World {
             ("disputes", self.disputes.len()),
             ("events", self.events.len()),
             ("webhook_endpoints", self.endpoints.len()),
-            ("deliveries_pending", self.deliveries.pending().count()),
+            ("deliveries_pending", self.deliveries.waiting()),
         ])
     }
 }
