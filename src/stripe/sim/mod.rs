@@ -24,6 +24,7 @@ mod ids;
 mod model;
 mod objects;
 mod params;
+mod pay_fields;
 mod pay_page;
 mod persist;
 mod routes;
@@ -485,6 +486,7 @@ impl Shared {
                 email: Some("jenny.rosen@example.com".to_owned()),
                 name: Some("Jenny Rosen".to_owned()),
                 country: Some("FR".to_owned()),
+                ..Buyer::default()
             };
             rules::sessions::pay(world, session_id, Some(instrument), buyer)
         });

@@ -165,6 +165,13 @@ pub struct Buyer {
     pub email: Option<String>,
     pub name: Option<String>,
     pub country: Option<String>,
+    pub phone: Option<String>,
+    /// Where to send what was bought, in its shape on the wire.
+    pub shipping: Option<Value>,
+    /// Answers to the shop's own questions, by their keys.
+    pub answers: BTreeMap<String, String>,
+    /// Whether the shop's news are wanted.
+    pub news: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -397,6 +404,8 @@ pub struct Customer {
     pub description: Option<String>,
     pub address: Option<Value>,
     pub metadata: Metadata,
+    /// Members that only echo what was asked.
+    pub echo: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -176,6 +176,7 @@ fn checkout(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), N
         email: Some("stripe@example.com".to_owned()),
         name: Some("Jenny Rosen".to_owned()),
         country: Some("FR".to_owned()),
+        ..super::model::Buyer::default()
     };
     let method = cards::Instrument::named(instrument, world.year());
     let _outcome = sessions::pay(world, &id, method, buyer)?;
@@ -260,7 +261,7 @@ fn dispute(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
     match kind {
         "charge.dispute.updated" => {
             let evidence = [("uncategorized_text".to_owned(), Value::from("The buyer was there."))];
-            disputes::update(world, &id, evidence.into_iter().collect(), true)?;
+            disputes::update(world, &id, evidence.into_iter().collect(), true, None)?;
         }
         "charge.dispute.closed" => disputes::close(world, &id, false)?,
         "charge.dispute.funds_reinstated" => disputes::close(world, &id, true)?,

@@ -184,6 +184,15 @@ impl World {
         self.tell(kind, object, Some(previous), self.cause.clone());
     }
 
+    /// Tells that the object `id`, which looked like `before`, looks different now; if it does.
+    pub fn emit_change(&mut self, kind: &str, id: &str, before: &Value) {
+        let Some(object) = self.object(id) else { return };
+        let previous = objects::former(before, &object);
+        if !previous.is_empty() {
+            self.emit_update(kind, object, Value::Object(previous));
+        }
+    }
+
     /// Tells of `object` as something that Stripe did by itself: `request.id` is null.
     pub fn emit_automatic(&mut self, kind: &str, object: Value) {
         self.tell(kind, object, None, Cause::automatic());

@@ -30,6 +30,31 @@ async fn a_new_session_is_open_unpaid_and_has_an_address() {
 }
 
 #[tokio::test]
+async fn a_session_repeats_what_was_asked_of_it() {
+    let (sim, api) = start().await;
+    let price = id(&api.post("/v1/prices", "currency=eur&unit_amount=300&product_data[name]=Tea").await.ok());
+    let session = api
+        .session(&format!(
+            "&invoice_creation[enabled]=true&invoice_creation[invoice_data][footer]=F\
+             &branding_settings[display_name]=Shop&wallet_options[link][display]=never\
+             &payment_method_options[card][request_three_d_secure]=any&automatic_tax[enabled]=true\
+             &optional_items[0][price]={price}&optional_items[0][quantity]=2"
+        ))
+        .await;
+    assert_eq!(session["invoice_creation"]["enabled"], true);
+    assert_eq!(session["invoice_creation"]["invoice_data"]["footer"], "F");
+    assert_eq!(session["branding_settings"]["display_name"], "Shop");
+    assert_eq!(session["branding_settings"]["font_family"], "default");
+    assert_eq!(session["wallet_options"], json!({ "link": { "display": "never" } }));
+    assert_eq!(session["payment_method_options"], json!({ "card": { "request_three_d_secure": "any" } }));
+    let optional = json!([{ "adjustable_quantity": null, "price": price, "quantity": 2 }]);
+    assert_eq!(session["optional_items"], optional);
+    assert_eq!(session["automatic_tax"]["status"], "requires_location_inputs");
+    let _ = sim.pay(&id(&session), "pm_card_visa").await.unwrap();
+    assert_eq!(sim.object(&id(&session)).unwrap()["automatic_tax"]["status"], "complete");
+}
+
+#[tokio::test]
 async fn a_card_that_succeeds_completes_the_session_and_tells_in_stripes_order() {
     let (sim, api) = start().await;
     let session = api.session("&payment_intent_data[metadata][booking]=b_1&metadata[only]=here").await;

@@ -180,6 +180,7 @@ fn new_customer(world: &mut World, buyer: &Buyer) -> String {
         description: None,
         address: None,
         metadata: Metadata::new(),
+        echo: Map::new(),
     };
     let (id, object) = (customer.id.clone(), objects::customer(&customer));
     world.customers.insert(customer);
