@@ -26,7 +26,11 @@ async fn a_triggered_event_reaches_the_endpoint_and_the_exit_code_tells() {
     assert_eq!(trigger(&port, &["payment_intent.created"]).await.0, Some(1), "it was not acknowledged");
     let (code, _, err) = trigger(&port, &["payment_intent.invented"]).await;
     assert_eq!(code, Some(2), "{err}");
+    assert!(err.lines().any(|l| l.trim() == "payment_intent.succeeded"), "{err}");
     assert_eq!(trigger(&port, &["payment_intent.created", "--override", "nonsense"]).await.0, Some(2));
+    let (code, _, err) = trigger(&port, &["payment_intent.created", "--override", "colour=red"]).await;
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("colour cannot be overridden") && err.contains("receipt_email"), "{err}");
     assert!(trigger(&port, &[]).await.1.lines().any(|l| l == "charge.refunded"));
 }
 
