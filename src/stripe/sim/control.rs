@@ -513,7 +513,7 @@ async fn trigger_event(shared: &Arc<Shared>, wanted: Trigger) -> Reply {
                         })
                     })
                     .collect();
-                json!({ "id": event.id, "type": event.kind, "object": event.object["id"], "deliveries": attempts })
+                json!({ "id": event.id, "type": event.kind, "object": event.snapshot()["id"], "deliveries": attempts })
             })
             .collect();
         json!({ "events": told })

@@ -469,11 +469,19 @@ pub struct Event {
     pub id: String,
     pub created: i64,
     pub kind: String,
-    pub object: Value,
+    /// JSON: as a tree each of them would take many times as much memory.
+    pub object: String,
     pub previous: Option<Value>,
     pub request: Option<String>,
     pub idempotency_key: Option<String>,
     pub api_version: String,
+}
+
+impl Event {
+    /// The object as it was.
+    pub fn snapshot(&self) -> Value {
+        serde_json::from_str(&self.object).unwrap_or_default()
+    }
 }
 
 macro_rules! record {

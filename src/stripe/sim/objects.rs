@@ -754,7 +754,7 @@ pub fn endpoint(e: &Endpoint, with_secret: bool) -> Value {
 }
 
 pub fn event(world: &World, e: &Event) -> Value {
-    let mut data = json!({ "object": e.object });
+    let mut data = json!({ "object": e.snapshot() });
     if let (Some(previous), Some(map)) = (&e.previous, data.as_object_mut()) {
         map.insert("previous_attributes".into(), previous.clone());
     }

@@ -176,12 +176,12 @@ impl World {
 
     /// Tells of `object` as part of the request that runs.
     pub fn emit(&mut self, kind: &str, object: Value) {
-        self.tell(kind, object, None, self.cause.clone());
+        self.tell(kind, &object, None, self.cause.clone());
     }
 
     /// As [`Self::emit`], with the former values of what changed.
     pub fn emit_update(&mut self, kind: &str, object: Value, previous: Value) {
-        self.tell(kind, object, Some(previous), self.cause.clone());
+        self.tell(kind, &object, Some(previous), self.cause.clone());
     }
 
     /// Tells that the object `id`, which looked like `before`, looks different now; if it does.
@@ -195,10 +195,10 @@ impl World {
 
     /// Tells of `object` as something that Stripe did by itself: `request.id` is null.
     pub fn emit_automatic(&mut self, kind: &str, object: Value) {
-        self.tell(kind, object, None, Cause::automatic());
+        self.tell(kind, &object, None, Cause::automatic());
     }
 
-    fn tell(&mut self, kind: &str, object: Value, previous: Option<Value>, cause: Cause) {
+    fn tell(&mut self, kind: &str, object: &Value, previous: Option<Value>, cause: Cause) {
         let ordinal = self.events_made;
         self.events_made += 1;
         let twins = if self.dice.strikes("twin", ordinal, self.faults.twin_percent) { 2 } else { 1 };
@@ -207,7 +207,7 @@ impl World {
                 id: ids::object("evt"),
                 created: self.now(),
                 kind: kind.to_owned(),
-                object: object.clone(),
+                object: object.to_string(),
                 previous: previous.clone(),
                 request: cause.request.clone(),
                 idempotency_key: cause.idempotency_key.clone(),
