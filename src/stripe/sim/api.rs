@@ -325,8 +325,7 @@ fn execute(
     }
     let version = request.header("stripe-version").unwrap_or(objects::API_VERSION).to_owned();
     let call = Call { id, params, version };
-    let cause =
-        Cause { request: Some(request_id.to_owned()), idempotency_key: held.key.map(str::to_owned) };
+    let cause = Cause { request: Some(request_id.to_owned()), idempotency_key: held.key.map(str::to_owned) };
     let run = |world: &mut World| {
         let answer = (route.handler)(world, &call).map(|mut answer| {
             for path in &expansions {

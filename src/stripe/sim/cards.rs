@@ -87,7 +87,7 @@ const FRAUD: Outcome = Outcome::Disputed { reason: "fraudulent", inquiry: false 
 const AUTHENTICATES: Outcome = Outcome::Authenticates { then: Refusal::NONE };
 
 /// The cards with an outcome of their own. Every other number that passes the check digit succeeds.
-pub static TEST_CARDS: [TestCard; 29] = [
+pub static TEST_CARDS: [TestCard; 30] = [
     card("4242424242424242", "visa", Outcome::Succeeds, true),
     card("4000056655665556", "visa_debit", Outcome::Succeeds, false),
     card("5555555555554444", "mastercard", Outcome::Succeeds, true),
@@ -109,6 +109,14 @@ pub static TEST_CARDS: [TestCard; 29] = [
                 decline_code: "insufficient_funds",
                 message: "Your card has insufficient funds.",
             },
+        },
+        false,
+    ),
+    card(
+        "4000008400001629",
+        "authenticationRequiredChargeDeclined",
+        Outcome::Authenticates {
+            then: Refusal { code: "card_declined", decline_code: "generic_decline", message: DECLINED },
         },
         false,
     ),

@@ -149,6 +149,8 @@ pub struct Session {
     pub intent_data: Map<String, Value>,
     pub payment_method_types: Vec<String>,
     pub locale: Option<String>,
+    /// The expired session that this one takes up again.
+    pub recovered_from: Option<String>,
     /// Members that only echo what was asked, in their shape on the wire.
     pub echo: Map<String, Value>,
 }

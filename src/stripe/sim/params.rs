@@ -465,8 +465,10 @@ pub static CHARGE_UPDATE: [Field; 8] = [
 ];
 
 /// `POST /v1/charges/{id}/capture`.
-pub static CHARGE_CAPTURE: [Field; 9] =
-    [opt("amount", POSITIVE), opt("expand", EXPANSIONS), opt("receipt_email", Email),
+pub static CHARGE_CAPTURE: [Field; 9] = [
+    opt("amount", POSITIVE),
+    opt("expand", EXPANSIONS),
+    opt("receipt_email", Email),
     opt("application_fee", AMOUNT),
     opt("application_fee_amount", AMOUNT),
     opt("statement_descriptor", Text(22)),
@@ -506,9 +508,15 @@ pub static BY_CHARGE_LIST: [Field; 7] = [
 ];
 
 /// `POST /v1/disputes/{id}`.
-pub static DISPUTE_UPDATE: [Field; 5] =
-    [opt("evidence", Opaque), opt("expand", EXPANSIONS), clear("metadata", Metadata), opt("submit", Bool),
-    opt("intended_submission_method", OneOf(&["manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"])),
+pub static DISPUTE_UPDATE: [Field; 5] = [
+    opt("evidence", Opaque),
+    opt("expand", EXPANSIONS),
+    clear("metadata", Metadata),
+    opt("submit", Bool),
+    opt(
+        "intended_submission_method",
+        OneOf(&["manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"]),
+    ),
 ];
 
 /// `GET /v1/events`.

@@ -150,7 +150,10 @@ pub fn render(lang: Lang, session: &Session, sent: &Branch, fault: Option<&Fault
         );
     };
     if consent(session, "promotions") == Some("auto") {
-        tick("promotions", lang.pick("Je veux recevoir des nouvelles de la boutique", "Send me the shop’s news"));
+        tick(
+            "promotions",
+            lang.pick("Je veux recevoir des nouvelles de la boutique", "Send me the shop’s news"),
+        );
     }
     if consent(session, "terms_of_service") == Some("required") {
         tick("terms", lang.pick("J’accepte les conditions de la boutique", "I accept the shop’s terms"));

@@ -74,6 +74,7 @@ pub async fn handle(shared: &Arc<Shared>, request: &Request) -> Response<Body> {
         (&Method::POST, ["c", "pay", id]) => pay(shared, request, id).await,
         (&Method::GET, ["c", "pay", id, "3ds"]) => question(shared, request, id),
         (&Method::POST, ["c", "pay", id, "3ds"]) => answer(shared, request, id).await,
+        (&Method::GET, ["r", id]) => recover(shared, request, id),
         (&Method::GET, ["3ds", intent]) => intent_question(shared, request, intent),
         (&Method::POST, ["3ds", intent]) => intent_answer(shared, request, intent),
         (&Method::GET, ["receipts", charge]) => receipt(shared, request, charge),
@@ -130,6 +131,14 @@ fn show(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
             ),
             back(lang, session.cancel_url.as_deref()),
         ),
+    }
+}
+
+/// The link of an expired session that may be taken up again.
+fn recover(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
+    match shared.change(Cause::page(), |world| sessions::recover(world, id)).0 {
+        Some(new) => html::see_other(&format!("/c/pay/{new}")),
+        None => not_found(request),
     }
 }
 

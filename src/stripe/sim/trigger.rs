@@ -250,7 +250,11 @@ fn intent(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), Not
         return Ok(());
     }
     if matches!(kind, "payment_intent.created" | "payment_intent.canceled") {
-        let sent = overrides.of("payment_intent", &params::INTENT_CREATE, &[("amount", "2000"), ("currency", "eur")])?;
+        let sent = overrides.of(
+            "payment_intent",
+            &params::INTENT_CREATE,
+            &[("amount", "2000"), ("currency", "eur")],
+        )?;
         let id = call(world, "", &params::INTENT_CREATE, &sent, routes::intents::create)?;
         if kind == "payment_intent.canceled" {
             payments::cancel(world, &id, Some("requested_by_customer".to_owned()))?;
@@ -307,7 +311,11 @@ fn dispute(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
 fn catalog(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), NotTriggered> {
     if kind.starts_with("customer.") {
         let overrides = Overrides::parse(overrides, &["customer"])?;
-        let sent = overrides.of("customer", &params::CUSTOMER_WRITE, &[("description", "(created by checkout-backend trigger)")])?;
+        let sent = overrides.of(
+            "customer",
+            &params::CUSTOMER_WRITE,
+            &[("description", "(created by checkout-backend trigger)")],
+        )?;
         let id = call(world, "", &params::CUSTOMER_WRITE, &sent, routes::account::create_customer)?;
         if kind == "customer.updated" {
             let sent = overrides.of("customer", &params::CUSTOMER_WRITE, &[("metadata[foo]", "bar")])?;
@@ -319,7 +327,11 @@ fn catalog(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
         overrides,
         if kind == "price.created" { &["price", "product"] } else { &["product"] },
     )?;
-    let sent = overrides.of("product", &params::PRODUCT_CREATE, &[("name", "(created by checkout-backend trigger)")])?;
+    let sent = overrides.of(
+        "product",
+        &params::PRODUCT_CREATE,
+        &[("name", "(created by checkout-backend trigger)")],
+    )?;
     let product = call(world, "", &params::PRODUCT_CREATE, &sent, routes::catalog::create_product)?;
     if kind == "price.created" {
         let defaults = [("product", product.as_str()), ("currency", "eur"), ("unit_amount", "1500")];

@@ -181,13 +181,10 @@ function mistakes(value, type, file, scope, where) {
     return mistakes(value[member.name], member.type, member.file, member.scope, at);
   });
   const surplus = Object.keys(value)
-    .filter((name) => !members.some((member) => member.name === name) && !UNDECLARED.has(`${found.full}.${name}`))
+    .filter((name) => !members.some((member) => member.name === name))
     .map((name) => `${where}.${name}: not declared`);
   return [...known, ...surplus];
 }
-
-/** Sent by Stripe though the declarations do not name them. */
-const UNDECLARED = new Set(['Dispute.balance_transaction']);
 
 /** The names of all parameters of the type `name`, written as they are sent: `line_items[0][quantity]`. */
 export function parameters(file, name) {

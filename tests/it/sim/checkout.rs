@@ -49,6 +49,9 @@ async fn a_session_repeats_what_was_asked_of_it() {
     assert_eq!(session["payment_method_options"], json!({ "card": { "request_three_d_secure": "any" } }));
     let optional = json!([{ "adjustable_quantity": null, "price": price, "quantity": 2 }]);
     assert_eq!(session["optional_items"], optional);
+    let path = format!("/v1/checkout/sessions/{}?expand[]=total_details.breakdown", id(&session));
+    let breakdown = api.get(&path).await.ok()["total_details"]["breakdown"].clone();
+    assert_eq!(breakdown, json!({ "discounts": [], "taxes": [] }));
     assert_eq!(session["automatic_tax"]["status"], "requires_location_inputs");
     let _ = sim.pay(&id(&session), "pm_card_visa").await.unwrap();
     assert_eq!(sim.object(&id(&session)).unwrap()["automatic_tax"]["status"], "complete");
@@ -199,4 +202,18 @@ async fn a_customer_is_made_if_the_session_asks_for_one() {
     let paid = api.get(&format!("/v1/checkout/sessions/{session}?expand[]=customer")).await.ok();
     assert_eq!(paid["customer"]["email"], "jenny.rosen@example.com");
     assert!(kinds(&sim).contains(&"customer.created".to_owned()));
+}
+
+#[tokio::test]
+async fn an_expiry_by_request_names_the_request_and_one_by_the_clock_names_none() {
+    let (sim, api) = start().await;
+    let (asked, waited) = (id(&api.session("").await), id(&api.session("").await));
+    let answer = api
+        .post_with(&format!("/v1/checkout/sessions/{asked}/expire"), &[("idempotency-key", "e1")], "")
+        .await;
+    sim.clock().advance(Duration::from_secs(24 * 3600));
+    assert_eq!(sim.object(&waited).unwrap()["status"], "expired");
+    let requests: Vec<Value> = sim.events().iter().map(|e| e["request"].clone()).collect();
+    let by_request = json!({ "id": answer.header("request-id"), "idempotency_key": "e1" });
+    assert_eq!(requests, [by_request, json!({ "id": null, "idempotency_key": null })]);
 }

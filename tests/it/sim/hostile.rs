@@ -13,13 +13,7 @@ async fn who_has_no_test_key_is_turned_away() {
     let none = ask(&[]).await;
     assert_eq!((none.status, none.header("www-authenticate")), (401, Some("Basic realm=\"Stripe\"")));
     assert!(none.message().starts_with("You did not provide an API key."));
-    for bad in [
-        "Bearer nonsense",
-        "Bearer sk_test_",
-        "Bearer sk_live_abc",
-        "Basic !!!",
-        "Digest x",
-    ] {
+    for bad in ["Bearer nonsense", "Bearer sk_test_", "Bearer sk_live_abc", "Basic !!!", "Digest x"] {
         let got = ask(&[("authorization", bad)]).await;
         assert_eq!(got.refusal().1, "invalid_request_error", "{bad}");
         assert_eq!(got.status, 401, "{bad}");
@@ -64,11 +58,20 @@ async fn what_is_not_simulated_is_refused_and_not_ignored() {
     let create = "/v1/checkout/sessions";
     for (path, form, param) in [
         (create, format!("{SESSION}&line_items[0][tax_rates][0]=txr_1"), "line_items[0][tax_rates][0]"),
-        (create, format!("{SESSION}&optional_items[0][price]=price_1&optional_items[0][quantity]=1"), "optional_items[0][price]"),
+        (
+            create,
+            format!("{SESSION}&optional_items[0][price]=price_1&optional_items[0][quantity]=1"),
+            "optional_items[0][price]",
+        ),
         (create, format!("{SESSION}&branding_settings[colour]=red"), "branding_settings[colour]"),
         (at.as_str(), "line_items[0][id]=li_1".to_owned(), "line_items"),
         (at.as_str(), "shipping_options=".to_owned(), "shipping_options"),
-        ("/v1/webhook_endpoints", "url=https://shop.example&enabled_events[]=charge.succeeded&enabled_events[]=charge.invented".to_owned(), "enabled_events[1]"),
+        (
+            "/v1/webhook_endpoints",
+            "url=https://shop.example&enabled_events[]=charge.succeeded&enabled_events[]=charge.invented"
+                .to_owned(),
+            "enabled_events[1]",
+        ),
     ] {
         let got = api.post(path, &form).await;
         assert_eq!((got.status, got.refusal().3), (400, param), "{}", got.text());

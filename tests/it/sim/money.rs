@@ -200,7 +200,9 @@ async fn an_update_tells_exactly_what_was_different_before() {
         "a change of nothing is not told"
     );
     let customer = id(&api.post("/v1/customers", "email=ada@example.com&name=Ada").await.ok());
-    api.post(&format!("/v1/customers/{customer}"), "name=Eve&shipping[name]=E&shipping[address][city]=Paris").await.ok();
+    api.post(&format!("/v1/customers/{customer}"), "name=Eve&shipping[name]=E&shipping[address][city]=Paris")
+        .await
+        .ok();
     assert_eq!(former(&sim, "customer.updated"), [json!({ "name": "Ada", "shipping": null })]);
 }
 

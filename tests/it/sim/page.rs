@@ -1,6 +1,6 @@
 //! The payment page as a browser without script sees it.
 
-use super::support::{Api, SESSION, id, kinds, start};
+use super::support::{Api, NOON, SESSION, id, kinds, start};
 use checkout_backend::http_client::Method;
 use checkout_backend::stripe::sim::Sim;
 use serde_json::json;
@@ -154,7 +154,9 @@ async fn what_a_session_asks_of_the_buyer_is_asked_on_the_page_and_told_afterwar
                 &custom_fields[2][type]=text&custom_fields[2][optional]=true";
     let (sim, api, session, path) = opened(asks).await;
     let page = api.send(Method::Get, &path, &[], b"").await.text();
-    for shown in ["Phone number", "Shipping address", "<option value=\"s\"", "&lt;b&gt;Age", "Note (optional)"] {
+    for shown in
+        ["Phone number", "Shipping address", "<option value=\"s\"", "&lt;b&gt;Age", "Note (optional)"]
+    {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     let card = format!("{BUYER}&number=4242424242424242");
@@ -172,7 +174,9 @@ async fn what_a_session_asks_of_the_buyer_is_asked_on_the_page_and_told_afterwar
         assert_eq!(refused.status, 422, "{field}");
         assert!(refused.text().contains(&format!("href=\"#{field}\"")), "{field}: {}", refused.text());
     }
-    for (right, wrong) in [("field_0=s", "field_0=xl"), ("field_1=36", "field_1=x"), ("=FR", "=DE"), ("=36", "=3636")] {
+    for (right, wrong) in
+        [("field_0=s", "field_0=xl"), ("field_1=36", "field_1=x"), ("=FR", "=DE"), ("=36", "=3636")]
+    {
         let refused = api.page(&path, &format!("{card}&{}", answers.replace(right, wrong))).await;
         assert_eq!(refused.status, 422, "{wrong}");
     }
@@ -187,4 +191,31 @@ async fn what_a_session_asks_of_the_buyer_is_asked_on_the_page_and_told_afterwar
     assert_eq!(paid["custom_fields"][1]["numeric"]["value"], "36");
     assert_eq!(paid["custom_fields"][2]["text"]["value"], json!(null));
     assert_eq!(paid["consent"], json!({ "promotions": "opt_in", "terms_of_service": "accepted" }));
+}
+
+#[tokio::test]
+async fn an_expired_session_is_taken_up_again_if_that_was_asked_for() {
+    let (sim, api, session, _) =
+        opened("&after_expiration[recovery][enabled]=true&client_reference_id=b_1").await;
+    let expired = api.post(&format!("/v1/checkout/sessions/{session}/expire"), "").await.ok();
+    let recovery = &expired["after_expiration"]["recovery"];
+    assert_eq!(recovery["expires_at"], NOON + 30 * 24 * 3600);
+    assert_eq!(recovery["url"], format!("http://localhost:{}/r/{session}", sim.addr().port()));
+    let link = format!("/r/{session}");
+    let moved = api.send(Method::Get, &link, &[], b"").await;
+    let new = moved.header("location").unwrap().strip_prefix("/c/pay/").unwrap().to_owned();
+    assert_eq!(
+        api.page(&format!("/c/pay/{new}"), &format!("{BUYER}&number=4242424242424242")).await.status,
+        303
+    );
+    let paid = sim.object(&new).unwrap();
+    assert_eq!((&paid["payment_status"], &paid["client_reference_id"]), (&json!("paid"), &json!("b_1")));
+    assert_eq!(paid["recovered_from"], session.as_str());
+    assert_eq!(paid["after_expiration"]["recovery"]["url"], json!(null));
+
+    sim.clock().advance(std::time::Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(api.send(Method::Get, &link, &[], b"").await.status, 404, "too late");
+    let plain = id(&api.session("").await);
+    api.post(&format!("/v1/checkout/sessions/{plain}/expire"), "").await.ok();
+    assert_eq!(api.send(Method::Get, &format!("/r/{plain}"), &[], b"").await.status, 404);
 }

@@ -142,7 +142,8 @@ async fn the_file_does_not_grow_with_changes_that_are_overwritten() {
     let (sim, api) = start_with(config(&file, &inbox)).await;
     let session = id(&api.session("").await);
     let path = format!("/v1/checkout/sessions/{session}");
-    let big = |n: usize| (0..50).map(|k| format!("metadata[k{k}]={}{n}&", "x".repeat(490))).collect::<String>();
+    let big =
+        |n: usize| (0..50).map(|k| format!("metadata[k{k}]={}{n}&", "x".repeat(490))).collect::<String>();
     // Twice as much as may be appended before the state is written anew.
     for n in 0..400 {
         api.post(&path, &big(n)).await.ok();

@@ -45,7 +45,8 @@ async fn overrides_change_what_is_made_and_the_event_is_delivered() {
 #[tokio::test]
 async fn a_sessions_price_and_product_are_overridden_by_their_own_names() {
     let (sim, api) = start().await;
-    let overrides = ["price:unit_amount=700", "price:currency=usd", "product:name=Room", "product:metadata.a=b"];
+    let overrides =
+        ["price:unit_amount=700", "price:currency=usd", "product:name=Room", "product:metadata.a=b"];
     let wanted = json!({ "event": "checkout.session.expired", "overrides": overrides });
     api.control("trigger", &wanted).await.ok();
     let session = sim.events()[0]["data"]["object"].clone();

@@ -3,9 +3,9 @@
 use super::lists::{self, List};
 use super::{Answer, Call, shown};
 use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::objects;
 use crate::stripe::sim::rules::disputes;
 use crate::stripe::sim::world::World;
-use crate::stripe::sim::objects;
 
 const LIST: List<'static> = List { what: "dispute", url: "/v1/disputes" };
 

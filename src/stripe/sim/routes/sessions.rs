@@ -4,13 +4,13 @@ use super::lists::{self, List};
 use super::{Answer, Call, shown};
 use crate::stripe::sim::error::StripeError;
 use crate::stripe::sim::model::{LineItem, PaymentStatus, Price, Product, Session, SessionStatus};
+use crate::stripe::sim::rules::sessions;
 use crate::stripe::sim::schema::Params;
 use crate::stripe::sim::world::World;
 use crate::stripe::sim::{currency, ids, objects, rules};
 use serde_json::{Map, Value, json};
 
 const MIN_LIFE_SECONDS: i64 = 30 * 60;
-const MAX_LIFE_SECONDS: i64 = 24 * 3600;
 /// From this API version on `payment_method_types` is no parameter of create any more.
 const WITHOUT_METHOD_TYPES: &str = "2026-09-30";
 /// From this API version on `ui_mode` has its present names.
@@ -73,6 +73,7 @@ pub fn create(world: &mut World, call: &Call) -> Answer {
         intent_data: p.object("payment_intent_data").into_map(),
         payment_method_types: methods,
         locale: p.owned("locale"),
+        recovered_from: None,
         echo: echo(p, &shipping),
         id: id.clone(),
     };
@@ -137,13 +138,13 @@ fn check_customer(world: &World, p: &Params) -> Result<(), StripeError> {
 
 fn expiry(world: &World, p: &Params) -> Result<i64, StripeError> {
     let now = world.now();
-    let Some(at) = p.int("expires_at") else { return Ok(now + MAX_LIFE_SECONDS) };
+    let Some(at) = p.int("expires_at") else { return Ok(now + sessions::MAX_LIFE_SECONDS) };
     if at < now + MIN_LIFE_SECONDS {
         let message =
             "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.";
         return Err(StripeError::invalid("expires_at", None, message));
     }
-    if at > now + MAX_LIFE_SECONDS {
+    if at > now + sessions::MAX_LIFE_SECONDS {
         let message = "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.";
         return Err(StripeError::invalid("expires_at", None, message));
     }
@@ -639,12 +640,12 @@ pub fn update(world: &mut World, call: &Call) -> Answer {
             return Err(StripeError::invalid(name, None, message));
         }
     }
-    rules::sessions::update(world, &call.id, &call.params)?;
+    sessions::update(world, &call.id, &call.params)?;
     shown(world, &call.id)
 }
 
 pub fn expire(world: &mut World, call: &Call) -> Answer {
-    rules::sessions::expire(world, &call.id)?;
+    sessions::expire(world, &call.id)?;
     shown(world, &call.id)
 }
 
