@@ -222,6 +222,7 @@ test('every declared parameter is known', async () => {
     ['Refunds', 'RefundCreateParams', 'POST', 'refunds'],
     ['Refunds', 'RefundUpdateParams', 'POST', 'refunds/re_none'],
     ['Refunds', 'RefundListParams', 'GET', 'refunds'],
+    ['Disputes', 'DisputeUpdateParams', 'POST', 'disputes/du_none'],
     ['Disputes', 'DisputeListParams', 'GET', 'disputes'],
     ['Events', 'EventListParams', 'GET', 'events'],
     ['WebhookEndpoints', 'WebhookEndpointCreateParams', 'POST', 'webhook_endpoints'],

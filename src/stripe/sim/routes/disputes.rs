@@ -19,8 +19,10 @@ pub fn retrieve(world: &mut World, call: &Call) -> Answer {
 
 pub fn update(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
-    let evidence = p.object("evidence").into_map();
-    let known = |name: &str| name == "enhanced_evidence" || objects::EVIDENCE.contains(&name);
+    let mut evidence = p.object("evidence").into_map();
+    // Evidence that has members of its own is taken unread, and shown nowhere.
+    evidence.retain(|name, _| !matches!(name.as_str(), "appeal" | "enhanced_evidence"));
+    let known = |name: &str| objects::EVIDENCE.contains(&name);
     let unknown: Vec<String> =
         evidence.keys().filter(|name| !known(name)).map(|name| format!("evidence[{name}]")).collect();
     if !unknown.is_empty() {
