@@ -282,9 +282,11 @@ pub async fn run(shared: Arc<Shared>, client: HttpClient) {
             let (shared, client, busy) = (Arc::clone(&shared), client.clone(), Arc::clone(&busy));
             tokio::spawn(async move {
                 let attempts = perform(&client, &job).await;
-                busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint);
+                // In this order: an endpoint that is free again must not be given the same one twice.
                 shared.change_quietly(|world| record(world, job.serial, attempts));
+                busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint);
                 drop(slot);
+                shared.changed();
             });
         }
         if idle {
