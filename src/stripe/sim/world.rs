@@ -11,6 +11,7 @@ use super::model::{
 };
 use super::{ids, objects};
 use crate::clock::Clock;
+use crate::domain::time::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub struct World {
     /// When something happens by itself, and to which object.
     timers: BTreeSet<(i64, String)>,
     cause: Cause,
+    /// When the change that runs began: all that it tells is due then, whatever the clock does meanwhile.
+    began: Timestamp,
     born: Vec<u64>,
     changed_events: Vec<String>,
 }
@@ -102,6 +105,7 @@ impl World {
             settle_after,
             timers: BTreeSet::new(),
             cause: Cause::default(),
+            began: Timestamp::default(),
             born: Vec::new(),
             changed_events: Vec::new(),
         }
@@ -154,6 +158,7 @@ impl World {
     /// Starts a change that `cause` brings about.
     pub fn begin(&mut self, cause: Cause) {
         self.cause = cause;
+        self.began = self.clock.now();
         self.born.clear();
         self.changed_events.clear();
     }
@@ -226,7 +231,7 @@ impl World {
         for (index, endpoint) in endpoints.into_iter().enumerate() {
             let n = ordinal.wrapping_mul(64).wrapping_add(index as u64);
             let faults = &self.faults;
-            let mut due = self.clock.now();
+            let mut due = self.began;
             if let Some(delay) = &faults.delay
                 && self.dice.strikes("delay", n, delay.percent)
             {
