@@ -404,3 +404,50 @@ fn record(world: &mut World, serial: u64, attempts: Vec<Attempt>) {
         };
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(endpoint: &str, due: i64, state: DeliveryState) -> Delivery {
+        Delivery {
+            event: format!("evt_{due}"),
+            endpoint: endpoint.to_owned(),
+            state,
+            due: Timestamp::from_micros(due),
+            order: 0,
+            copies: 0,
+            lose_first: false,
+            wrong_signature: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_endpoint_has_its_own_next_delivery() {
+        let mut book = Book::default();
+        for (endpoint, due) in [("a", 3), ("a", 1), ("b", 2), ("b", 2)] {
+            book.push(delivery(endpoint, due, DeliveryState::Pending));
+        }
+        let heads = |book: &Book| book.heads().map(|(serial, _)| serial).collect::<Vec<_>>();
+        assert_eq!(heads(&book), [1, 2]);
+        book.update(1, |d| d.state = DeliveryState::Succeeded);
+        book.update(2, |d| d.due = Timestamp::from_micros(9));
+        assert_eq!((heads(&book), book.waiting()), (vec![0, 3], 3));
+    }
+
+    #[test]
+    fn finished_deliveries_are_forgotten_first_and_there_are_never_too_many() {
+        let mut book = Book::default();
+        for due in 0..4 {
+            book.push(delivery("a", due, DeliveryState::Pending));
+        }
+        book.update(2, |d| d.state = DeliveryState::Failed);
+        book.trim(3);
+        assert_eq!(book.iter().map(|(serial, _)| serial).collect::<Vec<_>>(), [0, 1, 3]);
+        book.trim(1);
+        assert_eq!(book.iter().map(|(serial, _)| serial).collect::<Vec<_>>(), [3]);
+        assert!(book.of("evt_0").next().is_none() && book.waiting() == 1);
+        assert_eq!(book.news().1, [2, 0, 1]);
+    }
+}

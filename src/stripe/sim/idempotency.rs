@@ -156,3 +156,25 @@ fn feed(hash: &mut Sha256, branch: &Branch) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_answers_are_forgotten_and_keys_in_use_are_not() {
+        let mut keys = Keys::default();
+        let begin = |keys: &mut Keys, n: usize| keys.begin(&format!("k{n}"), String::new(), 0).is_ok();
+        let stored = || Some(Stored { status: 200, body: String::new(), request: String::new() });
+        assert!(begin(&mut keys, 0));
+        for n in 1..=MAX_KEYS {
+            assert!(begin(&mut keys, n));
+            keys.finish(&format!("k{n}"), stored());
+        }
+        assert_eq!(keys.kept().count(), MAX_KEYS - 1);
+        assert!(!begin(&mut keys, 0), "it still runs");
+        assert!(matches!(keys.begin("k1", String::new(), 0), Ok(Begin::Run)), "it was forgotten");
+        assert!(matches!(keys.begin(&format!("k{MAX_KEYS}"), String::new(), 0), Ok(Begin::Replay(_))));
+        assert_eq!(keys.news().1.first().map(String::as_str), Some("k1"));
+    }
+}

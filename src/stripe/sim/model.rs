@@ -517,3 +517,47 @@ record! {
     Endpoint, settled: |_| false;
     Event;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Row(String, bool);
+
+    impl Record for Row {
+        fn id(&self) -> &str {
+            &self.0
+        }
+        fn created(&self) -> i64 {
+            0
+        }
+        fn settled(&self) -> bool {
+            self.1
+        }
+    }
+
+    fn ids(table: &Table<Row>) -> Vec<&str> {
+        table.iter().map(Record::id).collect()
+    }
+
+    #[test]
+    fn settled_rows_are_forgotten_first_and_open_ones_when_there_are_twice_too_many() {
+        let mut table = Table::new(3);
+        table.insert(Row("settled".to_owned(), true));
+        for n in 0..3 {
+            table.insert(Row(format!("open{n}"), false));
+        }
+        assert_eq!(ids(&table), ["open0", "open1", "open2"]);
+        for n in 3..9 {
+            table.insert(Row(format!("open{n}"), false));
+        }
+        assert_eq!(ids(&table), ["open3", "open4", "open5", "open6", "open7", "open8"]);
+        assert!(table.get("open0").is_none());
+        let (rows, gone) = table.news();
+        assert_eq!(
+            (rows.len(), gone),
+            (6, ["settled", "open0", "open1", "open2"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(table.news().0.len(), 0, "asked once, told once");
+    }
+}
