@@ -100,7 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         faults,
     })
     .await
-    .with_context(|| format!("cannot listen on {}:{}", args.host, args.port))?;
+    .context("the simulated Stripe cannot start")?;
     announce(&sim, &secrets, seed)?;
     interrupted().await;
     eprintln!("Stopping.");

@@ -36,7 +36,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return print(format!("{}\n", TRIGGERS.join("\n")).as_bytes());
     };
     if !TRIGGERS.contains(&event.as_str()) {
-        eprintln!("Unknown event {event}. `checkout-backend trigger` lists those that can be triggered.");
+        eprintln!("Unknown event {event}. Known are:\n  {}", TRIGGERS.join("\n  "));
         return Ok(ExitCode::from(MISUSE));
     }
     let address = format!("http://127.0.0.1:{}/_sim/trigger", args.port);

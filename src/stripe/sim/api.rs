@@ -181,6 +181,11 @@ impl Reply {
         let headers = error.headers().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         Self { status: error.status, body: pretty(&error.body()), headers, events }
     }
+
+    /// As an idempotency key keeps it.
+    fn stored(&self, request_id: &str) -> Stored {
+        Stored { status: self.status, body: self.body.clone(), request: request_id.to_owned() }
+    }
 }
 
 /// Stripe indents its JSON.
@@ -268,17 +273,14 @@ async fn run(
         tokio::time::sleep(Duration::from_millis(fault.ms)).await;
     }
     let stored_failure = fault.is_some_and(|f| f.kind == ApiFaultKind::ServerErrorStored);
-    let (mut reply, executed) = if stored_failure {
-        (Reply::refused(&StripeError::server_error(), Vec::new()), true)
+    let mut reply = if stored_failure {
+        let reply = Reply::refused(&StripeError::server_error(), Vec::new());
+        held.finish(Some(reply.stored(request_id)));
+        reply
     } else {
-        execute(shared, request, request_id, route, id, &sent, key.as_deref())
+        execute(shared, request, request_id, route, id, &sent, &mut held)
     };
-    let keep = executed.then(|| Stored {
-        status: reply.status,
-        body: reply.body.clone(),
-        request: request_id.to_owned(),
-    });
-    held.finish(keep);
+    held.finish(None);
     overtake(shared, route, &mut reply).await;
     Some(reply)
 }
@@ -303,7 +305,7 @@ impl Drop for HeldKey<'_> {
     }
 }
 
-/// Checks the parameters and runs the endpoint. The flag says whether the endpoint had begun.
+/// Checks the parameters and runs the endpoint. Once the endpoint has begun, the key keeps its answer.
 fn execute(
     shared: &Arc<Shared>,
     request: &Request,
@@ -311,30 +313,37 @@ fn execute(
     route: &'static Route,
     id: String,
     sent: &Branch,
-    key: Option<&str>,
-) -> (Reply, bool) {
+    held: &mut HeldKey<'_>,
+) -> Reply {
     let params = match schema::check(route.fields, sent) {
         Ok(params) => params,
-        Err(error) => return (Reply::refused(&error, Vec::new()), false),
+        Err(error) => return Reply::refused(&error, Vec::new()),
     };
     let expansions = params.texts("expand");
     if let Some(error) = expansions.iter().find_map(|path| expand::check(route.kind, path).err()) {
-        return (Reply::refused(&error, Vec::new()), false);
+        return Reply::refused(&error, Vec::new());
     }
     let version = request.header("stripe-version").unwrap_or(objects::API_VERSION).to_owned();
     let call = Call { id, params, version };
-    let cause = Cause { request: Some(request_id.to_owned()), idempotency_key: key.map(str::to_owned) };
-    let (result, events) = shared.change(cause, |world| {
-        let mut answer = (route.handler)(world, &call)?;
-        for path in &expansions {
-            expand::apply(world, &mut answer, &path.split('.').collect::<Vec<_>>());
+    let cause = Cause { request: Some(request_id.to_owned()), idempotency_key: held.key.map(str::to_owned) };
+    let run = |world: &mut World| {
+        let answer = (route.handler)(world, &call).map(|mut answer| {
+            for path in &expansions {
+                expand::apply(world, &mut answer, &path.split('.').collect::<Vec<_>>());
+            }
+            answer
+        });
+        match answer {
+            Ok(answer) => (Reply::ok(&answer, Vec::new()), true),
+            Err(error) => (Reply::refused(&error, Vec::new()), error.executed),
         }
-        Ok::<_, StripeError>(answer)
+    };
+    let ((mut reply, _), events) = shared.change_for_key(cause, run, |(reply, executed)| {
+        let key = if *executed { held.key.take() } else { None };
+        key.map(|key| (key, reply.stored(request_id)))
     });
-    match result {
-        Ok(answer) => (Reply::ok(&answer, events), true),
-        Err(error) => (Reply::refused(&error, events), error.executed),
-    }
+    reply.events = events;
+    reply
 }
 
 /// Faults that let a webhook overtake the answer.

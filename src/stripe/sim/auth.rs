@@ -1,13 +1,14 @@
-//! Who may call the API: any test key, as Bearer or Basic, and nobody with a live one.
+//! Who may call the API: any test key, as Bearer or Basic, for the one account that there is, and
+//! nobody with a live one.
 
-use super::error::StripeError;
+use super::error::{StripeError, clip};
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 
-/// Checks the `Authorization` header.
+/// Checks the `Authorization` and `Stripe-Account` headers.
 ///
 /// # Errors
-/// 401 as Stripe gives it.
+/// 401 or 403 as Stripe gives it.
 pub fn check(headers: &HeaderMap) -> Result<(), StripeError> {
     let key = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(key);
     let Some(key) = key.filter(|key| !key.is_empty()) else {
@@ -25,16 +26,29 @@ pub fn check(headers: &HeaderMap) -> Result<(), StripeError> {
         ));
     }
     if key.starts_with("pk_") {
-        return Err(StripeError::unauthorized(
-            Some("secret_key_required"),
+        return Err(StripeError::forbidden(
+            "secret_key_required",
             "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a \
              list of your API keys at https://dashboard.stripe.com/account/apikeys.",
         ));
     }
     let secret = key.strip_prefix("sk_test_").or_else(|| key.strip_prefix("rk_test_"));
-    match secret {
-        Some(secret) if !secret.is_empty() => Ok(()),
-        _ => Err(StripeError::unauthorized(None, format!("Invalid API Key provided: {}", masked(&key)))),
+    if secret.is_none_or(str::is_empty) {
+        return Err(StripeError::unauthorized(None, format!("Invalid API Key provided: {}", masked(&key))));
+    }
+    // There are no connected accounts here.
+    match headers.get("stripe-account") {
+        None => Ok(()),
+        Some(account) => {
+            let account = account.to_str().unwrap_or_default();
+            let message = format!(
+                "The provided key '{}' does not have access to account '{}' (or that account does not exist). \
+                 Application access may have been revoked.",
+                masked(&key),
+                clip(account)
+            );
+            Err(StripeError::forbidden("account_invalid", message))
+        }
     }
 }
 

@@ -87,7 +87,7 @@ const FRAUD: Outcome = Outcome::Disputed { reason: "fraudulent", inquiry: false 
 const AUTHENTICATES: Outcome = Outcome::Authenticates { then: Refusal::NONE };
 
 /// The cards with an outcome of their own. Every other number that passes the check digit succeeds.
-pub static TEST_CARDS: [TestCard; 29] = [
+pub static TEST_CARDS: [TestCard; 30] = [
     card("4242424242424242", "visa", Outcome::Succeeds, true),
     card("4000056655665556", "visa_debit", Outcome::Succeeds, false),
     card("5555555555554444", "mastercard", Outcome::Succeeds, true),
@@ -109,6 +109,14 @@ pub static TEST_CARDS: [TestCard; 29] = [
                 decline_code: "insufficient_funds",
                 message: "Your card has insufficient funds.",
             },
+        },
+        false,
+    ),
+    card(
+        "4000008400001629",
+        "authenticationRequiredChargeDeclined",
+        Outcome::Authenticates {
+            then: Refusal { code: "card_declined", decline_code: "generic_decline", message: DECLINED },
         },
         false,
     ),
@@ -224,7 +232,8 @@ impl Instrument {
         let iban: String = iban.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_uppercase();
         let plausible = (15..=34).contains(&iban.len())
             && iban.bytes().all(|b| b.is_ascii_alphanumeric())
-            && iban.bytes().take(2).all(|b| b.is_ascii_uppercase());
+            && iban.bytes().take(2).all(|b| b.is_ascii_uppercase())
+            && checks_out(&iban);
         if plausible { Ok(Self::Sepa(SepaDetails { iban })) } else { Err(Unusable::Iban) }
     }
 
@@ -297,6 +306,18 @@ impl CardDetails {
     }
 }
 
+/// The check digits of an IBAN: its first four characters behind the others, letters as 10 to 35, leave
+/// one when divided by 97.
+fn checks_out(iban: &str) -> bool {
+    let (front, rest) = iban.split_at(4);
+    let value = |c: char| c.to_digit(36).unwrap_or(0);
+    let rest = rest.chars().chain(front.chars()).map(value).fold(0, |sum, digit| {
+        let shift = if digit > 9 { 100 } else { 10 };
+        (sum * shift + digit) % 97
+    });
+    rest == 1
+}
+
 /// The check digit that every card number ends with.
 fn luhn(number: &str) -> bool {
     let sum: u32 = number
@@ -329,6 +350,13 @@ mod tests {
     #[test]
     fn a_number_with_a_wrong_check_digit_is_no_card() {
         assert_eq!(Instrument::card("4242 4242 4242 4241", 12, 2030), Err(Unusable::Number));
+    }
+
+    #[test]
+    fn an_iban_with_wrong_check_digits_is_none() {
+        assert!(Instrument::sepa(IBAN_SUCCEEDS).is_ok() && Instrument::sepa(IBAN_FAILS).is_ok());
+        assert!(Instrument::sepa("DE89 3704 0044 0532 0130 00").is_ok());
+        assert_eq!(Instrument::sepa("DE88 3704 0044 0532 0130 00"), Err(Unusable::Iban));
     }
 
     #[test]

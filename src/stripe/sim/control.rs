@@ -348,6 +348,7 @@ async fn pay(shared: &Arc<Shared>, id: &str, wanted: Pay) -> Reply {
         email: Some(wanted.email.unwrap_or_else(|| "jenny.rosen@example.com".to_owned())),
         name: Some(wanted.name.unwrap_or_else(|| "Jenny Rosen".to_owned())),
         country: Some("FR".to_owned()),
+        ..Buyer::default()
     };
     let (paid, events) = shared.change(Cause::page(), |world| {
         let instrument = cards::Instrument::named(&name, world.year()).ok_or(NotPayable::Method)?;
@@ -512,7 +513,7 @@ async fn trigger_event(shared: &Arc<Shared>, wanted: Trigger) -> Reply {
                         })
                     })
                     .collect();
-                json!({ "id": event.id, "type": event.kind, "object": event.object["id"], "deliveries": attempts })
+                json!({ "id": event.id, "type": event.kind, "object": event.snapshot()["id"], "deliveries": attempts })
             })
             .collect();
         json!({ "events": told })

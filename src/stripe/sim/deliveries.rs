@@ -131,54 +131,98 @@ pub fn attempted(world: &World, events: &[String]) -> bool {
     events.iter().all(|event| world.deliveries.of(event).all(tried))
 }
 
+/// Pending deliveries of one endpoint in the order in which they go: due time, place, serial number.
+type Queue = BTreeSet<(Timestamp, u64, u64)>;
+
 /// All deliveries, with those that still wait and those of one event at hand.
 #[derive(Debug, Default)]
 pub struct Book {
     rows: BTreeMap<u64, Delivery>,
-    pending: BTreeSet<u64>,
+    /// By endpoint, so that the next one is found without looking at all that wait behind it.
+    queues: BTreeMap<String, Queue>,
     by_event: HashMap<String, Vec<u64>>,
     next: u64,
+    /// What the data file does not yet have: changed rows and forgotten ones.
+    changed: BTreeSet<u64>,
+    gone: Vec<u64>,
 }
 
 impl Book {
     /// Adds a delivery behind all others. Returns its serial number.
     pub fn push(&mut self, mut delivery: Delivery) -> u64 {
         let serial = self.next;
-        self.next += 1;
         delivery.order = serial;
-        if delivery.state == DeliveryState::Pending {
-            self.pending.insert(serial);
-        }
-        self.by_event.entry(delivery.event.clone()).or_default().push(serial);
-        self.rows.insert(serial, delivery);
+        self.put(serial, delivery);
         serial
+    }
+
+    /// Puts a delivery in its place, which may be taken by an older state of it.
+    pub fn put(&mut self, serial: u64, delivery: Delivery) {
+        self.forget(serial);
+        self.gone.retain(|gone| *gone != serial);
+        self.next = self.next.max(serial + 1);
+        self.enqueue(serial, &delivery);
+        self.by_event.entry(delivery.event.clone()).or_default().push(serial);
+        self.changed.insert(serial);
+        self.rows.insert(serial, delivery);
+    }
+
+    fn enqueue(&mut self, serial: u64, delivery: &Delivery) {
+        if delivery.state == DeliveryState::Pending {
+            let queue = self.queues.entry(delivery.endpoint.clone()).or_default();
+            queue.insert((delivery.due, delivery.order, serial));
+        }
+    }
+
+    fn dequeue(&mut self, serial: u64, delivery: &Delivery) {
+        if let Some(queue) = self.queues.get_mut(&delivery.endpoint) {
+            queue.remove(&(delivery.due, delivery.order, serial));
+            if queue.is_empty() {
+                self.queues.remove(&delivery.endpoint);
+            }
+        }
     }
 
     /// Changes one delivery.
     pub fn update(&mut self, serial: u64, change: impl FnOnce(&mut Delivery)) {
-        let Some(delivery) = self.rows.get_mut(&serial) else { return };
-        change(delivery);
-        if delivery.state == DeliveryState::Pending {
-            self.pending.insert(serial);
-        } else {
-            self.pending.remove(&serial);
+        let Some(mut delivery) = self.rows.remove(&serial) else { return };
+        self.dequeue(serial, &delivery);
+        change(&mut delivery);
+        self.enqueue(serial, &delivery);
+        self.changed.insert(serial);
+        self.rows.insert(serial, delivery);
+    }
+
+    /// Forgets one delivery.
+    pub fn forget(&mut self, serial: u64) {
+        let Some(delivery) = self.rows.remove(&serial) else { return };
+        self.dequeue(serial, &delivery);
+        if let Some(serials) = self.by_event.get_mut(&delivery.event) {
+            serials.retain(|other| *other != serial);
+            if serials.is_empty() {
+                self.by_event.remove(&delivery.event);
+            }
+        }
+        self.changed.remove(&serial);
+        self.gone.push(serial);
+    }
+
+    /// Forgets the oldest finished ones beyond `max`; if all still wait, the oldest of them.
+    pub fn trim(&mut self, max: usize) {
+        while self.rows.len() > max {
+            let finished = self.rows.iter().find(|(_, d)| d.state != DeliveryState::Pending);
+            let Some(serial) = finished.or_else(|| self.rows.iter().next()).map(|(serial, _)| *serial) else {
+                return;
+            };
+            self.forget(serial);
         }
     }
 
-    /// Forgets the oldest finished ones beyond `max`.
-    pub fn trim(&mut self, max: usize) {
-        while self.rows.len() > max {
-            let oldest = self.rows.keys().find(|serial| !self.pending.contains(serial)).copied();
-            let Some(gone) = oldest.and_then(|serial| self.rows.remove(&serial).map(|d| (serial, d))) else {
-                return;
-            };
-            if let Some(serials) = self.by_event.get_mut(&gone.1.event) {
-                serials.retain(|serial| *serial != gone.0);
-                if serials.is_empty() {
-                    self.by_event.remove(&gone.1.event);
-                }
-            }
-        }
+    /// What has changed and what was forgotten since this was last asked.
+    pub fn news(&mut self) -> (Vec<(u64, &Delivery)>, Vec<u64>) {
+        let changed = std::mem::take(&mut self.changed);
+        let rows = changed.into_iter().filter_map(|serial| Some((serial, self.rows.get(&serial)?))).collect();
+        (rows, std::mem::take(&mut self.gone))
     }
 
     /// Those of one event.
@@ -186,9 +230,18 @@ impl Book {
         self.by_event.get(event).into_iter().flatten().filter_map(|serial| self.rows.get(serial))
     }
 
-    /// Those that wait for an attempt.
-    pub fn pending(&self) -> impl Iterator<Item = (u64, &Delivery)> {
-        self.pending.iter().filter_map(|serial| self.rows.get(serial).map(|d| (*serial, d)))
+    /// How many wait for an attempt.
+    pub fn waiting(&self) -> usize {
+        self.queues.values().map(BTreeSet::len).sum()
+    }
+
+    /// The first that waits, for each endpoint that something waits for.
+    fn heads(&self) -> impl Iterator<Item = (u64, &Delivery)> {
+        let first = |queue: &Queue| queue.first().map(|(_, _, serial)| *serial);
+        self.queues.values().filter_map(move |queue| {
+            let serial = first(queue)?;
+            Some((serial, self.rows.get(&serial)?))
+        })
     }
 
     /// All, oldest first.
@@ -229,9 +282,11 @@ pub async fn run(shared: Arc<Shared>, client: HttpClient) {
             let (shared, client, busy) = (Arc::clone(&shared), client.clone(), Arc::clone(&busy));
             tokio::spawn(async move {
                 let attempts = perform(&client, &job).await;
-                busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint);
+                // In this order: an endpoint that is free again must not be given the same one twice.
                 shared.change_quietly(|world| record(world, job.serial, attempts));
+                busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint);
                 drop(slot);
+                shared.changed();
             });
         }
         if idle {
@@ -243,11 +298,11 @@ pub async fn run(shared: Arc<Shared>, client: HttpClient) {
     }
 }
 
-/// What is due now. An endpoint that is disabled gets nothing until it is enabled again.
+/// What is due now and first for its endpoint. One that is disabled gets nothing until it is enabled again.
 pub fn due(world: &World) -> impl Iterator<Item = (u64, &Delivery)> {
     let now = world.clock.now();
     let listens = |d: &Delivery| world.endpoints.get(&d.endpoint).is_none_or(|e| e.enabled);
-    world.deliveries.pending().filter(move |(_, d)| d.due <= now && listens(d))
+    world.deliveries.heads().filter(move |(_, d)| d.due <= now && listens(d))
 }
 
 /// The first due delivery whose endpoint is free. Its endpoint counts as busy from then on.
@@ -348,4 +403,51 @@ fn record(world: &mut World, serial: u64, attempts: Vec<Attempt>) {
             _ => DeliveryState::Failed,
         };
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(endpoint: &str, due: i64, state: DeliveryState) -> Delivery {
+        Delivery {
+            event: format!("evt_{due}"),
+            endpoint: endpoint.to_owned(),
+            state,
+            due: Timestamp::from_micros(due),
+            order: 0,
+            copies: 0,
+            lose_first: false,
+            wrong_signature: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_endpoint_has_its_own_next_delivery() {
+        let mut book = Book::default();
+        for (endpoint, due) in [("a", 3), ("a", 1), ("b", 2), ("b", 2)] {
+            book.push(delivery(endpoint, due, DeliveryState::Pending));
+        }
+        let heads = |book: &Book| book.heads().map(|(serial, _)| serial).collect::<Vec<_>>();
+        assert_eq!(heads(&book), [1, 2]);
+        book.update(1, |d| d.state = DeliveryState::Succeeded);
+        book.update(2, |d| d.due = Timestamp::from_micros(9));
+        assert_eq!((heads(&book), book.waiting()), (vec![0, 3], 3));
+    }
+
+    #[test]
+    fn finished_deliveries_are_forgotten_first_and_there_are_never_too_many() {
+        let mut book = Book::default();
+        for due in 0..4 {
+            book.push(delivery("a", due, DeliveryState::Pending));
+        }
+        book.update(2, |d| d.state = DeliveryState::Failed);
+        book.trim(3);
+        assert_eq!(book.iter().map(|(serial, _)| serial).collect::<Vec<_>>(), [0, 1, 3]);
+        book.trim(1);
+        assert_eq!(book.iter().map(|(serial, _)| serial).collect::<Vec<_>>(), [3]);
+        assert!(book.of("evt_0").next().is_none() && book.waiting() == 1);
+        assert_eq!(book.news().1, [2, 0, 1]);
+    }
 }

@@ -98,6 +98,11 @@ impl StripeError {
         error
     }
 
+    /// 403: the key may not do this.
+    pub fn forbidden(code: &str, message: impl Into<String>) -> Self {
+        Self::new(403, "invalid_request_error", Some(code), message)
+    }
+
     /// 400: this idempotency key was first used with other parameters.
     pub fn idempotency_mismatch(key: &str) -> Self {
         Self::new(

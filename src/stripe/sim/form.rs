@@ -61,7 +61,7 @@ fn split_key(key: &str) -> Result<Vec<&str>, StripeError> {
 
 fn insert(branch: &mut Branch, path: &[&str], value: String, key: &str) -> Result<(), StripeError> {
     let Some((first, rest)) = path.split_first() else { return Ok(()) };
-    let name = if first.is_empty() { branch.len().to_string() } else { (*first).to_owned() };
+    let name = if first.is_empty() { appended(branch, rest) } else { (*first).to_owned() };
     let at = branch.iter().position(|(n, _)| *n == name);
     if rest.is_empty() {
         match at.map(|at| &mut branch[at].1) {
@@ -78,6 +78,24 @@ fn insert(branch: &mut Branch, path: &[&str], value: String, key: &str) -> Resul
     match &mut branch[at].1 {
         Node::Branch(inner) => insert(inner, rest, value, key),
         Node::Text(_) => Err(clash(key)),
+    }
+}
+
+/// Which entry `[]` means: a new one, or the last as long as it lacks what is sent: of `a[][b]=1&a[][c]=2`
+/// both belong to one entry.
+fn appended(branch: &Branch, rest: &[&str]) -> String {
+    match branch.last() {
+        Some((last, Node::Branch(inner))) if !rest.is_empty() && !has(inner, rest) => last.clone(),
+        _ => branch.len().to_string(),
+    }
+}
+
+fn has(branch: &Branch, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    match branch.iter().find(|(name, _)| name == first) {
+        Some((_, Node::Branch(inner))) => has(inner, rest),
+        Some((_, Node::Text(_))) => true,
+        None => false,
     }
 }
 
@@ -117,6 +135,14 @@ mod tests {
     fn an_empty_bracket_appends() {
         let list = Node::Branch(vec![("0".into(), text("a")), ("1".into(), text("b"))]);
         assert_eq!(decoded("expand[]=a&expand[]=b"), vec![("expand".to_owned(), list)]);
+    }
+
+    #[test]
+    fn members_behind_empty_brackets_belong_together_until_one_comes_again() {
+        let empty = "a[][b][c]=1&a[][b][d]=2&a[][e]=3&a[][b][c]=4&a[][e]=5";
+        let numbered = "a[0][b][c]=1&a[0][b][d]=2&a[0][e]=3&a[1][b][c]=4&a[1][e]=5";
+        assert_eq!(decoded(empty), decoded(numbered));
+        assert_eq!(decoded("a[][b][]=1&a[][b][]=2"), decoded("a[0][b][0]=1&a[0][b][1]=2"));
     }
 
     #[test]

@@ -4,14 +4,16 @@ use super::error::StripeError;
 use super::form::{Branch, Node};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The longest key that Stripe takes.
 pub const MAX_KEY_CHARS: usize = 255;
 /// How long an answer is kept.
 const KEPT_SECONDS: i64 = 24 * 3600;
 /// Keys that are kept; beyond it the oldest are forgotten.
-const MAX_KEYS: usize = 100_000;
+///
+/// The official libraries send one with every POST, and each keeps a whole answer.
+const MAX_KEYS: usize = 20_000;
 
 /// An answer as it was first given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,18 +24,28 @@ pub struct Stored {
     pub request: String,
 }
 
+/// What is known of a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Entry {
+pub struct Entry {
     fingerprint: String,
     at: i64,
     /// Nothing while the first request runs.
     stored: Option<Stored>,
+    /// Its place in the order of arrival.
+    #[serde(skip)]
+    place: u64,
 }
 
 /// The keys in use.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Keys {
     entries: HashMap<String, Entry>,
+    /// Oldest first.
+    order: BTreeMap<u64, String>,
+    next: u64,
+    /// What the data file does not yet have: answers that are kept now, and keys that are forgotten.
+    changed: BTreeSet<String>,
+    gone: Vec<String>,
 }
 
 /// What to do with a request that carries a key.
@@ -59,9 +71,28 @@ impl Keys {
             Some(Entry { stored: None, .. }) => Err(StripeError::idempotency_in_use(key)),
             Some(Entry { stored: Some(stored), .. }) => Ok(Begin::Replay(stored.clone())),
             None => {
-                self.make_room(now);
-                self.entries.insert(key.to_owned(), Entry { fingerprint, at: now, stored: None });
+                self.make_room();
+                self.put(key.to_owned(), Entry { fingerprint, at: now, stored: None, place: 0 });
                 Ok(Begin::Run)
+            }
+        }
+    }
+
+    /// Puts an entry behind all others, in place of an older one of that key.
+    pub fn put(&mut self, key: String, entry: Entry) {
+        self.forget(&key);
+        self.order.insert(self.next, key.clone());
+        self.entries.insert(key, Entry { place: self.next, ..entry });
+        self.next += 1;
+    }
+
+    /// Forgets a key.
+    pub fn forget(&mut self, key: &str) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.order.remove(&entry.place);
+            self.changed.remove(key);
+            if entry.stored.is_some() {
+                self.gone.push(key.to_owned());
             }
         }
     }
@@ -69,32 +100,35 @@ impl Keys {
     /// Keeps the answer of the key's first request, or forgets the key if there is none to keep:
     /// the request was refused before its endpoint began.
     pub fn finish(&mut self, key: &str, answer: Option<Stored>) {
-        match answer {
-            Some(stored) => {
-                if let Some(entry) = self.entries.get_mut(key) {
-                    entry.stored = Some(stored);
-                }
+        match (answer, self.entries.get_mut(key)) {
+            (Some(stored), Some(entry)) => {
+                entry.stored = Some(stored);
+                self.changed.insert(key.to_owned());
             }
-            None => {
-                self.entries.remove(key);
-            }
+            (Some(_), None) => {}
+            (None, _) => self.forget(key),
         }
     }
 
-    /// Forgets keys whose first request never ended: after a restart nobody runs it any more.
-    pub fn drop_unfinished(&mut self) {
-        self.entries.retain(|_, entry| entry.stored.is_some());
+    /// All answers that are kept, oldest first.
+    pub fn kept(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        let entry = |key: &String| self.entries.get(key).filter(|entry| entry.stored.is_some());
+        self.order.values().filter_map(move |key| Some((key.as_str(), entry(key)?)))
     }
 
-    fn make_room(&mut self, now: i64) {
-        if self.entries.len() < MAX_KEYS {
-            return;
-        }
-        self.entries.retain(|_, e| e.stored.is_none() || now.saturating_sub(e.at) < KEPT_SECONDS);
+    /// What has changed and what was forgotten since this was last asked.
+    pub fn news(&mut self) -> (Vec<(String, &Entry)>, Vec<String>) {
+        let changed = std::mem::take(&mut self.changed);
+        let rows =
+            changed.into_iter().filter_map(|key| Some((key.clone(), self.entries.get(&key)?))).collect();
+        (rows, std::mem::take(&mut self.gone))
+    }
+
+    /// Forgets the oldest answers; a key whose request still runs is never forgotten.
+    fn make_room(&mut self) {
         while self.entries.len() >= MAX_KEYS {
-            let oldest = self.entries.iter().filter(|(_, e)| e.stored.is_some()).min_by_key(|(_, e)| e.at);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
-            self.entries.remove(&key);
+            let Some(oldest) = self.kept().next().map(|(key, _)| key.to_owned()) else { return };
+            self.forget(&oldest);
         }
     }
 }
@@ -120,5 +154,27 @@ fn feed(hash: &mut Sha256, branch: &Branch) {
                 hash.update("}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_answers_are_forgotten_and_keys_in_use_are_not() {
+        let mut keys = Keys::default();
+        let begin = |keys: &mut Keys, n: usize| keys.begin(&format!("k{n}"), String::new(), 0).is_ok();
+        let stored = || Some(Stored { status: 200, body: String::new(), request: String::new() });
+        assert!(begin(&mut keys, 0));
+        for n in 1..=MAX_KEYS {
+            assert!(begin(&mut keys, n));
+            keys.finish(&format!("k{n}"), stored());
+        }
+        assert_eq!(keys.kept().count(), MAX_KEYS - 1);
+        assert!(!begin(&mut keys, 0), "it still runs");
+        assert!(matches!(keys.begin("k1", String::new(), 0), Ok(Begin::Run)), "it was forgotten");
+        assert!(matches!(keys.begin(&format!("k{MAX_KEYS}"), String::new(), 0), Ok(Begin::Replay(_))));
+        assert_eq!(keys.news().1.first().map(String::as_str), Some("k1"));
     }
 }

@@ -24,6 +24,7 @@ mod ids;
 mod model;
 mod objects;
 mod params;
+mod pay_fields;
 mod pay_page;
 mod persist;
 mod routes;
@@ -146,7 +147,10 @@ impl Sim {
     /// # Errors
     /// The address is taken, the data file cannot be read, or the HTTP client cannot be made.
     pub async fn start(config: SimConfig) -> std::io::Result<Self> {
-        let listener = tokio::net::TcpListener::bind(config.listen).await?;
+        let bound = tokio::net::TcpListener::bind(config.listen).await;
+        let listener = bound.map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot listen on {}: {error}", config.listen))
+        })?;
         let addr = listener.local_addr()?;
         let public_url = config.public_url.unwrap_or_else(|| format!("http://localhost:{}", addr.port()));
         let public_url = public_url.trim_end_matches('/').to_owned();
@@ -154,26 +158,29 @@ impl Sim {
         tracing::info!(module = "simulator", action = "simulator.started", %addr, seed, "simulated Stripe listens");
         let mut world = World::new(config.clock.clone(), public_url, seed, config.settle_after);
         let mut keys = Keys::default();
-        if let Some(file) = &config.data_file {
-            persist::load(file, &mut world, &mut keys).await?;
-        }
+        let journal = match &config.data_file {
+            Some(file) => Some(persist::Journal::open(file, &mut world, &mut keys)?),
+            None => None,
+        };
         world.faults = config.faults;
         set_targets(&mut world, &config.webhooks);
         let client = HttpClient::new(deliveries::TIMEOUT).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             keys: Mutex::new(keys),
+            journal: journal.map(Mutex::new),
             log: Mutex::new(VecDeque::new()),
             wake: Notify::new(),
             version: watch::Sender::new(0),
             paused: AtomicBool::new(false),
         });
+        shared.change_quietly(|_| ()); // the configured endpoints are kept, too
         let (stop, stopped) = watch::channel(false);
         let server = tokio::spawn(server::run(listener, Arc::clone(&shared), stopped));
         let courier = tokio::spawn(deliveries::run(Arc::clone(&shared), client));
-        let keeper = config.data_file.map(|file| {
+        let keeper = shared.journal.is_some().then(|| {
             let (stop, stopped) = watch::channel(false);
-            (stop, tokio::spawn(persist::keep(Arc::clone(&shared), file, stopped)))
+            (stop, tokio::spawn(persist::keep(Arc::clone(&shared), stopped)))
         });
         Ok(Self { shared, addr, clock: config.clock, stop, server, courier, keeper })
     }
@@ -208,7 +215,7 @@ impl Sim {
         self.shared.read(|world| world.dice.seed)
     }
 
-    /// Stops listening and delivering, and writes the data file a last time.
+    /// Stops listening and delivering, and lets go of the data file.
     pub async fn shutdown(self) {
         let _ = self.stop.send(true);
         self.courier.abort();
@@ -320,6 +327,8 @@ const CONFIGURED: &str = "configured at start";
 struct Shared {
     world: Mutex<World>,
     keys: Mutex<Keys>,
+    /// Where the state is kept. Locks are taken in the order world, keys, journal.
+    journal: Option<Mutex<persist::Journal>>,
     log: Mutex<VecDeque<LoggedRequest>>,
     wake: Notify,
     /// Counts changes; who waits for one subscribes.
@@ -338,19 +347,47 @@ impl Shared {
 
     /// Changes the world for `cause`. Returns the ids of the events that tell of it, too.
     fn change<R>(&self, cause: Cause, change: impl FnOnce(&mut World) -> R) -> (R, Vec<String>) {
+        self.change_for_key(cause, change, |_| None)
+    }
+
+    /// As [`Self::change`], and gives a key the answer that `answer` makes of the result, in one with
+    /// the change: a crash leaves both or none.
+    fn change_for_key<'k, R>(
+        &self,
+        cause: Cause,
+        change: impl FnOnce(&mut World) -> R,
+        answer: impl FnOnce(&R) -> Option<(&'k str, Stored)>,
+    ) -> (R, Vec<String>) {
         self.tick();
         let mut world = lock(&self.world);
         world.begin(cause);
         let result = change(&mut world);
         let events = world.end();
+        if let Some((key, stored)) = answer(&result) {
+            lock(&self.keys).finish(key, Some(stored));
+        }
+        self.save(&mut world);
         drop(world);
         self.changed();
         (result, events)
     }
 
+    /// Appends what has changed to the data file, if there is one.
+    fn save(&self, world: &mut World) {
+        let keys = &mut lock(&self.keys);
+        let Some(journal) = &self.journal else { return persist::skip(world, keys) };
+        let line = persist::news(world, keys);
+        if !line.as_ref().is_ok_and(Vec::is_empty) {
+            lock(journal).append(line);
+        }
+    }
+
     /// Changes something that no event tells of.
     fn change_quietly<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
-        let result = change(&mut lock(&self.world));
+        let mut world = lock(&self.world);
+        let result = change(&mut world);
+        self.save(&mut world);
+        drop(world);
         self.changed();
         result
     }
@@ -366,10 +403,12 @@ impl Shared {
         world.begin(Cause::automatic());
         let done = rules::sessions::tick(&mut world);
         world.end();
-        drop(world);
-        if done > 0 {
-            self.changed();
+        if done == 0 {
+            return;
         }
+        self.save(&mut world);
+        drop(world);
+        self.changed();
     }
 
     fn paused(&self) -> bool {
@@ -419,8 +458,7 @@ impl Shared {
     }
 
     fn finish_key(&self, key: &str, answer: Option<Stored>) {
-        lock(&self.keys).finish(key, answer);
-        self.changed();
+        self.change_quietly(|_| lock(&self.keys).finish(key, answer));
     }
 
     fn log_request(&self, request: &api::Request, request_id: &str, status: Option<u16>) {
@@ -448,6 +486,7 @@ impl Shared {
                 email: Some("jenny.rosen@example.com".to_owned()),
                 name: Some("Jenny Rosen".to_owned()),
                 country: Some("FR".to_owned()),
+                ..Buyer::default()
             };
             rules::sessions::pay(world, session_id, Some(instrument), buyer)
         });

@@ -6,7 +6,7 @@
 use super::cards::Instrument;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Texts by name, as Stripe keeps them.
 pub type Metadata = BTreeMap<String, String>;
@@ -21,6 +21,9 @@ pub trait Record {
     }
 }
 
+/// How many of the oldest rows are looked at to find one that may be forgotten.
+const LOOKED_AT: usize = 1_000;
+
 /// Objects of one kind in the order of their creation, found by id.
 #[derive(Debug, Clone)]
 pub struct Table<T> {
@@ -28,24 +31,43 @@ pub struct Table<T> {
     by_id: HashMap<String, u64>,
     next: u64,
     max: usize,
+    /// What the data file does not yet have: rows by their place, and ids that are gone.
+    changed: BTreeSet<u64>,
+    gone: Vec<String>,
 }
 
 impl<T: Record> Table<T> {
     /// An empty table that keeps at most about `max` objects: beyond it, settled ones are forgotten,
-    /// oldest first.
+    /// oldest first; beyond twice as many, all that are oldest.
     pub fn new(max: usize) -> Self {
-        Self { rows: BTreeMap::new(), by_id: HashMap::new(), next: 0, max }
+        Self {
+            rows: BTreeMap::new(),
+            by_id: HashMap::new(),
+            next: 0,
+            max,
+            changed: BTreeSet::new(),
+            gone: Vec::new(),
+        }
     }
 
     pub fn insert(&mut self, row: T) {
         self.by_id.insert(row.id().to_owned(), self.next);
+        self.changed.insert(self.next);
         self.rows.insert(self.next, row);
         self.next += 1;
         while self.rows.len() > self.max {
-            let Some(at) = self.rows.iter().find(|(_, row)| row.settled()).map(|(at, _)| *at) else { break };
-            if let Some(gone) = self.rows.remove(&at) {
-                self.by_id.remove(gone.id());
-            }
+            let settled = self.rows.values().take(LOOKED_AT).find(|row| row.settled());
+            let oldest = self.rows.values().next().filter(|_| self.rows.len() > self.max.saturating_mul(2));
+            let Some(id) = settled.or(oldest).map(|row| row.id().to_owned()) else { break };
+            self.remove(&id);
+        }
+    }
+
+    /// Puts a row in the place of the one with its id, or behind all others if there is none.
+    pub fn put(&mut self, row: T) {
+        match self.get_mut(row.id()) {
+            Some(kept) => *kept = row,
+            None => self.insert(row),
         }
     }
 
@@ -53,12 +75,25 @@ impl<T: Record> Table<T> {
         self.rows.get(self.by_id.get(id)?)
     }
 
+    /// The row, to be changed: it counts as changed.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
-        self.rows.get_mut(self.by_id.get(id)?)
+        let at = self.by_id.get(id)?;
+        self.changed.insert(*at);
+        self.rows.get_mut(at)
     }
 
     pub fn remove(&mut self, id: &str) -> Option<T> {
-        self.rows.remove(&self.by_id.remove(id)?)
+        let at = self.by_id.remove(id)?;
+        self.changed.remove(&at);
+        self.gone.push(id.to_owned());
+        self.rows.remove(&at)
+    }
+
+    /// What has changed and what has gone since this was last asked.
+    pub fn news(&mut self) -> (Vec<&T>, Vec<String>) {
+        let changed = std::mem::take(&mut self.changed);
+        let rows = changed.iter().filter_map(|at| self.rows.get(at)).collect();
+        (rows, std::mem::take(&mut self.gone))
     }
 
     pub fn len(&self) -> usize {
@@ -114,6 +149,8 @@ pub struct Session {
     pub intent_data: Map<String, Value>,
     pub payment_method_types: Vec<String>,
     pub locale: Option<String>,
+    /// The expired session that this one takes up again.
+    pub recovered_from: Option<String>,
     /// Members that only echo what was asked, in their shape on the wire.
     pub echo: Map<String, Value>,
 }
@@ -130,6 +167,13 @@ pub struct Buyer {
     pub email: Option<String>,
     pub name: Option<String>,
     pub country: Option<String>,
+    pub phone: Option<String>,
+    /// Where to send what was bought, in its shape on the wire.
+    pub shipping: Option<Value>,
+    /// Answers to the shop's own questions, by their keys.
+    pub answers: BTreeMap<String, String>,
+    /// Whether the shop's news are wanted.
+    pub news: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -362,6 +406,8 @@ pub struct Customer {
     pub description: Option<String>,
     pub address: Option<Value>,
     pub metadata: Metadata,
+    /// Members that only echo what was asked.
+    pub echo: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -425,11 +471,19 @@ pub struct Event {
     pub id: String,
     pub created: i64,
     pub kind: String,
-    pub object: Value,
+    /// JSON: as a tree each of them would take many times as much memory.
+    pub object: String,
     pub previous: Option<Value>,
     pub request: Option<String>,
     pub idempotency_key: Option<String>,
     pub api_version: String,
+}
+
+impl Event {
+    /// The object as it was.
+    pub fn snapshot(&self) -> Value {
+        serde_json::from_str(&self.object).unwrap_or_default()
+    }
 }
 
 macro_rules! record {
@@ -462,4 +516,48 @@ record! {
     Price;
     Endpoint, settled: |_| false;
     Event;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Row(String, bool);
+
+    impl Record for Row {
+        fn id(&self) -> &str {
+            &self.0
+        }
+        fn created(&self) -> i64 {
+            0
+        }
+        fn settled(&self) -> bool {
+            self.1
+        }
+    }
+
+    fn ids(table: &Table<Row>) -> Vec<&str> {
+        table.iter().map(Record::id).collect()
+    }
+
+    #[test]
+    fn settled_rows_are_forgotten_first_and_open_ones_when_there_are_twice_too_many() {
+        let mut table = Table::new(3);
+        table.insert(Row("settled".to_owned(), true));
+        for n in 0..3 {
+            table.insert(Row(format!("open{n}"), false));
+        }
+        assert_eq!(ids(&table), ["open0", "open1", "open2"]);
+        for n in 3..9 {
+            table.insert(Row(format!("open{n}"), false));
+        }
+        assert_eq!(ids(&table), ["open3", "open4", "open5", "open6", "open7", "open8"]);
+        assert!(table.get("open0").is_none());
+        let (rows, gone) = table.news();
+        assert_eq!(
+            (rows.len(), gone),
+            (6, ["settled", "open0", "open1", "open2"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(table.news().0.len(), 0, "asked once, told once");
+    }
 }

@@ -28,6 +28,26 @@ fn overlay(mut base: Value, members: &Map<String, Value>) -> Value {
     base
 }
 
+/// What differs in `after`, as it was before: `previous_attributes`. In objects only the members that
+/// differ; null for one that is new.
+pub fn former(before: &Value, after: &Value) -> Map<String, Value> {
+    let none = Map::new();
+    let (old, new) = (before.as_object().unwrap_or(&none), after.as_object().unwrap_or(&none));
+    let mut former = Map::new();
+    for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
+        match (old.get(name), new.get(name)) {
+            (Some(was), Some(is)) if was == is => {}
+            (Some(was @ Value::Object(_)), Some(is @ Value::Object(_))) => {
+                former.insert(name.clone(), Value::Object(self::former(was, is)));
+            }
+            (was, _) => {
+                former.insert(name.clone(), was.cloned().unwrap_or(Value::Null));
+            }
+        }
+    }
+    former
+}
+
 pub fn session(world: &World, s: &Session) -> Value {
     let open = s.status == SessionStatus::Open;
     let hosted = matches!(s.ui_mode.as_str(), "hosted_page" | "hosted");
@@ -42,15 +62,7 @@ pub fn session(world: &World, s: &Session) -> Value {
         "amount_total": s.amount_total(),
         "automatic_tax": { "enabled": false, "liability": null, "provider": null, "status": null },
         "billing_address_collection": null,
-        "branding_settings": {
-            "background_color": "#ffffff",
-            "border_style": "rounded",
-            "button_color": "#0074d4",
-            "display_name": "Simulated Stripe",
-            "font_family": "default",
-            "icon": null,
-            "logo": null,
-        },
+        "branding_settings": branding(&Map::new()),
         "cancel_url": s.cancel_url,
         "client_reference_id": s.client_reference_id,
         "client_secret": s.client_secret,
@@ -89,7 +101,7 @@ pub fn session(world: &World, s: &Session) -> Value {
         "payment_status": s.payment_status,
         "permissions": null,
         "phone_number_collection": { "enabled": false },
-        "recovered_from": null,
+        "recovered_from": s.recovered_from,
         "saved_payment_method_options": null,
         "setup_intent": null,
         "shipping_address_collection": null,
@@ -105,6 +117,12 @@ pub fn session(world: &World, s: &Session) -> Value {
         "wallet_options": null,
     });
     let mut object = overlay(base, &s.echo);
+    if s.status == SessionStatus::Complete && object["automatic_tax"]["enabled"] == true {
+        object["automatic_tax"]["status"] = json!("complete"); // the buyer's place is known now
+    }
+    if let Some(buyer) = &s.customer_details {
+        answered(&mut object, buyer);
+    }
     if let (Some(url), Some(map)) = (&s.return_url, object.as_object_mut()) {
         map.insert("return_url".into(), json!(url));
         map.entry("redirect_on_completion").or_insert(json!("always"));
@@ -112,7 +130,41 @@ pub fn session(world: &World, s: &Session) -> Value {
     object
 }
 
-fn no_invoice() -> Value {
+/// What the buyer answered to the shop's own questions and to its terms.
+fn answered(session: &mut Value, buyer: &Buyer) {
+    for field in session["custom_fields"].as_array_mut().into_iter().flatten() {
+        let kind = field["type"].as_str().unwrap_or_default().to_owned();
+        let answer = field["key"].as_str().and_then(|key| buyer.answers.get(key));
+        if let Some(answer) = answer {
+            field[kind.as_str()]["value"] = json!(answer);
+        }
+    }
+    let asked = &session["consent_collection"];
+    if asked.is_object() {
+        let news = if buyer.news { "opt_in" } else { "opt_out" };
+        session["consent"] = json!({
+            "promotions": (asked["promotions"] == "auto").then_some(news),
+            "terms_of_service": (asked["terms_of_service"] == "required").then_some("accepted"),
+        });
+    }
+}
+
+/// The account's own look, with what a session asked for laid over it.
+pub fn branding(asked: &Map<String, Value>) -> Value {
+    let own = json!({
+        "background_color": "#ffffff",
+        "border_style": "rounded",
+        "button_color": "#0074d4",
+        "display_name": "Simulated Stripe",
+        "font_family": "default",
+        "icon": null,
+        "logo": null,
+    });
+    let asked = asked.iter().filter(|(_, value)| !value.is_null());
+    overlay(own, &asked.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+pub fn no_invoice() -> Value {
     json!({
         "enabled": false,
         "invoice_data": {
@@ -123,13 +175,16 @@ fn no_invoice() -> Value {
 }
 
 fn collected(s: &Session) -> Value {
-    match s.customer_details {
-        Some(_) => json!({ "business_name": null, "individual_name": null, "shipping_details": null }),
+    match &s.customer_details {
+        Some(buyer) => {
+            json!({ "business_name": null, "individual_name": null, "shipping_details": buyer.shipping })
+        }
         None => Value::Null,
     }
 }
 
 fn customer_details(s: &Session) -> Value {
+    let phone = s.customer_details.as_ref().and_then(|buyer| buyer.phone.as_ref());
     let details = |email: &Option<String>, name: &Option<String>, address: Value, done: bool| {
         json!({
             "address": address,
@@ -137,7 +192,7 @@ fn customer_details(s: &Session) -> Value {
             "email": email,
             "individual_name": null,
             "name": name,
-            "phone": null,
+            "phone": phone,
             "tax_exempt": "none",
             "tax_ids": if done { json!([]) } else { Value::Null },
         })
@@ -222,7 +277,7 @@ pub fn product(p: &Product) -> Value {
 }
 
 pub fn customer(c: &Customer) -> Value {
-    json!({
+    let base = json!({
         "id": c.id,
         "object": "customer",
         "address": c.address,
@@ -248,7 +303,8 @@ pub fn customer(c: &Customer) -> Value {
         "shipping": null,
         "tax_exempt": "none",
         "test_clock": null,
-    })
+    });
+    overlay(base, &c.echo)
 }
 
 pub fn intent(i: &Intent) -> Value {
@@ -570,7 +626,7 @@ fn destination(r: &Refund) -> Value {
 }
 
 /// Names of the evidence that a dispute always lists.
-const EVIDENCE: [&str; 27] = [
+pub const EVIDENCE: [&str; 27] = [
     "access_activity_log",
     "billing_address",
     "cancellation_policy",
@@ -612,7 +668,6 @@ pub fn dispute(world: &World, d: &Dispute) -> Value {
         "id": d.id,
         "object": "dispute",
         "amount": d.amount,
-        "balance_transaction": d.balance_transactions.first(),
         "balance_transactions": transactions,
         "charge": d.charge,
         "created": d.created,
@@ -698,7 +753,7 @@ pub fn endpoint(e: &Endpoint, with_secret: bool) -> Value {
 }
 
 pub fn event(world: &World, e: &Event) -> Value {
-    let mut data = json!({ "object": e.object });
+    let mut data = json!({ "object": e.snapshot() });
     if let (Some(previous), Some(map)) = (&e.previous, data.as_object_mut()) {
         map.insert("previous_attributes".into(), previous.clone());
     }

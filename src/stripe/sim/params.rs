@@ -129,7 +129,31 @@ static CUSTOM_TEXT: [Field; 4] = [
 const NEVER: Kind = OneOf(&["auto", "never"]);
 static CUSTOMER_UPDATE: [Field; 3] = [opt("address", NEVER), opt("name", NEVER), opt("shipping", NEVER)];
 static DISCOUNT: [Field; 3] = [opt("coupon", ID), opt("coupon_data", Opaque), opt("promotion_code", ID)];
-static INVOICE_CREATION: [Field; 2] = [must("enabled", Bool), opt("invoice_data", Opaque)];
+static INVOICE_LINE: [Field; 2] = [must("name", Text(40)), must("value", Text(140))];
+static INVOICE_RENDERING: [Field; 2] =
+    [clear("amount_tax_display", OneOf(&["exclude_tax", "include_inclusive_tax"])), opt("template", ID)];
+static INVOICE_DATA: [Field; 7] = [
+    clear("account_tax_ids", List(&ID, 5)),
+    clear("custom_fields", List(&Object(&INVOICE_LINE), 4)),
+    opt("description", Text(1_500)),
+    opt("footer", Text(5_000)),
+    opt("issuer", Object(&LIABILITY)),
+    opt("metadata", Metadata),
+    clear("rendering_options", Object(&INVOICE_RENDERING)),
+];
+static INVOICE_CREATION: [Field; 2] = [must("enabled", Bool), opt("invoice_data", Object(&INVOICE_DATA))];
+static PICTURE: [Field; 3] = [opt("file", ID), must("type", OneOf(&["file", "url"])), opt("url", Url)];
+static BRANDING: [Field; 7] = [
+    clear("background_color", Text(7)),
+    clear("border_style", OneOf(&["pill", "rectangular", "rounded"])),
+    clear("button_color", Text(7)),
+    opt("display_name", Text(5_000)),
+    clear("font_family", Text(100)),
+    opt("icon", Object(&PICTURE)),
+    opt("logo", Object(&PICTURE)),
+];
+static LINK: [Field; 1] = [opt("display", OneOf(&["auto", "never"]))];
+static WALLETS: [Field; 1] = [opt("link", Object(&LINK))];
 static NAME_RULE: [Field; 2] = [must("enabled", Bool), opt("optional", Bool)];
 static NAME_COLLECTION: [Field; 2] =
     [opt("business", Object(&NAME_RULE)), opt("individual", Object(&NAME_RULE))];
@@ -173,7 +197,7 @@ pub static SESSION_CREATE: [Field; 52] = [
     opt("allowed_payment_method_types", METHODS),
     opt("automatic_tax", Object(&AUTOMATIC_TAX)),
     opt("billing_address_collection", OneOf(&["auto", "required"])),
-    opt("branding_settings", Opaque),
+    opt("branding_settings", Object(&BRANDING)),
     opt("cancel_url", Url),
     opt("client_reference_id", Text(200)),
     opt("consent_collection", Object(&CONSENT)),
@@ -221,16 +245,17 @@ pub static SESSION_CREATE: [Field; 52] = [
         "ui_mode",
         OneOf(&["elements", "embedded_page", "form", "hosted_page", "custom", "embedded", "hosted"]),
     ),
-    opt("wallet_options", Opaque),
+    opt("wallet_options", Object(&WALLETS)),
 ];
 
 /// `POST /v1/checkout/sessions/{id}`.
-pub static SESSION_UPDATE: [Field; 5] = [
+pub static SESSION_UPDATE: [Field; 6] = [
     opt("collected_information", Opaque),
     opt("expand", EXPANSIONS),
     clear("metadata", Metadata),
     opt("payment_intent_data", Object(&SESSION_INTENT_DATA)),
     clear("shipping_options", Opaque),
+    opt("line_items", Opaque),
 ];
 
 static CUSTOMER_DETAILS_FILTER: [Field; 1] = [must("email", Text(800))];
@@ -304,7 +329,7 @@ pub static INTENT_CREATE: [Field; 38] = [
 pub static INTENT_RETRIEVE: [Field; 2] = [opt("client_secret", ID), opt("expand", EXPANSIONS)];
 
 /// `POST /v1/payment_intents/{id}`.
-pub static INTENT_UPDATE: [Field; 11] = [
+pub static INTENT_UPDATE: [Field; 26] = [
     opt("amount", POSITIVE),
     opt("currency", Currency),
     opt("customer", ID),
@@ -316,10 +341,25 @@ pub static INTENT_UPDATE: [Field; 11] = [
     clear("shipping", Object(&SHIPPING)),
     opt("statement_descriptor_suffix", Text(22)),
     opt("transfer_group", Text(5_000)),
+    opt("allowed_payment_method_types", METHODS),
+    opt("amount_details", Opaque),
+    opt("application_fee_amount", AMOUNT),
+    opt("capture_method", CAPTURE),
+    opt("customer_account", ID),
+    opt("excluded_payment_method_types", METHODS),
+    opt("hooks", Opaque),
+    opt("payment_details", Opaque),
+    opt("payment_method_configuration", ID),
+    opt("payment_method_data", Opaque),
+    opt("payment_method_options", Opaque),
+    opt("payment_method_types", METHODS),
+    clear("setup_future_usage", FUTURE_USE),
+    opt("statement_descriptor", Text(22)),
+    opt("transfer_data", Opaque),
 ];
 
 /// `POST /v1/payment_intents/{id}/confirm`.
-pub static INTENT_CONFIRM: [Field; 15] = [
+pub static INTENT_CONFIRM: [Field; 23] = [
     opt("capture_method", CAPTURE),
     opt("confirmation_token", ID),
     opt("error_on_requires_action", Bool),
@@ -335,16 +375,29 @@ pub static INTENT_CONFIRM: [Field; 15] = [
     clear("setup_future_usage", FUTURE_USE),
     clear("shipping", Object(&SHIPPING)),
     opt("use_stripe_sdk", Bool),
+    opt("allowed_payment_method_types", METHODS),
+    opt("amount_details", Opaque),
+    opt("amount_to_confirm", POSITIVE),
+    opt("excluded_payment_method_types", METHODS),
+    opt("hooks", Opaque),
+    opt("payment_details", Opaque),
+    opt("payment_method_types", METHODS),
+    opt("radar_options", Opaque),
 ];
 
 /// `POST /v1/payment_intents/{id}/capture`.
-pub static INTENT_CAPTURE: [Field; 6] = [
+pub static INTENT_CAPTURE: [Field; 11] = [
     opt("amount_to_capture", POSITIVE),
     opt("expand", EXPANSIONS),
     opt("final_capture", Bool),
     clear("metadata", Metadata),
     opt("statement_descriptor", Text(22)),
     opt("statement_descriptor_suffix", Text(22)),
+    opt("amount_details", Opaque),
+    opt("application_fee_amount", AMOUNT),
+    opt("hooks", Opaque),
+    opt("payment_details", Opaque),
+    opt("transfer_data", Opaque),
 ];
 
 /// `POST /v1/payment_intents/{id}/cancel`.
@@ -365,7 +418,7 @@ pub static INTENT_LIST: [Field; 7] = [
 ];
 
 /// `POST /v1/charges`.
-pub static CHARGE_CREATE: [Field; 16] = [
+pub static CHARGE_CREATE: [Field; 19] = [
     must("amount", POSITIVE),
     opt("application_fee_amount", AMOUNT),
     opt("capture", Bool),
@@ -382,6 +435,9 @@ pub static CHARGE_CREATE: [Field; 16] = [
     opt("statement_descriptor_suffix", Text(22)),
     opt("transfer_data", Object(&TRANSFER_DATA)),
     opt("transfer_group", Text(5_000)),
+    opt("application_fee", AMOUNT),
+    opt("destination", Opaque),
+    opt("radar_options", Opaque),
 ];
 
 /// `GET /v1/charges`.
@@ -397,17 +453,29 @@ pub static CHARGE_LIST: [Field; 8] = [
 ];
 
 /// `POST /v1/charges/{id}`.
-pub static CHARGE_UPDATE: [Field; 5] = [
+pub static CHARGE_UPDATE: [Field; 8] = [
     clear("description", Text(40_000)),
     opt("expand", EXPANSIONS),
     clear("metadata", Metadata),
     clear("receipt_email", Email),
     opt("shipping", Object(&SHIPPING)),
+    opt("customer", ID),
+    opt("fraud_details", Opaque),
+    opt("transfer_group", Text(5_000)),
 ];
 
 /// `POST /v1/charges/{id}/capture`.
-pub static CHARGE_CAPTURE: [Field; 3] =
-    [opt("amount", POSITIVE), opt("expand", EXPANSIONS), opt("receipt_email", Email)];
+pub static CHARGE_CAPTURE: [Field; 9] = [
+    opt("amount", POSITIVE),
+    opt("expand", EXPANSIONS),
+    opt("receipt_email", Email),
+    opt("application_fee", AMOUNT),
+    opt("application_fee_amount", AMOUNT),
+    opt("statement_descriptor", Text(22)),
+    opt("statement_descriptor_suffix", Text(22)),
+    opt("transfer_data", Opaque),
+    opt("transfer_group", Text(5_000)),
+];
 
 /// `POST /v1/refunds`.
 pub static REFUND_CREATE: [Field; 12] = [
@@ -440,8 +508,16 @@ pub static BY_CHARGE_LIST: [Field; 7] = [
 ];
 
 /// `POST /v1/disputes/{id}`.
-pub static DISPUTE_UPDATE: [Field; 4] =
-    [opt("evidence", Opaque), opt("expand", EXPANSIONS), clear("metadata", Metadata), opt("submit", Bool)];
+pub static DISPUTE_UPDATE: [Field; 5] = [
+    opt("evidence", Opaque),
+    opt("expand", EXPANSIONS),
+    clear("metadata", Metadata),
+    opt("submit", Bool),
+    opt(
+        "intended_submission_method",
+        OneOf(&["manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"]),
+    ),
+];
 
 /// `GET /v1/events`.
 pub static EVENT_LIST: [Field; 8] = [
@@ -558,18 +634,21 @@ pub static PRICE_UPDATE: [Field; 5] = [
 ];
 
 /// `GET /v1/prices` and `GET /v1/products`.
-pub static CATALOG_LIST: [Field; 7] = [
+pub static CATALOG_LIST: [Field; 10] = [
     opt("active", Bool),
     opt("created", Range),
     opt("ending_before", ID),
+    opt("currency", Currency),
     opt("expand", EXPANSIONS),
+    opt("ids", List(&ID, 100)),
     opt("limit", PAGE_SIZE),
+    opt("lookup_keys", List(&Text(200), 10)),
     opt("product", ID),
     opt("starting_after", ID),
 ];
 
 /// `POST /v1/customers` and `POST /v1/customers/{id}`.
-pub static CUSTOMER_WRITE: [Field; 7] = [
+pub static CUSTOMER_WRITE: [Field; 10] = [
     clear("address", Object(&ADDRESS)),
     clear("description", Text(5_000)),
     clear("email", Email),
@@ -577,7 +656,12 @@ pub static CUSTOMER_WRITE: [Field; 7] = [
     clear("metadata", Metadata),
     clear("name", Text(256)),
     clear("phone", Text(20)),
+    opt("preferred_locales", List(&Text(20), 20)),
+    clear("shipping", Object(&CUSTOMER_SHIPPING)),
+    clear("tax_exempt", OneOf(&["exempt", "none", "reverse"])),
 ];
+static CUSTOMER_SHIPPING: [Field; 3] =
+    [must("address", Object(&ADDRESS)), must("name", Text(5_000)), opt("phone", Text(5_000))];
 
 /// `GET /v1/customers`.
 pub static CUSTOMER_LIST: [Field; 6] = [

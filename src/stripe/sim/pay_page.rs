@@ -8,7 +8,7 @@ use super::model::{Buyer, IntentStatus, Session, SessionStatus};
 use super::rules::payments;
 use super::rules::sessions::{self, NotPayable, PayOutcome};
 use super::world::Cause;
-use super::{Shared, currency};
+use super::{Shared, currency, pay_fields};
 use axum::body::Body;
 use axum::http::{Method, Response, StatusCode, header};
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use url::Url;
 const WEBHOOK_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lang {
+pub enum Lang {
     Fr,
     En,
 }
@@ -41,7 +41,7 @@ impl Lang {
         }
     }
 
-    fn pick(self, fr: &'static str, en: &'static str) -> &'static str {
+    pub fn pick(self, fr: &'static str, en: &'static str) -> &'static str {
         match self {
             Self::Fr => fr,
             Self::En => en,
@@ -74,6 +74,7 @@ pub async fn handle(shared: &Arc<Shared>, request: &Request) -> Response<Body> {
         (&Method::POST, ["c", "pay", id]) => pay(shared, request, id).await,
         (&Method::GET, ["c", "pay", id, "3ds"]) => question(shared, request, id),
         (&Method::POST, ["c", "pay", id, "3ds"]) => answer(shared, request, id).await,
+        (&Method::GET, ["r", id]) => recover(shared, request, id),
         (&Method::GET, ["3ds", intent]) => intent_question(shared, request, intent),
         (&Method::POST, ["3ds", intent]) => intent_answer(shared, request, intent),
         (&Method::GET, ["receipts", charge]) => receipt(shared, request, charge),
@@ -89,9 +90,9 @@ fn not_found(request: &Request) -> Response<Body> {
 
 /// What went wrong with the form, and the field that it belongs to.
 #[derive(Debug)]
-struct Fault {
-    field: &'static str,
-    message: String,
+pub struct Fault {
+    pub field: &'static str,
+    pub message: String,
 }
 
 /// What the buyer typed, to be shown again. Never the card number or the security code.
@@ -100,6 +101,8 @@ struct Typed {
     email: String,
     name: String,
     method: String,
+    /// All that was sent, for what `pay_fields` asks.
+    sent: Branch,
 }
 
 fn find(shared: &Shared, id: &str) -> Option<Session> {
@@ -128,6 +131,14 @@ fn show(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
             ),
             back(lang, session.cancel_url.as_deref()),
         ),
+    }
+}
+
+/// The link of an expired session that may be taken up again.
+fn recover(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
+    match shared.change(Cause::page(), |world| sessions::recover(world, id)).0 {
+        Some(new) => html::see_other(&format!("/c/pay/{new}")),
+        None => not_found(request),
     }
 }
 
@@ -187,6 +198,7 @@ fn form_page(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fault>
     }
     let _ = write!(main, "<p class=\"total\">{total}</p>\n{}", order(lang, session, code));
     let _ = write!(main, "<form method=\"post\" novalidate>\n{}", buyer_fields(lang, session, typed, fault));
+    main.push_str(&pay_fields::render(lang, session, &typed.sent, fault));
     if session.amount_total() > 0 {
         main.push_str(&method_fields(lang, session, typed, fault));
     } else {
@@ -243,18 +255,21 @@ fn order(lang: Lang, session: &Session, code: &str) -> String {
 }
 
 #[derive(Debug, Default)]
-struct Input<'a> {
-    id: &'a str,
-    label: &'a str,
-    hint: &'a str,
-    kind: &'a str,
-    value: &'a str,
-    autocomplete: &'a str,
-    inputmode: &'a str,
-    readonly: bool,
+pub struct Input<'a> {
+    pub id: &'a str,
+    /// HTML.
+    pub label: &'a str,
+    pub hint: &'a str,
+    pub kind: &'a str,
+    pub value: &'a str,
+    pub autocomplete: &'a str,
+    pub inputmode: &'a str,
+    pub readonly: bool,
+    /// Values and labels to choose from; empty if it is typed.
+    pub choices: &'a [(&'a str, &'a str)],
 }
 
-fn input(field: &Input<'_>, fault: Option<&Fault>) -> String {
+pub fn input(field: &Input<'_>, fault: Option<&Fault>) -> String {
     let id = field.id;
     let wrong = fault.filter(|f| f.field == id);
     let mut described = Vec::new();
@@ -267,12 +282,12 @@ fn input(field: &Input<'_>, fault: Option<&Fault>) -> String {
         let _ = writeln!(out, "<p class=\"error\" id=\"{id}-error\">{}</p>", escape(&fault.message));
         described.push(format!("{id}-error"));
     }
-    let _ = write!(
-        out,
-        "<input id=\"{id}\" name=\"{id}\" type=\"{}\" value=\"{}\"",
-        field.kind,
-        escape(field.value)
-    );
+    if field.choices.is_empty() {
+        let (kind, value) = (field.kind, escape(field.value));
+        let _ = write!(out, "<input id=\"{id}\" name=\"{id}\" type=\"{kind}\" value=\"{value}\"");
+    } else {
+        let _ = write!(out, "<select id=\"{id}\" name=\"{id}\"");
+    }
     if !field.autocomplete.is_empty() {
         let _ = write!(out, " autocomplete=\"{}\"", field.autocomplete);
     }
@@ -289,6 +304,13 @@ fn input(field: &Input<'_>, fault: Option<&Fault>) -> String {
         out.push_str(" readonly");
     }
     out.push_str(">\n");
+    if !field.choices.is_empty() {
+        for (value, label) in std::iter::once(&("", "–")).chain(field.choices) {
+            let chosen = if *value == field.value { " selected" } else { "" };
+            let _ = writeln!(out, "<option value=\"{}\"{chosen}>{}</option>", escape(value), escape(label));
+        }
+        out.push_str("</select>\n");
+    }
     out
 }
 
@@ -465,7 +487,7 @@ fn refusal_text(lang: Lang, code: &str, decline_code: Option<&str>, english: &st
     .to_owned()
 }
 
-fn field<'a>(sent: &'a Branch, name: &str) -> &'a str {
+pub fn field<'a>(sent: &'a Branch, name: &str) -> &'a str {
     sent.iter()
         .find_map(|(n, node)| match node {
             Node::Text(text) if n == name => Some(text.trim()),
@@ -494,6 +516,7 @@ async fn pay(shared: &Arc<Shared>, request: &Request, id: &str) -> Response<Body
         email: limit(field(&sent, "email")),
         name: limit(field(&sent, "name")),
         method: limit(field(&sent, "method")),
+        sent: sent.clone(),
     };
     if session.status != SessionStatus::Open {
         return leave_or_show(shared, request, id, &session);
@@ -510,11 +533,15 @@ async fn pay(shared: &Arc<Shared>, request: &Request, id: &str) -> Response<Body
         Instrument::Card(_) => if lang == Lang::Fr { "FR" } else { "US" }.to_owned(),
         Instrument::Sepa(account) => account.iban.chars().take(2).collect(),
     });
-    let buyer = Buyer {
+    let mut buyer = Buyer {
         email: Some(typed.email.clone()).filter(|e| !e.is_empty()),
         name: Some(typed.name.clone()).filter(|n| !n.is_empty()),
         country,
+        ..Buyer::default()
     };
+    if let Err(fault) = pay_fields::read(lang, &session, &sent, &mut buyer) {
+        return form_page(lang, &session, &typed, Some(&fault));
+    }
     let (outcome, events) = shared.change(Cause::page(), |world| sessions::pay(world, id, instrument, buyer));
     conclude(shared, request, id, outcome, events, &typed).await
 }

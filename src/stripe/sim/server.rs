@@ -89,7 +89,7 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         path,
         body,
     };
-    if request.path.starts_with("/v1/") || request.path == "/v1" {
+    if is_api(&request) {
         return match api::handle(&shared, request).await {
             Outcome::Answer(response) => Ok(response),
             Outcome::Reset => Err(Cut),
@@ -106,6 +106,17 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
     } else {
         pay_page::handle(&shared, &request).await
     })
+}
+
+/// Whether a program asks that takes this for Stripe's API: by its addresses, or by a key for an address
+/// that is nobody's. It is then told so in the API's own form.
+fn is_api(request: &api::Request) -> bool {
+    let own = ["/_sim", "/assets/", "/c/", "/r/", "/3ds/", "/receipts/"];
+    let keyed = request.headers.contains_key(header::AUTHORIZATION);
+    match request.path.split('/').nth(1) {
+        Some("v1" | "v2") => true,
+        _ => keyed && request.path != "/" && !own.iter().any(|start| request.path.starts_with(start)),
+    }
 }
 
 /// The body, if it is not too long and comes in time.

@@ -15,7 +15,7 @@ use super::{cards, control, objects, params};
 use serde_json::Value;
 
 /// The events that can be triggered.
-pub const KINDS: [&str; 30] = [
+pub const KINDS: [&str; 31] = [
     "charge.captured",
     "charge.dispute.closed",
     "charge.dispute.created",
@@ -33,9 +33,11 @@ pub const KINDS: [&str; 30] = [
     "checkout.session.completed",
     "checkout.session.expired",
     "customer.created",
+    "customer.updated",
     "payment_intent.amount_capturable_updated",
     "payment_intent.canceled",
     "payment_intent.created",
+    "payment_intent.partially_funded",
     "payment_intent.payment_failed",
     "payment_intent.processing",
     "payment_intent.requires_action",
@@ -45,7 +47,6 @@ pub const KINDS: [&str; 30] = [
     "refund.created",
     "refund.failed",
     "refund.updated",
-    "customer.updated",
 ];
 
 /// Why nothing was triggered.
@@ -57,6 +58,8 @@ pub enum NotTriggered {
     Override(String),
     #[error("an override names the resource {0}, which this event does not need; it makes: {1}")]
     Resource(String, String),
+    #[error("{0} cannot be overridden; {1} takes: {2}")]
+    Unfit(String, &'static str, String),
     #[error("{0}")]
     Refused(String),
 }
@@ -98,8 +101,28 @@ impl Overrides {
         Ok(Self { entries })
     }
 
+    /// Overrides of `resource` as ones of `outer`, which makes it from its parameter `part`.
+    fn within(mut self, resource: &str, outer: &str, part: &str) -> Self {
+        for (of, path, _) in self.entries.iter_mut().filter(|(of, ..)| of == resource) {
+            outer.clone_into(of);
+            let (first, rest) = path.split_at(path.find('[').unwrap_or(path.len()));
+            *path = format!("{part}[{first}]{rest}");
+        }
+        self
+    }
+
     /// The parameters of one resource: `defaults`, with the overrides laid over them.
-    fn of(&self, resource: &str, defaults: &[(&str, &str)]) -> Result<Branch, NotTriggered> {
+    fn of(
+        &self,
+        resource: &'static str,
+        fields: &'static [Field],
+        defaults: &[(&str, &str)],
+    ) -> Result<Branch, NotTriggered> {
+        let known = |path: &str| fields.iter().any(|f| path.split('[').next() == Some(f.name));
+        if let Some((_, path, _)) = self.entries.iter().find(|(r, path, _)| r == resource && !known(path)) {
+            let names = fields.iter().map(|f| f.name).filter(|name| *name != "expand").collect::<Vec<_>>();
+            return Err(NotTriggered::Unfit(path.clone(), resource, names.join(", ")));
+        }
         let mut text = form_urlencoded::Serializer::new(String::new());
         let given =
             self.entries.iter().filter(|(r, ..)| r == resource).map(|(_, k, v)| (k.as_str(), v.as_str()));
@@ -149,9 +172,12 @@ fn call(
 }
 
 fn checkout(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), NotTriggered> {
-    let overrides = Overrides::parse(overrides, &["checkout_session"])?;
+    let overrides = Overrides::parse(overrides, &["checkout_session", "price", "product"])?
+        .within("price", "checkout_session", "line_items[0][price_data]")
+        .within("product", "checkout_session", "line_items[0][price_data][product_data]");
     let sent = overrides.of(
         "checkout_session",
+        &params::SESSION_CREATE,
         &[
             ("mode", "payment"),
             ("success_url", "https://httpbin.org/post"),
@@ -176,6 +202,7 @@ fn checkout(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), N
         email: Some("stripe@example.com".to_owned()),
         name: Some("Jenny Rosen".to_owned()),
         country: Some("FR".to_owned()),
+        ..super::model::Buyer::default()
     };
     let method = cards::Instrument::named(instrument, world.year());
     let _outcome = sessions::pay(world, &id, method, buyer)?;
@@ -200,7 +227,7 @@ fn attempt(
     if manual {
         defaults.push(("capture_method", "manual"));
     }
-    let sent = overrides.of("payment_intent", &defaults)?;
+    let sent = overrides.of("payment_intent", &params::INTENT_CREATE, &defaults)?;
     let id = call(world, "", &params::INTENT_CREATE, &sent, routes::intents::create)?;
     let instrument = cards::Instrument::named(method, world.year())
         .ok_or_else(|| NotTriggered::Refused(format!("no such instrument: {method}")))?;
@@ -214,8 +241,20 @@ fn attempt(
 
 fn intent(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), NotTriggered> {
     let overrides = Overrides::parse(overrides, &["payment_intent"])?;
+    if kind == "payment_intent.partially_funded" {
+        let transfer =
+            [("amount", "2000"), ("currency", "eur"), ("payment_method_types[0]", "customer_balance")];
+        let sent = overrides.of("payment_intent", &params::INTENT_CREATE, &transfer)?;
+        let id = call(world, "", &params::INTENT_CREATE, &sent, routes::intents::create)?;
+        payments::fund_partially(world, &id);
+        return Ok(());
+    }
     if matches!(kind, "payment_intent.created" | "payment_intent.canceled") {
-        let sent = overrides.of("payment_intent", &[("amount", "2000"), ("currency", "eur")])?;
+        let sent = overrides.of(
+            "payment_intent",
+            &params::INTENT_CREATE,
+            &[("amount", "2000"), ("currency", "eur")],
+        )?;
         let id = call(world, "", &params::INTENT_CREATE, &sent, routes::intents::create)?;
         if kind == "payment_intent.canceled" {
             payments::cancel(world, &id, Some("requested_by_customer".to_owned()))?;
@@ -244,7 +283,7 @@ fn refund(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), Not
     let overrides = Overrides::parse(overrides, &["refund", "payment_intent"])?;
     let (intent, _) = attempt(world, &overrides, "pm_card_visa", false)?;
     let charge = charge_of(world, &intent);
-    let sent = overrides.of("refund", &[("charge", &charge)])?;
+    let sent = overrides.of("refund", &params::REFUND_CREATE, &[("charge", &charge)])?;
     let id = call(world, "", &params::REFUND_CREATE, &sent, routes::refunds::create)?;
     if kind == "refund.failed" {
         refunds::fail(world, &id, "expired_or_canceled_card");
@@ -260,7 +299,7 @@ fn dispute(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
     match kind {
         "charge.dispute.updated" => {
             let evidence = [("uncategorized_text".to_owned(), Value::from("The buyer was there."))];
-            disputes::update(world, &id, evidence.into_iter().collect(), true)?;
+            disputes::update(world, &id, evidence.into_iter().collect(), true, None)?;
         }
         "charge.dispute.closed" => disputes::close(world, &id, false)?,
         "charge.dispute.funds_reinstated" => disputes::close(world, &id, true)?,
@@ -272,10 +311,14 @@ fn dispute(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
 fn catalog(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), NotTriggered> {
     if kind.starts_with("customer.") {
         let overrides = Overrides::parse(overrides, &["customer"])?;
-        let sent = overrides.of("customer", &[("description", "(created by checkout-backend trigger)")])?;
+        let sent = overrides.of(
+            "customer",
+            &params::CUSTOMER_WRITE,
+            &[("description", "(created by checkout-backend trigger)")],
+        )?;
         let id = call(world, "", &params::CUSTOMER_WRITE, &sent, routes::account::create_customer)?;
         if kind == "customer.updated" {
-            let sent = overrides.of("customer", &[("metadata[foo]", "bar")])?;
+            let sent = overrides.of("customer", &params::CUSTOMER_WRITE, &[("metadata[foo]", "bar")])?;
             call(world, &id, &params::CUSTOMER_WRITE, &sent, routes::account::update_customer)?;
         }
         return Ok(());
@@ -284,11 +327,15 @@ fn catalog(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
         overrides,
         if kind == "price.created" { &["price", "product"] } else { &["product"] },
     )?;
-    let sent = overrides.of("product", &[("name", "(created by checkout-backend trigger)")])?;
+    let sent = overrides.of(
+        "product",
+        &params::PRODUCT_CREATE,
+        &[("name", "(created by checkout-backend trigger)")],
+    )?;
     let product = call(world, "", &params::PRODUCT_CREATE, &sent, routes::catalog::create_product)?;
     if kind == "price.created" {
         let defaults = [("product", product.as_str()), ("currency", "eur"), ("unit_amount", "1500")];
-        let sent = overrides.of("price", &defaults)?;
+        let sent = overrides.of("price", &params::PRICE_CREATE, &defaults)?;
         call(world, "", &params::PRICE_CREATE, &sent, routes::catalog::create_price)?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use super::model::{
 };
 use super::{ids, objects};
 use crate::clock::Clock;
+use crate::domain::time::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub struct World {
     /// When something happens by itself, and to which object.
     timers: BTreeSet<(i64, String)>,
     cause: Cause,
+    /// When the change that runs began: all that it tells is due then, whatever the clock does meanwhile.
+    began: Timestamp,
     born: Vec<u64>,
     changed_events: Vec<String>,
 }
@@ -102,6 +105,7 @@ impl World {
             settle_after,
             timers: BTreeSet::new(),
             cause: Cause::default(),
+            began: Timestamp::default(),
             born: Vec::new(),
             changed_events: Vec::new(),
         }
@@ -154,6 +158,7 @@ impl World {
     /// Starts a change that `cause` brings about.
     pub fn begin(&mut self, cause: Cause) {
         self.cause = cause;
+        self.began = self.clock.now();
         self.born.clear();
         self.changed_events.clear();
     }
@@ -176,20 +181,29 @@ impl World {
 
     /// Tells of `object` as part of the request that runs.
     pub fn emit(&mut self, kind: &str, object: Value) {
-        self.tell(kind, object, None, self.cause.clone());
+        self.tell(kind, &object, None, self.cause.clone());
     }
 
     /// As [`Self::emit`], with the former values of what changed.
     pub fn emit_update(&mut self, kind: &str, object: Value, previous: Value) {
-        self.tell(kind, object, Some(previous), self.cause.clone());
+        self.tell(kind, &object, Some(previous), self.cause.clone());
+    }
+
+    /// Tells that the object `id`, which looked like `before`, looks different now; if it does.
+    pub fn emit_change(&mut self, kind: &str, id: &str, before: &Value) {
+        let Some(object) = self.object(id) else { return };
+        let previous = objects::former(before, &object);
+        if !previous.is_empty() {
+            self.emit_update(kind, object, Value::Object(previous));
+        }
     }
 
     /// Tells of `object` as something that Stripe did by itself: `request.id` is null.
     pub fn emit_automatic(&mut self, kind: &str, object: Value) {
-        self.tell(kind, object, None, Cause::automatic());
+        self.tell(kind, &object, None, Cause::automatic());
     }
 
-    fn tell(&mut self, kind: &str, object: Value, previous: Option<Value>, cause: Cause) {
+    fn tell(&mut self, kind: &str, object: &Value, previous: Option<Value>, cause: Cause) {
         let ordinal = self.events_made;
         self.events_made += 1;
         let twins = if self.dice.strikes("twin", ordinal, self.faults.twin_percent) { 2 } else { 1 };
@@ -198,7 +212,7 @@ impl World {
                 id: ids::object("evt"),
                 created: self.now(),
                 kind: kind.to_owned(),
-                object: object.clone(),
+                object: object.to_string(),
                 previous: previous.clone(),
                 request: cause.request.clone(),
                 idempotency_key: cause.idempotency_key.clone(),
@@ -217,7 +231,7 @@ impl World {
         for (index, endpoint) in endpoints.into_iter().enumerate() {
             let n = ordinal.wrapping_mul(64).wrapping_add(index as u64);
             let faults = &self.faults;
-            let mut due = self.clock.now();
+            let mut due = self.began;
             if let Some(delay) = &faults.delay
                 && self.dice.strikes("delay", n, delay.percent)
             {
@@ -310,7 +324,7 @@ impl World {
             ("disputes", self.disputes.len()),
             ("events", self.events.len()),
             ("webhook_endpoints", self.endpoints.len()),
-            ("deliveries_pending", self.deliveries.pending().count()),
+            ("deliveries_pending", self.deliveries.waiting()),
         ])
     }
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import Stripe from 'stripe';
-import { wrongs } from './shapes.mjs';
+import { literals, parameters, wrongs } from './shapes.mjs';
 
 const base = new URL(process.env.STRIPE_API_BASE);
 const at = { host: base.hostname, port: base.port, protocol: 'http' };
@@ -176,7 +176,12 @@ test('every event has the declared shape, and its object too', async () => {
     charge: ['Charges', 'Charge'],
     refund: ['Refunds', 'Refund'],
     dispute: ['Disputes', 'Dispute'],
+    customer: ['Customers', 'Customer'],
+    product: ['Products', 'Product'],
+    price: ['Prices', 'Price'],
   };
+  for (const event of (await control('trigger')).events) await control('trigger', { event });
+  const declared = literals('WebhookEndpoints', 'WebhookEndpointCreateParams.EnabledEvent');
   const kinds = new Set();
   let after = '';
   for (;;) {
@@ -184,8 +189,10 @@ test('every event has the declared shape, and its object too', async () => {
     for (const event of page.data) {
       kinds.add(event.type);
       shaped(event, 'Events', 'EventBase');
-      const known = files[event.data.object.object];
-      if (known) shaped(event.data.object, ...known);
+      shaped(event.data.object, ...files[event.data.object.object]);
+      const tells = event.type.endsWith('.updated') || event.type === 'charge.refunded';
+      assert.equal(event.data.previous_attributes !== undefined, tells, event.type);
+      assert.ok(declared.includes(event.type), event.type);
     }
     if (!page.has_more) break;
     after = `&starting_after=${page.data.at(-1).id}`;
@@ -193,6 +200,55 @@ test('every event has the declared shape, and its object too', async () => {
   for (const kind of ['checkout.session.completed', 'payment_intent.payment_failed', 'charge.refunded', 'refund.failed', 'charge.dispute.created', 'payment_intent.requires_action', 'charge.pending']) {
     assert.ok(kinds.has(kind), kind);
   }
+});
+
+test('every declared parameter is known', async () => {
+  const id = (await open()).id;
+  for (const [file, name, method, at] of [
+    ['Checkout/Sessions', 'SessionCreateParams', 'POST', 'checkout/sessions'],
+    ['Checkout/Sessions', 'SessionUpdateParams', 'POST', `checkout/sessions/${id}`],
+    ['Checkout/Sessions', 'SessionListParams', 'GET', 'checkout/sessions'],
+    ['Checkout/Sessions', 'SessionListLineItemsParams', 'GET', `checkout/sessions/${id}/line_items`],
+    ['PaymentIntents', 'PaymentIntentCreateParams', 'POST', 'payment_intents'],
+    ['PaymentIntents', 'PaymentIntentUpdateParams', 'POST', 'payment_intents/pi_none'],
+    ['PaymentIntents', 'PaymentIntentConfirmParams', 'POST', 'payment_intents/pi_none/confirm'],
+    ['PaymentIntents', 'PaymentIntentCaptureParams', 'POST', 'payment_intents/pi_none/capture'],
+    ['PaymentIntents', 'PaymentIntentCancelParams', 'POST', 'payment_intents/pi_none/cancel'],
+    ['PaymentIntents', 'PaymentIntentListParams', 'GET', 'payment_intents'],
+    ['Charges', 'ChargeCreateParams', 'POST', 'charges'],
+    ['Charges', 'ChargeUpdateParams', 'POST', 'charges/ch_none'],
+    ['Charges', 'ChargeCaptureParams', 'POST', 'charges/ch_none/capture'],
+    ['Charges', 'ChargeListParams', 'GET', 'charges'],
+    ['Refunds', 'RefundCreateParams', 'POST', 'refunds'],
+    ['Refunds', 'RefundUpdateParams', 'POST', 'refunds/re_none'],
+    ['Refunds', 'RefundListParams', 'GET', 'refunds'],
+    ['Disputes', 'DisputeUpdateParams', 'POST', 'disputes/du_none'],
+    ['Disputes', 'DisputeListParams', 'GET', 'disputes'],
+    ['Events', 'EventListParams', 'GET', 'events'],
+    ['WebhookEndpoints', 'WebhookEndpointCreateParams', 'POST', 'webhook_endpoints'],
+    ['WebhookEndpoints', 'WebhookEndpointUpdateParams', 'POST', 'webhook_endpoints/we_none'],
+    ['BalanceTransactions', 'BalanceTransactionListParams', 'GET', 'balance_transactions'],
+  ]) {
+    const unknown = [];
+    for (const parameter of parameters(file, name)) {
+      const form = new URLSearchParams([[parameter, 'x']]).toString();
+      const url = new URL(`/v1/${at}${method === 'GET' ? `?${form}` : ''}`, base);
+      const headers = { authorization: 'Bearer sk_test_contract', 'content-type': 'application/x-www-form-urlencoded' };
+      const answer = await fetch(url, { method, headers, body: method === 'GET' ? undefined : form });
+      if ((await answer.json()).error?.code === 'parameter_unknown') unknown.push(parameter);
+    }
+    assert.deepEqual(unknown, [], name);
+  }
+});
+
+test('an endpoint takes every declared kind of event and no other', async () => {
+  const declared = literals('WebhookEndpoints', 'WebhookEndpointCreateParams.EnabledEvent');
+  assert.ok(declared.length > 200);
+  const endpoint = await stripe.webhookEndpoints.create({ url: 'https://shop.example/all', enabled_events: declared });
+  assert.equal(endpoint.enabled_events.length, declared.length);
+  await stripe.webhookEndpoints.del(endpoint.id);
+  const refused = await fails(stripe.webhookEndpoints.create({ url: 'https://shop.example', enabled_events: ['charge.invented'] }));
+  assert.equal(refused.param, 'enabled_events[0]');
 });
 
 test('a paid session expands to its payment and charge', async () => {
@@ -285,6 +341,11 @@ test('each kind of failure is the library\'s own class', async () => {
   assert.ok(blank instanceof errors.StripeAuthenticationError);
   const live = await fails(new Stripe('sk_live_x', at).balance.retrieve());
   assert.ok(live instanceof errors.StripeAuthenticationError);
+  const foreign = await fails(stripe.balance.retrieve({}, { stripeAccount: 'acct_1Elsewhere' }));
+  assert.ok(foreign instanceof errors.StripePermissionError);
+  assert.deepEqual([foreign.statusCode, foreign.code], [403, 'account_invalid']);
+  const thin = await fails(stripe.v2.core.events.retrieve('evt_none'));
+  assert.equal(thin.statusCode, 404);
 
   const declined = await fails(
     stripe.paymentIntents.create({ amount: 1000, currency: 'eur', payment_method: 'pm_card_chargeDeclinedInsufficientFunds', confirm: true, return_url: 'https://shop.example' }),
@@ -323,6 +384,20 @@ test('an idempotency key replays, and refuses other parameters', async () => {
   const other = await fails(stripe.checkout.sessions.create({ ...params, client_reference_id: 'x' }, { idempotencyKey: key }));
   assert.ok(other instanceof Stripe.errors.StripeIdempotencyError);
   assert.equal(other.statusCode, 400);
+  await control('faults', { faults: { api: [{ kind: 'latency', ms: 60_000, path: '/v1/checkout', next: 1 }] } });
+  const stop = new AbortController();
+  const inUse = `in-use-${Date.now()}`;
+  const slow = fetch(new URL('/v1/checkout/sessions', base), {
+    method: 'POST',
+    headers: { authorization: 'Bearer sk_test_contract', 'idempotency-key': inUse },
+    signal: stop.signal,
+  }).catch(() => {});
+  while ((await control('faults')).faults.api.length > 0) await new Promise((done) => setTimeout(done, 5));
+  const busy = await fails(stripe.checkout.sessions.create(undefined, { idempotencyKey: inUse }));
+  assert.ok(busy instanceof Stripe.errors.StripeAPIError);
+  assert.deepEqual([busy.statusCode, busy.code], [409, 'idempotency_key_in_use']);
+  stop.abort();
+  await slow;
   const fresh = `fresh-${Date.now()}`;
   await fails(stripe.checkout.sessions.create({ ...params, success_url: 'nowhere' }, { idempotencyKey: fresh }));
   await stripe.checkout.sessions.create(params, { idempotencyKey: fresh });

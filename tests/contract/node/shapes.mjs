@@ -181,13 +181,38 @@ function mistakes(value, type, file, scope, where) {
     return mistakes(value[member.name], member.type, member.file, member.scope, at);
   });
   const surplus = Object.keys(value)
-    .filter((name) => !members.some((member) => member.name === name) && !UNDECLARED.has(`${found.full}.${name}`))
+    .filter((name) => !members.some((member) => member.name === name))
     .map((name) => `${where}.${name}: not declared`);
   return [...known, ...surplus];
 }
 
-/** Sent by Stripe though the declarations do not name them. */
-const UNDECLARED = new Set(['Dispute.balance_transaction']);
+/** The names of all parameters of the type `name`, written as they are sent: `line_items[0][quantity]`. */
+export function parameters(file, name) {
+  const at = path.join(ROOT, `${file}.d.ts`);
+  const found = resolve(at, '', name) ?? resolve(at, '', `Checkout.${name}`);
+  const names = new Set();
+  const walk = (type, from, scope, prefix) => {
+    for (const option of alternatives(type)) {
+      const generic = /^(Array|Emptyable)<([\s\S]+)>$/.exec(option);
+      const known = !generic && /^[A-Z][\w.]*$/.test(option) ? resolve(from, scope, option) : null;
+      if (generic) walk(generic[2].trim(), from, scope, generic[1] === 'Array' ? `${prefix}[0]` : prefix);
+      else if (known?.alias !== undefined) walk(known.alias, known.file, known.full.replace(/\.?\w+$/, ''), prefix);
+      else if (known && membersOf(known).length > 0) {
+        for (const { name: member, type: inner, file: source, scope: within } of membersOf(known)) {
+          walk(inner, source, within, prefix ? `${prefix}[${member}]` : member);
+        }
+      } else names.add(prefix);
+    }
+  };
+  walk(found.full, found.file, '', '');
+  return [...names];
+}
+
+/** The literals that the type `name` may have. */
+export function literals(file, name) {
+  const found = resolve(path.join(ROOT, `${file}.d.ts`), '', name);
+  return alternatives(found.alias).filter((option) => option.startsWith("'")).map((option) => option.slice(1, -1));
+}
 
 /** What is wrong with `value` as the resource `name`, declared in `resources/<file>.d.ts`. */
 export function wrongs(value, file, name) {

@@ -137,6 +137,8 @@ def each_kind_of_failure_is_the_librarys_own_class():
     assert (unknown.code, unknown.param) == ("parameter_unknown", "colour")
     foreign = stripe.StripeClient("nonsense", base_addresses={"api": BASE})
     refused(stripe.AuthenticationError, lambda: foreign.v1.balance.retrieve())
+    abroad = lambda: client.v1.balance.retrieve(options={"stripe_account": "acct_1Elsewhere"})
+    assert refused(stripe.PermissionError, abroad).http_status == 403
     params = {"amount": 1000, "currency": "eur", "payment_method": "pm_card_chargeDeclined", "confirm": True}
     declined = refused(stripe.CardError, lambda: client.v1.payment_intents.create(params))
     assert (declined.http_status, declined.code) == (402, "card_declined")

@@ -30,6 +30,34 @@ async fn a_new_session_is_open_unpaid_and_has_an_address() {
 }
 
 #[tokio::test]
+async fn a_session_repeats_what_was_asked_of_it() {
+    let (sim, api) = start().await;
+    let price = id(&api.post("/v1/prices", "currency=eur&unit_amount=300&product_data[name]=Tea").await.ok());
+    let session = api
+        .session(&format!(
+            "&invoice_creation[enabled]=true&invoice_creation[invoice_data][footer]=F\
+             &branding_settings[display_name]=Shop&wallet_options[link][display]=never\
+             &payment_method_options[card][request_three_d_secure]=any&automatic_tax[enabled]=true\
+             &optional_items[0][price]={price}&optional_items[0][quantity]=2"
+        ))
+        .await;
+    assert_eq!(session["invoice_creation"]["enabled"], true);
+    assert_eq!(session["invoice_creation"]["invoice_data"]["footer"], "F");
+    assert_eq!(session["branding_settings"]["display_name"], "Shop");
+    assert_eq!(session["branding_settings"]["font_family"], "default");
+    assert_eq!(session["wallet_options"], json!({ "link": { "display": "never" } }));
+    assert_eq!(session["payment_method_options"], json!({ "card": { "request_three_d_secure": "any" } }));
+    let optional = json!([{ "adjustable_quantity": null, "price": price, "quantity": 2 }]);
+    assert_eq!(session["optional_items"], optional);
+    let path = format!("/v1/checkout/sessions/{}?expand[]=total_details.breakdown", id(&session));
+    let breakdown = api.get(&path).await.ok()["total_details"]["breakdown"].clone();
+    assert_eq!(breakdown, json!({ "discounts": [], "taxes": [] }));
+    assert_eq!(session["automatic_tax"]["status"], "requires_location_inputs");
+    let _ = sim.pay(&id(&session), "pm_card_visa").await.unwrap();
+    assert_eq!(sim.object(&id(&session)).unwrap()["automatic_tax"]["status"], "complete");
+}
+
+#[tokio::test]
 async fn a_card_that_succeeds_completes_the_session_and_tells_in_stripes_order() {
     let (sim, api) = start().await;
     let session = api.session("&payment_intent_data[metadata][booking]=b_1&metadata[only]=here").await;
@@ -174,4 +202,18 @@ async fn a_customer_is_made_if_the_session_asks_for_one() {
     let paid = api.get(&format!("/v1/checkout/sessions/{session}?expand[]=customer")).await.ok();
     assert_eq!(paid["customer"]["email"], "jenny.rosen@example.com");
     assert!(kinds(&sim).contains(&"customer.created".to_owned()));
+}
+
+#[tokio::test]
+async fn an_expiry_by_request_names_the_request_and_one_by_the_clock_names_none() {
+    let (sim, api) = start().await;
+    let (asked, waited) = (id(&api.session("").await), id(&api.session("").await));
+    let answer = api
+        .post_with(&format!("/v1/checkout/sessions/{asked}/expire"), &[("idempotency-key", "e1")], "")
+        .await;
+    sim.clock().advance(Duration::from_secs(24 * 3600));
+    assert_eq!(sim.object(&waited).unwrap()["status"], "expired");
+    let requests: Vec<Value> = sim.events().iter().map(|e| e["request"].clone()).collect();
+    let by_request = json!({ "id": answer.header("request-id"), "idempotency_key": "e1" });
+    assert_eq!(requests, [by_request, json!({ "id": null, "idempotency_key": null })]);
 }

@@ -1,31 +1,6 @@
 //! `simulate` and `trigger` as programs.
 
-use super::support::{Inbox, SECRET};
-use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_checkout-backend"));
-    command.env_remove("SIMULATOR_PORT").stderr(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-/// Starts `simulate` with these flags; returns it with the port it listens on.
-async fn simulate(flags: &[&str]) -> (Child, String) {
-    let mut child = program().args(["simulate", "--port", "0"]).args(flags).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut port = String::new();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some(base) = line.strip_prefix("STRIPE_API_BASE=http://127.0.0.1:") {
-            base.clone_into(&mut port);
-        }
-        if line.starts_with("SIMULATOR_SEED=") {
-            break;
-        }
-    }
-    (child, port)
-}
+use super::support::{Inbox, SECRET, program, simulate};
 
 async fn trigger(port: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let done = program().args(["trigger", "--port", port]).args(args).output().await.unwrap();
@@ -51,7 +26,11 @@ async fn a_triggered_event_reaches_the_endpoint_and_the_exit_code_tells() {
     assert_eq!(trigger(&port, &["payment_intent.created"]).await.0, Some(1), "it was not acknowledged");
     let (code, _, err) = trigger(&port, &["payment_intent.invented"]).await;
     assert_eq!(code, Some(2), "{err}");
+    assert!(err.lines().any(|l| l.trim() == "payment_intent.succeeded"), "{err}");
     assert_eq!(trigger(&port, &["payment_intent.created", "--override", "nonsense"]).await.0, Some(2));
+    let (code, _, err) = trigger(&port, &["payment_intent.created", "--override", "colour=red"]).await;
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("colour cannot be overridden") && err.contains("receipt_email"), "{err}");
     assert!(trigger(&port, &[]).await.1.lines().any(|l| l == "charge.refunded"));
 }
 

@@ -1,6 +1,6 @@
 //! Webhook deliveries: who gets what, how it is signed, when it is tried again.
 
-use super::support::{Inbox, NOON, SECRET, eventually, frozen, id, start_with};
+use super::support::{Inbox, LIMIT, NOON, SECRET, eventually, frozen, id, start_with};
 use checkout_backend::stripe::sim::{SimConfig, WebhookTarget};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -162,4 +162,19 @@ async fn retries_stop_while_an_endpoint_is_disabled_and_end_when_it_is_deleted()
     sim.clock().advance(Duration::from_secs(3600));
     eventually("given up", || sim.events()[0]["pending_webhooks"] == 0).await;
     assert_eq!(inbox.received().len(), 2);
+}
+
+/// Several threads, as in the program: what one notes of a delivery and what the other takes up next must
+/// not cross.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_a_fault_no_event_is_delivered_twice() {
+    let inbox = Inbox::open().await;
+    let (sim, api) = start_with(SimConfig { webhooks: vec![inbox.target()], ..SimConfig::default() }).await;
+    for _ in 0..500 {
+        api.post("/v1/payment_intents", "amount=2000&currency=eur").await.ok();
+    }
+    assert!(sim.deliveries_done(LIMIT).await);
+    let received: Vec<String> = inbox.received().iter().map(|r| id(&r.event())).collect();
+    let told: Vec<String> = sim.events().iter().map(id).collect();
+    assert_eq!(received, told, "each once, and in order");
 }

@@ -57,6 +57,27 @@ async fn reordering_shuffles_what_belongs_to_one_change() {
     assert!(orders.len() > 1, "{orders:?}");
 }
 
+/// As in the program: what belongs to one change is due at one time, though the clock runs meanwhile.
+#[tokio::test]
+async fn reordering_shuffles_also_while_the_clock_runs() {
+    let mut orders = BTreeSet::new();
+    for seed in 0..6 {
+        let inbox = Inbox::open().await;
+        let (sim, api) = start_with(SimConfig {
+            webhooks: vec![inbox.target()],
+            seed: Some(seed),
+            faults: Faults { reorder_window: 5, ..Faults::default() },
+            ..SimConfig::default()
+        })
+        .await;
+        pay(&sim, &api).await;
+        eventually("all five", || inbox.received().len() == 5).await;
+        orders.insert(inbox.kinds());
+        sim.shutdown().await;
+    }
+    assert!(orders.len() > 1, "{orders:?}");
+}
+
 #[tokio::test]
 async fn one_seed_gives_the_same_faults_again() {
     let faults = || Faults {

@@ -1,6 +1,6 @@
 //! Malformed, over-long and foreign requests: always Stripe's error object, never a panic.
 
-use super::support::{SESSION, start};
+use super::support::{SESSION, id, start};
 use checkout_backend::http_client::Method;
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -13,14 +13,7 @@ async fn who_has_no_test_key_is_turned_away() {
     let none = ask(&[]).await;
     assert_eq!((none.status, none.header("www-authenticate")), (401, Some("Basic realm=\"Stripe\"")));
     assert!(none.message().starts_with("You did not provide an API key."));
-    for bad in [
-        "Bearer nonsense",
-        "Bearer sk_test_",
-        "Bearer sk_live_abc",
-        "Basic !!!",
-        "Digest x",
-        "Bearer pk_test_x",
-    ] {
+    for bad in ["Bearer nonsense", "Bearer sk_test_", "Bearer sk_live_abc", "Basic !!!", "Digest x"] {
         let got = ask(&[("authorization", bad)]).await;
         assert_eq!(got.refusal().1, "invalid_request_error", "{bad}");
         assert_eq!(got.status, 401, "{bad}");
@@ -30,6 +23,59 @@ async fn who_has_no_test_key_is_turned_away() {
     // `sk_test_x:` and `rk_test_x`
     assert_eq!(ask(&[("authorization", "Basic c2tfdGVzdF94Og==")]).await.status, 200);
     assert_eq!(ask(&[("authorization", "Bearer rk_test_x")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_publishable_key_and_a_foreign_account_are_forbidden() {
+    let (_sim, api) = start().await;
+    let ask = async |headers: &[(&str, &str)]| api.send(Method::Get, "/v1/balance", headers, b"").await;
+    let publishable = ask(&[("authorization", "Bearer pk_test_x")]).await;
+    assert_eq!(publishable.refusal(), (403, "invalid_request_error", "secret_key_required", ""));
+    let foreign = ask(&[KEY, ("stripe-account", "acct_1Elsewhere")]).await;
+    assert_eq!(foreign.refusal(), (403, "invalid_request_error", "account_invalid", ""));
+    assert!(foreign.message().contains("does not have access to account 'acct_1Elsewhere'"));
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_told_in_the_apis_own_form() {
+    let (_sim, api) = start().await;
+    for path in ["/v2/core/events", "/nope", "/v1", "/v1/balance/"] {
+        let got = api.get(path).await;
+        assert_eq!(got.refusal(), (404, "invalid_request_error", "", ""), "{path}: {}", got.text());
+        assert!(got.message().starts_with(&format!("Unrecognized request URL (GET: {path}).")));
+        assert!(got.header("request-id").is_some());
+    }
+    assert_eq!(api.send(Method::Get, "/v2/core/events", &[], b"").await.refusal().0, 401);
+    let page = api.send(Method::Get, "/nope", &[], b"").await;
+    assert!(page.text().contains("Page not found"), "a browser sees a page");
+}
+
+#[tokio::test]
+async fn what_is_not_simulated_is_refused_and_not_ignored() {
+    let (_sim, api) = start().await;
+    let session = id(&api.session("").await);
+    let at = format!("/v1/checkout/sessions/{session}");
+    let create = "/v1/checkout/sessions";
+    for (path, form, param) in [
+        (create, format!("{SESSION}&line_items[0][tax_rates][0]=txr_1"), "line_items[0][tax_rates][0]"),
+        (
+            create,
+            format!("{SESSION}&optional_items[0][price]=price_1&optional_items[0][quantity]=1"),
+            "optional_items[0][price]",
+        ),
+        (create, format!("{SESSION}&branding_settings[colour]=red"), "branding_settings[colour]"),
+        (at.as_str(), "line_items[0][id]=li_1".to_owned(), "line_items"),
+        (at.as_str(), "shipping_options=".to_owned(), "shipping_options"),
+        (
+            "/v1/webhook_endpoints",
+            "url=https://shop.example&enabled_events[]=charge.succeeded&enabled_events[]=charge.invented"
+                .to_owned(),
+            "enabled_events[1]",
+        ),
+    ] {
+        let got = api.post(path, &form).await;
+        assert_eq!((got.status, got.refusal().3), (400, param), "{}", got.text());
+    }
 }
 
 #[tokio::test]

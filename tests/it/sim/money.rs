@@ -173,6 +173,59 @@ async fn a_closed_dispute_is_lost_and_an_inquiry_takes_no_money() {
     api.post("/v1/refunds", &format!("charge={}", charge(&inquiry))).await.ok();
 }
 
+/// The former values of every event of this kind, oldest first.
+fn former(sim: &Sim, kind: &str) -> Vec<Value> {
+    let of_kind = sim.events().into_iter().filter(|e| e["type"] == kind);
+    of_kind.map(|e| e["data"]["previous_attributes"].clone()).collect()
+}
+
+#[tokio::test]
+async fn an_update_tells_exactly_what_was_different_before() {
+    let (sim, api) = start().await;
+    let session = paid(&sim, &api, "pm_card_visa").await;
+    let refund = api.post("/v1/refunds", &format!("charge={}&amount=500", charge(&session))).await.ok();
+    api.post("/v1/refunds", &format!("charge={}", charge(&session))).await.ok();
+    assert_eq!(
+        former(&sim, "charge.refunded"),
+        [json!({ "amount_refunded": 0 }), json!({ "amount_refunded": 500, "refunded": false })]
+    );
+    let path = format!("/v1/refunds/{}", id(&refund));
+    api.post(&path, "metadata[a]=1").await.ok();
+    api.post(&path, "metadata[a]=2&metadata[b]=3").await.ok();
+    api.post(&path, "metadata[a]=2").await.ok();
+    let told = former(&sim, "refund.updated");
+    assert_eq!(
+        told[2..],
+        [json!({ "metadata": { "a": null } }), json!({ "metadata": { "a": "1", "b": null } })],
+        "a change of nothing is not told"
+    );
+    let customer = id(&api.post("/v1/customers", "email=ada@example.com&name=Ada").await.ok());
+    api.post(&format!("/v1/customers/{customer}"), "name=Eve&shipping[name]=E&shipping[address][city]=Paris")
+        .await
+        .ok();
+    assert_eq!(former(&sim, "customer.updated"), [json!({ "name": "Ada", "shipping": null })]);
+}
+
+#[tokio::test]
+async fn a_dispute_comes_from_the_bank_and_only_updates_tell_former_values() {
+    let (sim, api) = start().await;
+    let session = paid(&sim, &api, "pm_card_createDispute").await;
+    let path = format!("/v1/disputes?charge={}", charge(&session));
+    let dispute = id(&api.get(&path).await.ok()["data"][0]);
+    let at = format!("/v1/disputes/{dispute}");
+    api.post(&at, "metadata[a]=1").await.ok();
+    assert_eq!(former(&sim, "charge.dispute.updated"), [json!({ "metadata": { "a": null } })]);
+    let unknown = api.post(&at, "evidence[colour]=red").await;
+    assert_eq!((unknown.status, unknown.refusal().3), (400, "evidence[colour]"));
+    api.post(&format!("{at}/close"), "").await.ok();
+    for kind in ["created", "funds_withdrawn", "closed"] {
+        let kind = format!("charge.dispute.{kind}");
+        assert_eq!(former(&sim, &kind), [Value::Null], "{kind}");
+    }
+    let opened = sim.events().into_iter().find(|e| e["type"] == "charge.dispute.created").unwrap();
+    assert_eq!(opened["request"], json!({ "id": null, "idempotency_key": null }));
+}
+
 #[tokio::test]
 async fn an_authorised_session_is_paid_when_it_is_captured() {
     let (sim, api) = start().await;

@@ -1,6 +1,6 @@
 //! The payment page as a browser without script sees it.
 
-use super::support::{Api, SESSION, id, kinds, start};
+use super::support::{Api, NOON, SESSION, id, kinds, start};
 use checkout_backend::http_client::Method;
 use checkout_backend::stripe::sim::Sim;
 use serde_json::json;
@@ -139,4 +139,83 @@ async fn what_the_merchant_wrote_is_shown_as_text() {
     let session = id(&api.post("/v1/checkout/sessions", &form).await.ok());
     let page = api.send(Method::Get, &format!("/c/pay/{session}"), &[], b"").await.text();
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+}
+
+#[tokio::test]
+async fn what_a_session_asks_of_the_buyer_is_asked_on_the_page_and_told_afterwards() {
+    let asks = "&locale=en&phone_number_collection[enabled]=true&shipping_address_collection[allowed_countries][]=FR\
+                &consent_collection[terms_of_service]=required&consent_collection[promotions]=auto\
+                &custom_fields[0][key]=size&custom_fields[0][label][type]=custom&custom_fields[0][label][custom]=Size\
+                &custom_fields[0][type]=dropdown&custom_fields[0][dropdown][options][0][label]=Small\
+                &custom_fields[0][dropdown][options][0][value]=s\
+                &custom_fields[1][key]=age&custom_fields[1][label][type]=custom&custom_fields[1][label][custom]=%3Cb%3EAge\
+                &custom_fields[1][type]=numeric&custom_fields[1][numeric][maximum_length]=3\
+                &custom_fields[2][key]=note&custom_fields[2][label][type]=custom&custom_fields[2][label][custom]=Note\
+                &custom_fields[2][type]=text&custom_fields[2][optional]=true";
+    let (sim, api, session, path) = opened(asks).await;
+    let page = api.send(Method::Get, &path, &[], b"").await.text();
+    for shown in
+        ["Phone number", "Shipping address", "<option value=\"s\"", "&lt;b&gt;Age", "Note (optional)"]
+    {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let card = format!("{BUYER}&number=4242424242424242");
+    let answers = "phone=%2B33600000000&shipping_name=Ada&shipping_line1=1+rue+X&shipping_postal_code=75001\
+                   &shipping_city=Paris&shipping_country=FR&field_0=s&field_1=36&terms=yes&promotions=yes";
+    for (left_out, field) in [
+        ("phone=%2B33600000000", "phone"),
+        ("shipping_line1=1+rue+X", "shipping_line1"),
+        ("shipping_country=FR", "shipping_country"),
+        ("field_0=s", "field_0"),
+        ("field_1=36", "field_1"),
+        ("terms=yes", "terms"),
+    ] {
+        let refused = api.page(&path, &format!("{card}&{}", answers.replace(left_out, "x=y"))).await;
+        assert_eq!(refused.status, 422, "{field}");
+        assert!(refused.text().contains(&format!("href=\"#{field}\"")), "{field}: {}", refused.text());
+    }
+    for (right, wrong) in
+        [("field_0=s", "field_0=xl"), ("field_1=36", "field_1=x"), ("=FR", "=DE"), ("=36", "=3636")]
+    {
+        let refused = api.page(&path, &format!("{card}&{}", answers.replace(right, wrong))).await;
+        assert_eq!(refused.status, 422, "{wrong}");
+    }
+    assert!(kinds(&sim).is_empty(), "nothing was charged for a form that does not fit");
+
+    assert_eq!(api.page(&path, &format!("{card}&{answers}")).await.status, 303);
+    let paid = sim.object(&session).unwrap();
+    assert_eq!(paid["customer_details"]["phone"], "+33600000000");
+    let shipping = &paid["collected_information"]["shipping_details"];
+    assert_eq!((&shipping["name"], &shipping["address"]["city"]), (&json!("Ada"), &json!("Paris")));
+    assert_eq!(paid["custom_fields"][0]["dropdown"]["value"], "s");
+    assert_eq!(paid["custom_fields"][1]["numeric"]["value"], "36");
+    assert_eq!(paid["custom_fields"][2]["text"]["value"], json!(null));
+    assert_eq!(paid["consent"], json!({ "promotions": "opt_in", "terms_of_service": "accepted" }));
+}
+
+#[tokio::test]
+async fn an_expired_session_is_taken_up_again_if_that_was_asked_for() {
+    let (sim, api, session, _) =
+        opened("&after_expiration[recovery][enabled]=true&client_reference_id=b_1").await;
+    let expired = api.post(&format!("/v1/checkout/sessions/{session}/expire"), "").await.ok();
+    let recovery = &expired["after_expiration"]["recovery"];
+    assert_eq!(recovery["expires_at"], NOON + 30 * 24 * 3600);
+    assert_eq!(recovery["url"], format!("http://localhost:{}/r/{session}", sim.addr().port()));
+    let link = format!("/r/{session}");
+    let moved = api.send(Method::Get, &link, &[], b"").await;
+    let new = moved.header("location").unwrap().strip_prefix("/c/pay/").unwrap().to_owned();
+    assert_eq!(
+        api.page(&format!("/c/pay/{new}"), &format!("{BUYER}&number=4242424242424242")).await.status,
+        303
+    );
+    let paid = sim.object(&new).unwrap();
+    assert_eq!((&paid["payment_status"], &paid["client_reference_id"]), (&json!("paid"), &json!("b_1")));
+    assert_eq!(paid["recovered_from"], session.as_str());
+    assert_eq!(paid["after_expiration"]["recovery"]["url"], json!(null));
+
+    sim.clock().advance(std::time::Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(api.send(Method::Get, &link, &[], b"").await.status, 404, "too late");
+    let plain = id(&api.session("").await);
+    api.post(&format!("/v1/checkout/sessions/{plain}/expire"), "").await.ok();
+    assert_eq!(api.send(Method::Get, &format!("/r/{plain}"), &[], b"").await.status, 404);
 }

@@ -10,8 +10,11 @@ use checkout_backend::stripe::signature;
 use checkout_backend::stripe::sim::{Sim, SimConfig, WebhookTarget};
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 /// Where the clocks of these tests stand: 2026-11-23T12:00:00Z.
 pub(crate) const NOON: i64 = 1_795_435_200;
@@ -65,7 +68,11 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn of(sim: &Sim) -> Self {
-        Self { base: sim.base_url(), http: HttpClient::new(Duration::from_secs(30)).unwrap() }
+        Self::at(&sim.base_url())
+    }
+
+    pub(crate) fn at(base: &str) -> Self {
+        Self { base: base.to_owned(), http: HttpClient::new(Duration::from_secs(30)).unwrap() }
     }
 
     pub(crate) async fn try_send(
@@ -125,6 +132,29 @@ impl Api {
     pub(crate) async fn session(&self, more: &str) -> Value {
         self.post("/v1/checkout/sessions", &format!("{SESSION}{more}")).await.ok()
     }
+}
+
+/// Our program, with nothing from the environment.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_checkout-backend"));
+    command.env_remove("SIMULATOR_PORT").stderr(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Starts `simulate` with these flags; returns it with the port it listens on.
+pub(crate) async fn simulate(flags: &[&str]) -> (Child, String) {
+    let mut child = program().args(["simulate", "--port", "0"]).args(flags).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut port = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some(base) = line.strip_prefix("STRIPE_API_BASE=http://127.0.0.1:") {
+            base.clone_into(&mut port);
+        }
+        if line.starts_with("SIMULATOR_SEED=") {
+            break;
+        }
+    }
+    (child, port)
 }
 
 /// The least that a session needs.

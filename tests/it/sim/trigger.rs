@@ -43,6 +43,20 @@ async fn overrides_change_what_is_made_and_the_event_is_delivered() {
 }
 
 #[tokio::test]
+async fn a_sessions_price_and_product_are_overridden_by_their_own_names() {
+    let (sim, api) = start().await;
+    let overrides =
+        ["price:unit_amount=700", "price:currency=usd", "product:name=Room", "product:metadata.a=b"];
+    let wanted = json!({ "event": "checkout.session.expired", "overrides": overrides });
+    api.control("trigger", &wanted).await.ok();
+    let session = sim.events()[0]["data"]["object"].clone();
+    assert_eq!((&session["amount_total"], &session["currency"]), (&json!(1400), &json!("usd")));
+    let path = format!("/v1/checkout/sessions/{}/line_items?expand[]=data.price.product", id(&session));
+    let product = api.get(&path).await.ok()["data"][0]["price"]["product"].clone();
+    assert_eq!((&product["name"], &product["metadata"]), (&json!("Room"), &json!({ "a": "b" })));
+}
+
+#[tokio::test]
 async fn unknown_events_and_overrides_are_refused() {
     let (sim, api) = start().await;
     for wanted in [

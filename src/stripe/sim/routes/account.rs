@@ -4,8 +4,10 @@ use super::lists::{self, List};
 use super::{Answer, Call, shown};
 use crate::stripe::sim::error::StripeError;
 use crate::stripe::sim::model::{BalanceTransaction, Customer};
+use crate::stripe::sim::schema::Params;
 use crate::stripe::sim::world::World;
 use crate::stripe::sim::{ids, objects, rules};
+use serde_json::{Map, Value};
 
 pub fn balance(world: &mut World, _: &Call) -> Answer {
     Ok(objects::balance(world))
@@ -44,11 +46,18 @@ pub fn create_customer(world: &mut World, call: &Call) -> Answer {
         description: p.owned("description"),
         address: p.get("address").cloned(),
         metadata: rules::new_metadata(p.get("metadata")),
+        echo: echo(p),
     };
     let object = objects::customer(&customer);
     world.customers.insert(customer);
     world.emit("customer.created", object.clone());
     Ok(object)
+}
+
+/// Members that a customer only echoes; one that is unset has its usual value again.
+fn echo(p: &Params) -> Map<String, Value> {
+    let named = ["preferred_locales", "shipping", "tax_exempt"].into_iter();
+    named.filter_map(|name| Some((name.to_owned(), p.get(name).filter(|v| !v.is_null())?.clone()))).collect()
 }
 
 fn no_customer(id: &str) -> StripeError {
@@ -62,7 +71,10 @@ pub fn customer(world: &mut World, call: &Call) -> Answer {
 pub fn update_customer(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let customer = world.customers.get_mut(&call.id).ok_or_else(|| no_customer(&call.id))?;
-    let Customer { email, name, phone, description, address, metadata, .. } = customer;
+    let before = objects::customer(customer);
+    let Customer { email, name, phone, description, address, metadata, echo: kept, .. } = customer;
+    kept.retain(|member, _| !p.has(member));
+    kept.extend(echo(p));
     for (member, field) in [("email", email), ("name", name), ("phone", phone), ("description", description)]
     {
         if p.has(member) {
@@ -73,9 +85,8 @@ pub fn update_customer(world: &mut World, call: &Call) -> Answer {
         *address = p.get("address").cloned().filter(|v| !v.is_null());
     }
     rules::merge_metadata(metadata, p.get("metadata"));
-    let object = shown(world, &call.id)?;
-    world.emit_update("customer.updated", object.clone(), serde_json::json!({}));
-    Ok(object)
+    world.emit_change("customer.updated", &call.id, &before);
+    shown(world, &call.id)
 }
 
 pub fn customers(world: &mut World, call: &Call) -> Answer {

@@ -51,6 +51,7 @@ pub fn update_product(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let now = world.now();
     let product = world.products.get_mut(&call.id).ok_or_else(|| no_product(&call.id))?;
+    let before = objects::product(product);
     product.updated = now;
     product.active = p.flag("active").unwrap_or(product.active);
     if let Some(name) = p.owned("name") {
@@ -66,15 +67,16 @@ pub fn update_product(world: &mut World, call: &Call) -> Answer {
         product.default_price = Some(price);
     }
     rules::merge_metadata(&mut product.metadata, p.get("metadata"));
-    let object = shown(world, &call.id)?;
-    world.emit_update("product.updated", object.clone(), serde_json::json!({}));
-    Ok(object)
+    world.emit_change("product.updated", &call.id, &before);
+    shown(world, &call.id)
 }
 
 pub fn products(world: &mut World, call: &Call) -> Answer {
     let active = call.params.flag("active");
+    let ids = call.params.texts("ids");
     let list = List { what: "product", url: "/v1/products" };
-    lists::page(&world.products, call, list, |p| active.is_none_or(|a| p.active == a), objects::product)
+    let keep = |p: &Product| active.is_none_or(|a| p.active == a) && (ids.is_empty() || ids.contains(&p.id));
+    lists::page(&world.products, call, list, keep, objects::product)
 }
 
 pub fn create_price(world: &mut World, call: &Call) -> Answer {
@@ -165,6 +167,7 @@ pub fn price(world: &mut World, call: &Call) -> Answer {
 pub fn update_price(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let price = world.prices.get_mut(&call.id).ok_or_else(|| no_price(&call.id))?;
+    let before = objects::price(price);
     price.active = p.flag("active").unwrap_or(price.active);
     if p.has("nickname") {
         price.nickname = p.owned("nickname");
@@ -173,17 +176,20 @@ pub fn update_price(world: &mut World, call: &Call) -> Answer {
         price.lookup_key = p.owned("lookup_key");
     }
     rules::merge_metadata(&mut price.metadata, p.get("metadata"));
-    let object = shown(world, &call.id)?;
-    world.emit_update("price.updated", object.clone(), serde_json::json!({}));
-    Ok(object)
+    world.emit_change("price.updated", &call.id, &before);
+    shown(world, &call.id)
 }
 
 pub fn prices(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let active = p.flag("active");
     let list = List { what: "price", url: "/v1/prices" };
+    let keys = p.texts("lookup_keys");
     let keep = |price: &Price| {
-        active.is_none_or(|a| price.active == a) && lists::fits(p, "product", Some(&price.product))
+        active.is_none_or(|a| price.active == a)
+            && lists::fits(p, "product", Some(&price.product))
+            && lists::fits(p, "currency", Some(&price.currency))
+            && (keys.is_empty() || price.lookup_key.as_ref().is_some_and(|key| keys.contains(key)))
     };
     lists::page(&world.prices, call, list, keep, objects::price)
 }

@@ -47,19 +47,19 @@ pub fn retrieve(world: &mut World, call: &Call) -> Answer {
 
 pub fn update(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
+    let before = retrieve(world, call)?;
     let charge = world.charges.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
     rules::merge_metadata(&mut charge.metadata, p.get("metadata"));
     if p.has("description") {
         charge.description = p.owned("description");
     }
-    for name in ["receipt_email", "shipping"] {
+    for name in ["receipt_email", "shipping", "transfer_group"] {
         if let Some(value) = p.get(name) {
             charge.echo.insert(name.to_owned(), value.clone());
         }
     }
-    let object = shown(world, &call.id)?;
-    world.emit_update("charge.updated", object.clone(), serde_json::json!({}));
-    Ok(object)
+    world.emit_change("charge.updated", &call.id, &before);
+    shown(world, &call.id)
 }
 
 pub fn capture(world: &mut World, call: &Call) -> Answer {

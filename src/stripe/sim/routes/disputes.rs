@@ -3,9 +3,9 @@
 use super::lists::{self, List};
 use super::{Answer, Call, shown};
 use crate::stripe::sim::error::StripeError;
+use crate::stripe::sim::objects;
 use crate::stripe::sim::rules::disputes;
 use crate::stripe::sim::world::World;
-use crate::stripe::sim::{objects, rules};
 
 const LIST: List<'static> = List { what: "dispute", url: "/v1/disputes" };
 
@@ -19,12 +19,18 @@ pub fn retrieve(world: &mut World, call: &Call) -> Answer {
 
 pub fn update(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
-    let dispute = world.disputes.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
-    rules::merge_metadata(&mut dispute.metadata, p.get("metadata"));
-    let evidence = p.object("evidence").into_map();
+    let mut evidence = p.object("evidence").into_map();
+    // Evidence that has members of its own is taken unread, and shown nowhere.
+    evidence.retain(|name, _| !matches!(name.as_str(), "appeal" | "enhanced_evidence"));
+    let known = |name: &str| objects::EVIDENCE.contains(&name);
+    let unknown: Vec<String> =
+        evidence.keys().filter(|name| !known(name)).map(|name| format!("evidence[{name}]")).collect();
+    if !unknown.is_empty() {
+        return Err(StripeError::unknown_parameters(&unknown));
+    }
     // Stripe submits what is handed in unless it is told to wait.
     let submit = p.flag("submit").unwrap_or(true);
-    disputes::update(world, &call.id, evidence, submit)?;
+    disputes::update(world, &call.id, evidence, submit, p.get("metadata"))?;
     shown(world, &call.id)
 }
 

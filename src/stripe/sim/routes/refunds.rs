@@ -35,12 +35,11 @@ pub fn retrieve(world: &mut World, call: &Call) -> Answer {
 
 pub fn update(world: &mut World, call: &Call) -> Answer {
     let refund = world.refunds.get_mut(&call.id).ok_or_else(|| missing(&call.id))?;
-    let before = serde_json::json!({ "metadata": refund.metadata });
+    let before = objects::refund(refund);
     rules::merge_metadata(&mut refund.metadata, call.params.get("metadata"));
-    let object = objects::refund(refund);
-    world.emit_update("refund.updated", object.clone(), before.clone());
-    world.emit_update("charge.refund.updated", object.clone(), before);
-    Ok(object)
+    world.emit_change("refund.updated", &call.id, &before);
+    world.emit_change("charge.refund.updated", &call.id, &before);
+    shown(world, &call.id)
 }
 
 pub fn cancel(world: &mut World, call: &Call) -> Answer {

@@ -4,13 +4,13 @@ use super::lists::{self, List};
 use super::{Answer, Call, shown};
 use crate::stripe::sim::error::StripeError;
 use crate::stripe::sim::model::{LineItem, PaymentStatus, Price, Product, Session, SessionStatus};
+use crate::stripe::sim::rules::sessions;
 use crate::stripe::sim::schema::Params;
 use crate::stripe::sim::world::World;
 use crate::stripe::sim::{currency, ids, objects, rules};
 use serde_json::{Map, Value, json};
 
 const MIN_LIFE_SECONDS: i64 = 30 * 60;
-const MAX_LIFE_SECONDS: i64 = 24 * 3600;
 /// From this API version on `payment_method_types` is no parameter of create any more.
 const WITHOUT_METHOD_TYPES: &str = "2026-09-30";
 /// From this API version on `ui_mode` has its present names.
@@ -34,6 +34,7 @@ pub fn create(world: &mut World, call: &Call) -> Answer {
     check_customer(world, p)?;
     let expires_at = expiry(world, p)?;
     check_discounts(p)?;
+    check_optional_items(world, p)?;
     let lines = lines(world, p)?;
     let currency = common_currency(&lines)?.or_else(|| p.owned("currency"));
     let shipping = shipping(p, currency.as_deref())?;
@@ -72,6 +73,7 @@ pub fn create(world: &mut World, call: &Call) -> Answer {
         intent_data: p.object("payment_intent_data").into_map(),
         payment_method_types: methods,
         locale: p.owned("locale"),
+        recovered_from: None,
         echo: echo(p, &shipping),
         id: id.clone(),
     };
@@ -136,13 +138,13 @@ fn check_customer(world: &World, p: &Params) -> Result<(), StripeError> {
 
 fn expiry(world: &World, p: &Params) -> Result<i64, StripeError> {
     let now = world.now();
-    let Some(at) = p.int("expires_at") else { return Ok(now + MAX_LIFE_SECONDS) };
+    let Some(at) = p.int("expires_at") else { return Ok(now + sessions::MAX_LIFE_SECONDS) };
     if at < now + MIN_LIFE_SECONDS {
         let message =
             "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.";
         return Err(StripeError::invalid("expires_at", None, message));
     }
-    if at > now + MAX_LIFE_SECONDS {
+    if at > now + sessions::MAX_LIFE_SECONDS {
         let message = "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.";
         return Err(StripeError::invalid("expires_at", None, message));
     }
@@ -157,6 +159,17 @@ fn check_discounts(p: &Params) -> Result<(), StripeError> {
                 let param = format!("discounts[{index}][{name}]");
                 return Err(StripeError::no_such(what, id, &param).with_status(400));
             }
+        }
+    }
+    Ok(())
+}
+
+fn check_optional_items(world: &World, p: &Params) -> Result<(), StripeError> {
+    for (index, item) in p.objects("optional_items").iter().enumerate() {
+        let id = item.text("price").unwrap_or_default();
+        if world.prices.get(id).is_none() {
+            let param = format!("optional_items[{index}][price]");
+            return Err(StripeError::no_such("price", id, &param).with_status(400));
         }
     }
     Ok(())
@@ -202,6 +215,13 @@ fn check_line(world: &World, item: &Params, path: &str) -> Result<(), StripeErro
             }
         }
         (None, true) => check_price_data(world, &item.object("price_data"), &format!("{path}[price_data]"))?,
+    }
+    // There are no tax rates here, so every one named is unknown.
+    for list in ["tax_rates", "dynamic_tax_rates"] {
+        if let Some(id) = item.texts(list).first() {
+            let param = format!("{path}[{list}][0]");
+            return Err(StripeError::no_such("tax rate", id, &param).with_status(400));
+        }
     }
     if !item.has("quantity") {
         let message = format!("Missing required param: {path}[quantity].");
@@ -279,7 +299,6 @@ fn line(world: &mut World, item: &Params) -> LineItem {
     };
     let price = world.prices.get(&price_id);
     let name = price.and_then(|p| world.products.get(&p.product)).map(|p| p.name.clone());
-    let adjustable = item.object("adjustable_quantity");
     LineItem {
         id: ids::object("li"),
         description: name.unwrap_or_default(),
@@ -288,14 +307,20 @@ fn line(world: &mut World, item: &Params) -> LineItem {
         currency: price.map(|p| p.currency.clone()).unwrap_or_default(),
         price: price_id,
         metadata: rules::new_metadata(item.get("metadata")),
-        adjustable_quantity: item.has("adjustable_quantity").then(|| {
-            json!({
-                "enabled": adjustable.flag("enabled").unwrap_or(false),
-                "maximum": adjustable.or_null("maximum"),
-                "minimum": adjustable.or_null("minimum"),
-            })
-        }),
+        adjustable_quantity: Some(adjustable_quantity(item)).filter(|v| !v.is_null()),
     }
+}
+
+fn adjustable_quantity(item: &Params) -> Value {
+    if !item.has("adjustable_quantity") {
+        return Value::Null;
+    }
+    let given = item.object("adjustable_quantity");
+    json!({
+        "enabled": given.flag("enabled").unwrap_or(false),
+        "maximum": given.or_null("maximum"),
+        "minimum": given.or_null("minimum"),
+    })
 }
 
 /// `price_data` makes a price and a product that are not for further use, as in Stripe.
@@ -514,11 +539,53 @@ fn echo(p: &Params, shipping: &Shipping) -> Map<String, Value> {
         json!({ "update_shipping_details": p.object("permissions").or_null("update_shipping_details") }),
     );
     put("name_collection", name_collection(&p.object("name_collection")));
+    put("invoice_creation", invoice_creation(&p.object("invoice_creation")));
+    put("branding_settings", objects::branding(&p.object("branding_settings").into_map()));
+    put("wallet_options", p.or_null("wallet_options"));
+    put("payment_method_options", method_options(p));
+    let optional = |item: &Params| {
+        json!({
+            "adjustable_quantity": adjustable_quantity(item),
+            "price": item.or_null("price"),
+            "quantity": item.or_null("quantity"),
+        })
+    };
+    put("optional_items", p.objects("optional_items").iter().map(optional).collect());
     put("shipping_options", json!(shipping.options));
     if !shipping.cost.is_null() {
         echo.insert("shipping_cost".into(), shipping.cost.clone());
     }
     echo
+}
+
+fn invoice_creation(p: &Params) -> Value {
+    let mut shown = objects::no_invoice();
+    shown["enabled"] = json!(p.flag("enabled").unwrap_or(false));
+    for (name, value) in p.object("invoice_data").into_map() {
+        shown["invoice_data"][name.as_str()] = if name == "rendering_options" && !value.is_null() {
+            json!({ "amount_tax_display": value["amount_tax_display"], "template": value["template"] })
+        } else {
+            value
+        };
+    }
+    shown
+}
+
+/// What is read of the options of a payment method: how cards are authenticated, and later use.
+fn method_options(p: &Params) -> Value {
+    let given = p.or_null("payment_method_options");
+    let mut shown = json!({ "card": { "request_three_d_secure": "automatic" } });
+    for (method, option) in [
+        ("card", "request_three_d_secure"),
+        ("card", "setup_future_usage"),
+        ("card", "capture_method"),
+        ("sepa_debit", "setup_future_usage"),
+    ] {
+        if let Some(value) = given[method][option].as_str() {
+            shown[method][option] = json!(value);
+        }
+    }
+    shown
 }
 
 fn custom_field(field: &Params) -> Value {
@@ -565,12 +632,20 @@ pub fn retrieve(world: &mut World, call: &Call) -> Answer {
 }
 
 pub fn update(world: &mut World, call: &Call) -> Answer {
-    rules::sessions::update(world, &call.id, &call.params)?;
+    let hosted = matches!(find(world, &call.id)?.ui_mode.as_str(), "hosted_page" | "hosted");
+    for name in ["line_items", "shipping_options", "collected_information"] {
+        if call.params.has(name) {
+            let why = if hosted { "its `ui_mode` is `hosted_page`" } else { "that is not simulated" };
+            let message = format!("You cannot update `{name}` on this Checkout Session: {why}.");
+            return Err(StripeError::invalid(name, None, message));
+        }
+    }
+    sessions::update(world, &call.id, &call.params)?;
     shown(world, &call.id)
 }
 
 pub fn expire(world: &mut World, call: &Call) -> Answer {
-    rules::sessions::expire(world, &call.id)?;
+    sessions::expire(world, &call.id)?;
     shown(world, &call.id)
 }
 

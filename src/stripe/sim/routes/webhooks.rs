@@ -9,6 +9,8 @@ use crate::stripe::sim::{ids, objects, rules};
 use serde_json::json;
 
 const LIST: List<'static> = List { what: "webhook endpoint", url: "/v1/webhook_endpoints" };
+/// The kinds that an endpoint may ask for, as the declarations of the Node library list them.
+const EVENTS: &str = include_str!("../events.txt");
 /// A test account may have so many, as at Stripe.
 const MAX_ENDPOINTS: usize = 16;
 
@@ -42,13 +44,13 @@ fn checked_events(events: Vec<String>) -> Result<Vec<String>, StripeError> {
     if events.is_empty() {
         return Err(StripeError::missing("enabled_events"));
     }
-    let plausible = |name: &str| {
-        name == "*"
-            || (name.contains('.') && name.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b)))
-    };
-    match events.iter().position(|name| !plausible(name)) {
+    let known = |name: &str| name == "*" || EVENTS.lines().any(|event| event == name);
+    match events.iter().position(|name| !known(name)) {
         Some(at) => {
-            let message = "Invalid enabled_events: must be the name of an event, or * for all.";
+            let message = format!(
+                "Invalid enabled_events[{at}]: must be one of {}, or *",
+                EVENTS.lines().collect::<Vec<_>>().join(", ")
+            );
             Err(StripeError::invalid(&format!("enabled_events[{at}]"), None, message))
         }
         None => Ok(events),

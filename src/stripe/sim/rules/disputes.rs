@@ -2,10 +2,10 @@
 
 use crate::stripe::sim::cards::Instrument;
 use crate::stripe::sim::error::StripeError;
-use crate::stripe::sim::ids;
 use crate::stripe::sim::model::{ChargeStatus, Dispute, DisputeStatus, Metadata};
 use crate::stripe::sim::world::{Booking, World};
-use serde_json::{Map, Value, json};
+use crate::stripe::sim::{ids, objects, rules};
+use serde_json::{Map, Value};
 
 /// What a dispute costs, in minor units.
 const FEE: i64 = 2_000;
@@ -53,10 +53,15 @@ pub fn open(world: &mut World, charge_id: &str, reason: &str, inquiry: bool) -> 
     if let Some(kept) = world.charges.get_mut(charge_id) {
         kept.disputed = true;
     }
-    tell(world, "charge.dispute.created", &id, None);
+    // The bank disputes by itself: no request of anybody's causes these.
+    if let Some(object) = world.object(&id) {
+        world.emit_automatic("charge.dispute.created", object);
+    }
     if !inquiry {
         move_money(world, &id, -amount, FEE);
-        tell(world, "charge.dispute.funds_withdrawn", &id, Some(json!({ "balance_transactions": [] })));
+        if let Some(object) = world.object(&id) {
+            world.emit_automatic("charge.dispute.funds_withdrawn", object);
+        }
     }
     Ok(id)
 }
@@ -77,19 +82,13 @@ fn move_money(world: &mut World, id: &str, amount: i64, fee: i64) {
     }
 }
 
-fn tell(world: &mut World, kind: &str, id: &str, previous: Option<Value>) {
-    let Some(object) = world.object(id) else { return };
-    match previous {
-        Some(previous) => world.emit_update(kind, object, previous),
-        None => world.emit(kind, object),
+fn tell(world: &mut World, kind: &str, id: &str) {
+    if let Some(object) = world.object(id) {
+        world.emit(kind, object);
     }
 }
 
-fn status_text(status: DisputeStatus) -> Value {
-    serde_json::to_value(status).unwrap_or_default()
-}
-
-/// Evidence is handed in. Stripe's magic texts decide the dispute at once.
+/// Evidence is handed in, or metadata changed. Stripe's magic texts decide the dispute at once.
 ///
 /// # Errors
 /// No such dispute, or it is closed.
@@ -98,13 +97,19 @@ pub fn update(
     id: &str,
     evidence: Map<String, Value>,
     submit: bool,
+    metadata: Option<&Value>,
 ) -> Result<(), StripeError> {
-    let Some(dispute) = world.disputes.get_mut(id) else {
+    let Some(dispute) = world.disputes.get(id) else {
         return Err(StripeError::no_such("dispute", id, "id"));
     };
     if dispute.status.closed() && !evidence.is_empty() {
         return Err(StripeError::state(None, "This dispute is already closed"));
     }
+    let shown = objects::dispute(world, dispute);
+    let Some(dispute) = world.disputes.get_mut(id) else {
+        return Err(StripeError::no_such("dispute", id, "id"));
+    };
+    rules::merge_metadata(&mut dispute.metadata, metadata);
     let magic = evidence.get("uncategorized_text").and_then(Value::as_str).map(str::to_owned);
     let before = dispute.status;
     let given = !evidence.is_empty();
@@ -114,12 +119,7 @@ pub fn update(
         dispute.status =
             if before.inquiry() { DisputeStatus::WarningUnderReview } else { DisputeStatus::UnderReview };
     }
-    let after = dispute.status;
-    if after != before {
-        tell(world, "charge.dispute.updated", id, Some(json!({ "status": status_text(before) })));
-    } else {
-        tell(world, "charge.dispute.updated", id, Some(json!({ "evidence": {} })));
-    }
+    world.emit_change("charge.dispute.updated", id, &shown);
     match magic.as_deref() {
         Some("winning_evidence") if submit => close(world, id, true),
         Some("losing_evidence") if submit => close(world, id, false),
@@ -138,8 +138,7 @@ pub fn close(world: &mut World, id: &str, won: bool) -> Result<(), StripeError> 
     if dispute.status.closed() {
         return Err(StripeError::state(None, "This dispute is already closed"));
     }
-    let (before, amount) = (dispute.status, dispute.amount);
-    let inquiry = before.inquiry();
+    let (inquiry, amount) = (dispute.status.inquiry(), dispute.amount);
     dispute.status = match (inquiry, won) {
         (true, _) => DisputeStatus::WarningClosed,
         (false, true) => DisputeStatus::Won,
@@ -147,8 +146,8 @@ pub fn close(world: &mut World, id: &str, won: bool) -> Result<(), StripeError> 
     };
     if won && !inquiry {
         move_money(world, id, amount, 0);
-        tell(world, "charge.dispute.funds_reinstated", id, None);
+        tell(world, "charge.dispute.funds_reinstated", id);
     }
-    tell(world, "charge.dispute.closed", id, Some(json!({ "status": status_text(before) })));
+    tell(world, "charge.dispute.closed", id);
     Ok(())
 }

@@ -464,6 +464,24 @@ pub fn settle(world: &mut World, intent_id: &str, succeeds: bool) -> bool {
     true
 }
 
+/// Half of what an intent asks for has come by bank transfer; it waits for the rest.
+pub fn fund_partially(world: &mut World, intent_id: &str) {
+    let Some(intent) = world.intents.get_mut(intent_id) else { return };
+    intent.status = IntentStatus::RequiresAction;
+    intent.next_action = Some(json!({
+        "type": "display_bank_transfer_instructions",
+        "display_bank_transfer_instructions": {
+            "amount_remaining": intent.amount - intent.amount / 2,
+            "currency": intent.currency,
+            "hosted_instructions_url": null,
+            "reference": "SIMULATED",
+            "type": "eu_bank_transfer",
+        },
+    }));
+    let object = objects::intent(intent);
+    world.emit("payment_intent.partially_funded", object);
+}
+
 /// Refuses an action that the intent's state does not allow.
 pub fn unexpected_state(intent: &Intent, message: String) -> StripeError {
     StripeError::state(Some("payment_intent_unexpected_state"), message)

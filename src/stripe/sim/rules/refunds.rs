@@ -127,13 +127,11 @@ fn issue(world: &mut World, charge: &Charge, amount: i64, new: NewRefund) -> Str
     world.refunds.insert(refund);
     world.emit("refund.created", object);
 
+    let before = objects::charge(world, charge);
     if let Some(kept) = world.charges.get_mut(&charge.id) {
         kept.amount_refunded = kept.amount_refunded.saturating_add(amount);
     }
-    let previous = json!({ "amount_refunded": charge.amount_refunded, "refunded": false });
-    if let Some(object) = world.object(&charge.id) {
-        world.emit_update("charge.refunded", object, previous);
-    }
+    world.emit_change("charge.refunded", &charge.id, &before);
     if status == RefundStatus::Succeeded && charge.instrument.method_type() == "card" {
         give_reference(world, &id);
     }

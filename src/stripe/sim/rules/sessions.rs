@@ -9,7 +9,12 @@ use crate::stripe::sim::model::{
 use crate::stripe::sim::schema::Params;
 use crate::stripe::sim::world::World;
 use crate::stripe::sim::{ids, objects, rules};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+/// How long a session is open at most, and if nothing else is asked.
+pub const MAX_LIFE_SECONDS: i64 = 24 * 3600;
+/// How long an expired session can be taken up again, if that was asked for.
+const RECOVERY_SECONDS: i64 = 30 * 24 * 3600;
 
 /// What the buyer's attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +185,7 @@ fn new_customer(world: &mut World, buyer: &Buyer) -> String {
         description: None,
         address: None,
         metadata: Metadata::new(),
+        echo: Map::new(),
     };
     let (id, object) = (customer.id.clone(), objects::customer(&customer));
     world.customers.insert(customer);
@@ -241,12 +247,48 @@ pub fn expire(world: &mut World, id: &str) -> Result<(), StripeError> {
 }
 
 fn close(world: &mut World, id: &str) {
+    let (now, base) = (world.now(), world.public_url.clone());
     let Some(session) = world.sessions.get_mut(id) else { return };
     session.status = SessionStatus::Expired;
+    if let Some(recovery) = session.echo.get_mut("after_expiration").map(|v| &mut v["recovery"])
+        && recovery["enabled"] == true
+    {
+        recovery["url"] = json!(format!("{base}/r/{id}"));
+        recovery["expires_at"] = json!(now.saturating_add(RECOVERY_SECONDS));
+    }
     if let Some(intent) = session.payment_intent.clone() {
         payments::void(world, &intent, Some("expired".to_owned()));
     }
-    tell(world, "checkout.session.expired", id);
+    if let Some(object) = world.object(id) {
+        world.emit("checkout.session.expired", object);
+    }
+}
+
+/// The buyer comes back to an expired session: a new one like it is opened. Returns its id; none if that
+/// was not asked for, or is too late.
+pub fn recover(world: &mut World, id: &str) -> Option<String> {
+    let old = world.sessions.get(id).filter(|s| s.status == SessionStatus::Expired)?.clone();
+    let mut echo = old.echo;
+    let recovery = &mut echo.get_mut("after_expiration")?["recovery"];
+    let now = world.now();
+    if recovery["expires_at"].as_i64().is_none_or(|until| until <= now) {
+        return None;
+    }
+    (recovery["url"], recovery["expires_at"]) = (Value::Null, Value::Null);
+    let session = Session {
+        id: ids::session(),
+        created: now,
+        expires_at: now.saturating_add(MAX_LIFE_SECONDS),
+        status: SessionStatus::Open,
+        payment_intent: None,
+        recovered_from: Some(old.id),
+        echo,
+        ..old
+    };
+    let id = session.id.clone();
+    world.remind(session.expires_at, &id);
+    world.sessions.insert(session);
+    Some(id)
 }
 
 /// Does what time brings: sessions expire, delayed payments and refunds settle. Returns how much
