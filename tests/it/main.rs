@@ -28,6 +28,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod money;
+mod offers;
 mod openapi;
 mod orders;
 mod pages;
