@@ -27,11 +27,13 @@ pub enum CaseKind {
     RefundFailed,
     /// A dispute wants an answer before its deadline.
     Dispute,
+    /// Stripe does not know the session that was to pay a booking.
+    SessionUnknown,
 }
 
 impl CaseKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AmountMismatch,
         Self::CurrencyMismatch,
         Self::ModeMismatch,
@@ -42,6 +44,7 @@ impl CaseKind {
         Self::UnknownBooking,
         Self::RefundFailed,
         Self::Dispute,
+        Self::SessionUnknown,
     ];
 
     /// As the database and the API write it.
@@ -58,6 +61,7 @@ impl CaseKind {
             Self::UnknownBooking => "unknown_booking",
             Self::RefundFailed => "refund_failed",
             Self::Dispute => "dispute",
+            Self::SessionUnknown => "session_unknown",
         }
     }
 
@@ -148,7 +152,7 @@ impl CaseKind {
             Self::AmountMismatch => &[Accept, Refund, Dismiss],
             // Money in another currency cannot be counted as this booking's.
             Self::CurrencyMismatch | Self::SessionMismatch | Self::PaidTwice => &[Refund, Dismiss],
-            Self::ModeMismatch | Self::LivemodeMismatch | Self::Dispute => &[Dismiss],
+            Self::ModeMismatch | Self::LivemodeMismatch | Self::Dispute | Self::SessionUnknown => &[Dismiss],
             Self::LatePayment => &[Reseat, Refund, Dismiss],
             Self::UnknownBooking => &[Attach, Refund, Dismiss],
             Self::RefundFailed => &[Refund, Dismiss],

@@ -2,6 +2,7 @@
 
 use super::booking::{DisputeStatus, RefundStatus};
 use super::ids::{BookingId, ChargeId, DisputeId, EventId, InstanceId, PaymentIntentId, RefundId, SessionId};
+use super::lang::Lang;
 use super::time::Timestamp;
 use std::fmt;
 
@@ -69,6 +70,18 @@ impl Source {
         }
     }
 
+    /// As people read it.
+    #[must_use]
+    pub fn word(self, lang: Lang) -> &'static str {
+        let (fr, en) = match self {
+            Self::Webhook => ("webhook", "webhook"),
+            Self::Feed => ("flux d'événements", "events feed"),
+            Self::Poll => ("question à Stripe", "asked Stripe"),
+            Self::Replay => ("rejeu", "replay"),
+        };
+        lang.pick(fr, en)
+    }
+
     /// From its exact text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -93,7 +106,7 @@ pub enum Fact {
     ChargeRefunded(ChargeRefundedFact),
     /// A dispute was opened, changed or closed.
     Dispute(DisputeFact),
-    /// We asked Stripe for everything it has, and no session is the booking's.
+    /// We asked Stripe, and it has no session that could pay the booking.
     NoSession(NoSessionFact),
     /// None of our business.
     Other,
@@ -185,6 +198,23 @@ pub struct SessionFact {
     pub shipping: Option<i64>,
 }
 
+impl SessionFact {
+    /// Whether it says too little to judge a payment by: then Stripe is asked.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        match self.moment {
+            SessionMoment::Completed | SessionMoment::AsyncSucceeded => match self.payment_status {
+                PaymentStatus::Unknown => true,
+                PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => {
+                    self.currency.is_none() || self.total.is_none() || self.subtotal.is_none()
+                }
+                PaymentStatus::Unpaid => false,
+            },
+            SessionMoment::AsyncFailed | SessionMoment::Expired => false,
+        }
+    }
+}
+
 /// A refund as an event shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundFact {
@@ -239,6 +269,9 @@ pub struct DisputeFact {
 pub struct NoSessionFact {
     /// The booking that was looked for.
     pub claim: Claim,
+    /// The session that Stripe does not know although the booking has it; none if the whole list of
+    /// sessions was read and none is the booking's.
+    pub session: Option<SessionId>,
 }
 
 impl Fact {

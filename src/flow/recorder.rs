@@ -247,7 +247,7 @@ impl Recorder {
         match question {
             Question::Session => {
                 let Fact::Session(fact) = &mut event.fact else { return Ok(()) };
-                match self.stripe.session(&fact.id).await {
+                match self.stripe.session(&fact.id, None).await {
                     Ok(object) => {
                         if let Some(known) = event::session(&object, fact.moment) {
                             fill(fact, known);

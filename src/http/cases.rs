@@ -11,7 +11,6 @@ use crate::domain::Fault;
 use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId};
 use crate::domain::lang::Lang;
-use crate::domain::payment::case_sentence;
 use crate::flow::cases::{self, CaseError, Decision};
 use crate::store::cases::CaseRecord;
 use axum::body::Bytes;
@@ -129,7 +128,7 @@ pub fn case_json(case: &CaseRecord) -> Value {
     json!({
         "id": case.id,
         "kind": case.kind.as_str(),
-        "message": case_sentence(case.kind, Lang::En),
+        "message": case.sentence(Lang::En),
         "detail": case.detail,
         "state": if case.closed_at.is_some() { "closed" } else { "open" },
         "bookingId": case.booking_id,

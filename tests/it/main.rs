@@ -22,6 +22,7 @@ mod decide;
 mod effects;
 mod graceful;
 mod harness;
+mod invariants;
 mod lifecycle;
 mod limits;
 mod logs;

@@ -4,7 +4,7 @@ use super::{Asked, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
 use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
-use crate::domain::event::{Event, Fact, PaymentStatus, SessionFact, SessionMoment, Source};
+use crate::domain::event::{Event, Fact, SessionMoment, Source};
 use crate::domain::ids::{BookingId, InstanceId};
 use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
 use crate::domain::time::Timestamp;
@@ -425,7 +425,7 @@ impl Batch<'_> {
             }
             Some(index) => {
                 if let Fact::Session(fact) = &event.fact
-                    && leaves_open(fact)
+                    && fact.leaves_open()
                     && self.owners.bookings[index].payment().is_none()
                 {
                     match job.asked {
@@ -563,20 +563,6 @@ fn duplicate(reason: Reason, booking: Option<BookingId>) -> Recorded {
     Recorded { outcome: Outcome::Duplicate, reason, booking, applied_payment: false }
 }
 
-/// Whether a session's event says too little to judge a payment by.
-fn leaves_open(fact: &SessionFact) -> bool {
-    match fact.moment {
-        SessionMoment::Completed | SessionMoment::AsyncSucceeded => match fact.payment_status {
-            PaymentStatus::Unknown => true,
-            PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => {
-                fact.currency.is_none() || fact.total.is_none() || fact.subtotal.is_none()
-            }
-            PaymentStatus::Unpaid => false,
-        },
-        SessionMoment::AsyncFailed | SessionMoment::Expired => false,
-    }
-}
-
 /// Whether the rules may want to seat a booking that holds no seat.
 fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
     booking.seat.is_none()
@@ -605,11 +591,13 @@ fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {
 fn unknown_booking(event: &Event) -> NewCase {
     let session = event.fact.session().cloned();
     let intent = event.fact.intent().cloned();
-    // One case for a payment, however many events about it come.
-    let subject = match (&intent, &session) {
-        (Some(intent), _) => intent.as_str(),
-        (None, Some(session)) => session.as_str(),
-        (None, None) => event.key.as_str(),
+    // One case for a payment, however many events about it come; but a dispute has its own deadline, and may
+    // come when the payment's case is closed.
+    let (subject, deadline) = match (&event.fact, &intent, &session) {
+        (Fact::Dispute(fact), ..) => (fact.id.as_str(), fact.due_by),
+        (_, Some(intent), _) => (intent.as_str(), None),
+        (_, None, Some(session)) => (session.as_str(), None),
+        (_, None, None) => (event.key.as_str(), None),
     };
     let (amount, currency) = match &event.fact {
         Fact::Session(fact) => (fact.total, fact.currency.clone()),
@@ -626,7 +614,7 @@ fn unknown_booking(event: &Event) -> NewCase {
         intent: intent.clone(),
         amount,
         currency,
-        deadline: None,
+        deadline,
         detail: match named {
             Some(booking) => format!("{} names booking {booking}, which is not here", event.kind),
             None => format!("{} names no booking that is here", event.kind),
