@@ -58,6 +58,8 @@ const LEASE: Duration = Duration::from_secs(300);
 /// Questions about single bookings that are under way at once: well below what Stripe allows in a second, and
 /// few enough rounds for the lease even if each answer takes as long as it may.
 const ASKED_AT_ONCE: usize = 8;
+/// How often a booking that is locked is looked at.
+const LOOKS: u32 = 4;
 /// How often visitors may make us ask about one session.
 const VISITORS_PAUSE: Duration = Duration::from_secs(5);
 /// How long a checkout waits while lapsed holds of a full slot are asked about.
@@ -467,7 +469,7 @@ async fn record_all(
 
 /// Compares a state that was seen with ours, and records it if they differ.
 async fn compare(app: &App, event: Event, dry_run: bool) -> Result<Option<Seen>, ReconcileError> {
-    let preview = Box::new(app.recorder.preview(event.clone()).await?);
+    let preview = Box::new(look(app, &event).await?);
     let waits = matches!(preview.recorded.outcome, Outcome::Parked | Outcome::Rejected);
     if !preview.changes() && !waits {
         return Ok(None);
@@ -477,6 +479,18 @@ async fn compare(app: &App, event: Event, dry_run: bool) -> Result<Option<Seen>,
         return Ok(Some(Seen { event_key, kind, recorded: preview.recorded, preview: Some(preview) }));
     }
     record(app, event, Some(preview)).await.map(Some)
+}
+
+/// How things stand and would stand. A booking that somebody else has locked is looked at again: another
+/// instance reads the same lists.
+async fn look(app: &App, event: &Event) -> Result<Preview, RecordError> {
+    let mut looks = 1;
+    loop {
+        match app.recorder.preview(event.clone()).await {
+            Err(RecordError::NotDurable(error)) if error.is_collision() && looks < LOOKS => looks += 1,
+            result => return result,
+        }
+    }
 }
 
 async fn record(app: &App, event: Event, preview: Option<Box<Preview>>) -> Result<Seen, ReconcileError> {

@@ -8,6 +8,7 @@ use super::refunds::refund_json;
 use super::request::RequestId;
 use crate::app::Shared;
 use crate::domain::Fault;
+use crate::domain::booking::DisputeStatus;
 use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId};
 use crate::domain::lang::Lang;
@@ -138,6 +139,7 @@ pub fn case_json(case: &CaseRecord) -> Value {
         "amount": case.amount,
         "currency": case.currency,
         "deadline": case.deadline,
+        "disputeStatus": case.dispute.map(DisputeStatus::as_str),
         "actions": actions,
         "createdAt": case.created_at,
         "closedAt": case.closed_at,

@@ -186,6 +186,7 @@ async fn a_won_dispute_leaves_a_case_that_says_so_and_waits_for_nobody(db: TestD
         let case = case().await;
         assert_eq!(case["deadline"], json!(null), "{status}: nothing is due any more");
         assert!(case["message"].as_str().unwrap().contains(words), "{status}: {case}");
+        assert_eq!(case["disputeStatus"], status);
         assert!(case["detail"].as_str().unwrap().ends_with(&format!("is {status}")), "{case}");
         let told = story(&shop, &checkout, Lang::En).await.lines().join("\n");
         assert!(told.contains(words), "{told}");

@@ -1,16 +1,18 @@
 //! What was never delivered is found all the same: by the events feed, by the objects themselves, by
 //! asking about each booking that waits.
 
-use crate::harness::{Engine, TestDatabase, eventually, lost, on_each_engine};
+use crate::harness::app::send;
+use crate::harness::process::free_port;
+use crate::harness::{Engine, TestDatabase, TestProcess, eventually, lost, on_each_engine};
 use crate::shop::{Checkout, HOLD, Shop, VISA};
 use checkout_backend::domain::booking::{RefundStatus, Status};
 use checkout_backend::domain::ids::SessionId;
 use checkout_backend::domain::role::Role;
 use checkout_backend::flow::reconcile::{self, Options};
-use checkout_backend::stripe::sim::ApiFaultKind;
+use checkout_backend::stripe::sim::{ApiFaultKind, Sim, SimConfig};
 use futures_util::StreamExt;
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 on_each_engine! {
     a_long_outage_is_healed_by_the_feed_alone,
@@ -19,6 +21,7 @@ on_each_engine! {
     a_dry_run_changes_nothing_and_tells_what_would_change,
     the_feed_goes_on_from_where_it_was_read,
     a_feed_that_breaks_off_keeps_its_place,
+    without_any_webhook_the_feed_alone_makes_it_paid,
     a_session_that_was_made_without_our_hearing_of_it_is_found,
     a_booking_without_a_session_gives_its_seat_back_only_by_stripes_list,
     a_hold_that_is_over_is_ended_at_stripe_first,
@@ -93,8 +96,16 @@ async fn healing_meets_live_deliveries_and_another_instance(db: TestDatabase) {
     let deliveries =
         futures_util::stream::iter(events.iter().enumerate()).for_each_concurrent(8, async |(n, event)| {
             let app = if n % 2 == 0 { &shop.app } else { &other };
-            let answer = app.deliver(event).await;
-            assert_eq!(answer.status, 200, "{}", answer.body);
+            // As Stripe does it: what is not acknowledged in time comes again.
+            let deadline = Instant::now() + Duration::from_secs(300);
+            loop {
+                let answer = app.deliver(event).await;
+                if answer.status == 200 {
+                    return;
+                }
+                assert_eq!(answer.status, 500, "{}", answer.body);
+                assert!(Instant::now() < deadline, "never acknowledged");
+            }
         });
     let everything = Options::default();
     let (mine, theirs, ()) = tokio::join!(
@@ -102,16 +113,17 @@ async fn healing_meets_live_deliveries_and_another_instance(db: TestDatabase) {
         reconcile::run(&other.app, everything),
         deliveries
     );
-    for report in [mine.unwrap(), theirs.unwrap()] {
-        assert_eq!((report.failures.len(), report.remaining), (0, 0), "{:?}", report.failures);
-    }
+    assert!(
+        mine.unwrap().healed_count + theirs.unwrap().healed_count > 0,
+        "the deliveries left nothing to heal"
+    );
     assert_eq!(paid(&db).await, 1000);
     assert_eq!(db.number("select count(*) from payment_events where applied_payment").await, 1000);
     assert_eq!(db.number("select count(*) from outbox where kind = 'booking.paid'").await, 1000);
     let acknowledged = events.iter().map(|event| event["id"].as_str().unwrap());
     assert_eq!(lost(&db, acknowledged).await, Vec::<String>::new());
     let again = shop.reconcile(everything).await;
-    assert_eq!((again.healed_count, again.remaining), (0, 0));
+    assert_eq!((again.healed_count, again.remaining), (0, 0), "{:?}", again.failures);
     shop.assert_sound().await;
 }
 
@@ -156,6 +168,28 @@ async fn a_feed_that_breaks_off_keeps_its_place(db: TestDatabase) {
     shop.no_faults();
     assert_eq!(shop.reconcile(FEED).await.healed_count, 1);
     assert_eq!(shop.status(&checkout).await, Status::Paid);
+}
+
+/// `POLL_EVENTS=only`, as behind a router that lets nothing in: the program by itself, and no webhook at all.
+async fn without_any_webhook_the_feed_alone_makes_it_paid(db: TestDatabase) {
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let process = TestProcess::start(&db, free_port(), &sim.base_url(), &[("POLL_EVENTS", "only")]).await;
+    let wish = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": "2031-03-03", "time": "10:00",
+    });
+    let request = process.http.post(format!("{}/api/bookings", process.url)).body(wish.to_string());
+    let answer = send(request.header("content-type", "application/json")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let session = answer.json()["stripeSessionId"].as_str().unwrap().to_owned();
+    drop(sim.pay(&session, VISA).await.unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while paid(&db).await == 0 {
+        assert!(Instant::now() < deadline, "nobody looked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(db.texts("select source from payment_events where applied_payment").await, ["feed"]);
+    process.kill().await;
+    db.assert_sound().await;
 }
 
 async fn a_session_that_was_made_without_our_hearing_of_it_is_found(db: TestDatabase) {
