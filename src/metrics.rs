@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+/// Clocks that differ by more seconds want somebody's attention: 300 s is where deliveries are refused.
+pub const CLOCKS_DIFFER: i64 = 30;
 /// Why deliveries are refused before they are events. The first five are `SignatureError::reason`'s.
 const REJECT_REASONS: [&str; 8] = [
     "header_missing",
@@ -46,6 +48,10 @@ pub struct Counters {
     signature_age: Histogram,
     /// By the secret's place in the configuration: unix seconds of its last use, 0 for never.
     secret_last_used: [AtomicI64; 8],
+    /// When a delivery was last signed in our future, in microseconds since 1970; 0 for never.
+    ahead_at: AtomicI64,
+    /// By how many seconds.
+    ahead_by: AtomicI64,
     http_5xx: AtomicU64,
     request_time: Histogram,
     requests: RwLock<BTreeMap<String, RouteCounts>>,
@@ -108,6 +114,8 @@ impl Counters {
             webhook_time: Histogram::new(&LATENCY_BUCKETS),
             signature_age: Histogram::new(&AGE_BUCKETS),
             secret_last_used: Default::default(),
+            ahead_at: AtomicI64::new(0),
+            ahead_by: AtomicI64::new(0),
             http_5xx: AtomicU64::new(0),
             request_time: Histogram::new(&LATENCY_BUCKETS),
             requests: RwLock::default(),
@@ -125,6 +133,11 @@ impl Counters {
         add(&self.received);
         if let Some(last) = self.secret_last_used.get(secret_index) {
             last.fetch_max(now.as_unix_seconds(), Ordering::Relaxed);
+        }
+        let ahead = signed_at.saturating_sub(now.as_unix_seconds());
+        if ahead > CLOCKS_DIFFER {
+            self.ahead_by.store(ahead, Ordering::Relaxed);
+            self.ahead_at.fetch_max(now.as_micros(), Ordering::Relaxed);
         }
         let age = now.since(Timestamp::from_unix_seconds(signed_at));
         self.signature_age.observe(age);
@@ -240,6 +253,12 @@ impl Counters {
         used.map(|at| (at > 0).then(|| Timestamp::from_unix_seconds(at)))
     }
 
+    /// When a delivery was last signed in our future, and by how many seconds.
+    pub fn signed_ahead(&self) -> Option<(Timestamp, i64)> {
+        let at = self.ahead_at.load(Ordering::Relaxed);
+        (at > 0).then(|| (Timestamp::from_micros(at), self.ahead_by.load(Ordering::Relaxed)))
+    }
+
     /// Everything, as Prometheus reads it.
     pub fn expose(&self, text: &mut Exposition, version: &str, secrets: usize) {
         text.gauge("checkout_build_info", "The program that answers.");
@@ -271,6 +290,11 @@ impl Counters {
         self.webhook_time.expose(text);
         text.histogram("checkout_webhook_signature_age_seconds", "How old the signature of a delivery was.");
         self.signature_age.expose(text);
+        text.gauge(
+            "checkout_webhook_signed_ahead_timestamp_seconds",
+            "When a delivery was last signed in our future: then this machine's clock is behind; 0 for never.",
+        );
+        text.sample(&[], Timestamp::from_micros(self.ahead_at.load(Ordering::Relaxed)).as_unix_seconds());
 
         text.counter("checkout_http_requests_total", "Answers by route, method and class of status.");
         let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner);

@@ -44,7 +44,7 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     };
     tx.rollback().await?;
     let story = match booking {
-        Some(id) => explain::story(&app.store, id, args.lang).await?,
+        Some(id) => explain::story(&app.store, id, args.lang, &app.config.timezone).await?,
         None => None,
     };
     match story {

@@ -31,11 +31,13 @@ pub enum CaseKind {
     RefundFailed,
     /// A dispute wants an answer before its deadline.
     Dispute,
+    /// Stripe does not know the session that was to pay a booking.
+    SessionUnknown,
 }
 
 impl CaseKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AmountMismatch,
         Self::CurrencyMismatch,
         Self::ModeMismatch,
@@ -48,6 +50,7 @@ impl CaseKind {
         Self::RefundMismatch,
         Self::RefundFailed,
         Self::Dispute,
+        Self::SessionUnknown,
     ];
 
     /// As the database and the API write it.
@@ -66,6 +69,7 @@ impl CaseKind {
             Self::RefundMismatch => "refund_mismatch",
             Self::RefundFailed => "refund_failed",
             Self::Dispute => "dispute",
+            Self::SessionUnknown => "session_unknown",
         }
     }
 
@@ -161,7 +165,8 @@ impl CaseKind {
             | Self::StateMismatch
             | Self::LivemodeMismatch
             | Self::RefundMismatch
-            | Self::Dispute => &[Dismiss],
+            | Self::Dispute
+            | Self::SessionUnknown => &[Dismiss],
             Self::LatePayment => &[Reseat, Refund, Dismiss],
             Self::UnknownBooking => &[Attach, Refund, Dismiss],
             Self::RefundFailed => &[Refund, Dismiss],

@@ -2,6 +2,7 @@
 
 use super::booking::{DisputeStatus, RefundStatus};
 use super::ids::{BookingId, ChargeId, DisputeId, EventId, InstanceId, PaymentIntentId, RefundId, SessionId};
+use super::lang::Lang;
 use super::time::Timestamp;
 use std::fmt;
 
@@ -69,6 +70,18 @@ impl Source {
         }
     }
 
+    /// As people read it.
+    #[must_use]
+    pub fn word(self, lang: Lang) -> &'static str {
+        let (fr, en) = match self {
+            Self::Webhook => ("webhook", "webhook"),
+            Self::Feed => ("flux d'événements", "events feed"),
+            Self::Poll => ("question à Stripe", "asked Stripe"),
+            Self::Replay => ("rejeu", "replay"),
+        };
+        lang.pick(fr, en)
+    }
+
     /// From its exact text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -93,7 +106,7 @@ pub enum Fact {
     ChargeRefunded(ChargeRefundedFact),
     /// A dispute was opened, changed or closed.
     Dispute(DisputeFact),
-    /// We asked Stripe for everything it has, and no session is the booking's.
+    /// We asked Stripe, and it has no session that could pay the booking.
     NoSession(NoSessionFact),
     /// None of our business.
     Other,
@@ -197,6 +210,22 @@ impl SessionFact {
             SessionMoment::Completed | SessionMoment::AsyncSucceeded => false,
         }
     }
+
+    /// Whether it says too little to judge a payment by, or too much: then Stripe is asked.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        match self.moment {
+            _ if self.unreadable.is_some() => false,
+            SessionMoment::Completed | SessionMoment::AsyncSucceeded => match self.payment_status {
+                PaymentStatus::Unknown => true,
+                PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => {
+                    self.currency.is_none() || self.total.is_none() || self.subtotal.is_none()
+                }
+                PaymentStatus::Unpaid => false,
+            },
+            SessionMoment::AsyncFailed | SessionMoment::Expired => self.is_contradictory(),
+        }
+    }
 }
 
 /// A refund as an event shows it.
@@ -218,6 +247,14 @@ pub struct RefundFact {
     pub unreadable: bool,
     /// How far it has come.
     pub status: RefundStatus,
+}
+
+impl RefundFact {
+    /// Whether it does not say how much: then Stripe is asked.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        self.amount.is_none() && !self.unreadable
+    }
 }
 
 /// A refunded charge.
@@ -261,6 +298,9 @@ pub struct DisputeFact {
 pub struct NoSessionFact {
     /// The booking that was looked for.
     pub claim: Claim,
+    /// The session that Stripe does not know although the booking has it; none if the whole list of
+    /// sessions was read and none is the booking's.
+    pub session: Option<SessionId>,
 }
 
 impl Fact {

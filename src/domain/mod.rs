@@ -4,6 +4,7 @@ pub mod account;
 pub mod booking;
 pub mod case;
 pub mod event;
+pub mod fold;
 pub mod ids;
 pub mod lang;
 pub mod money;

@@ -258,6 +258,71 @@ mod tests {
         }
     }
 
+    /// Every row of Stripe's tables: classes with their steps, and minimum charges as they are written there.
+    #[test]
+    fn stripes_tables_hold_for_every_currency_in_them() {
+        let zero = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF";
+        let three = "BHD JOD KWD OMR TND";
+        let classes = [(zero, 0, 1), (three, 3, 10), ("ISK UGX", 2, 100), ("HUF TWD EUR USD IDR", 2, 1)];
+        for (codes, exponent, step) in classes {
+            for code in codes.split(' ') {
+                let currency = Currency::parse(code).unwrap();
+                assert_eq!(currency.exponent(), exponent, "{code}");
+                let amount = 90_000_000;
+                assert_eq!(
+                    Money::price(amount + step, currency).map(|m| m.amount),
+                    Ok(amount + step),
+                    "{code}"
+                );
+                if step > 1 {
+                    assert_eq!(
+                        Money::price(amount + 1, currency),
+                        Err(MoneyError::NotAMultiple { step }),
+                        "{code}"
+                    );
+                }
+                let maximum = if code == "IDR" { 999_999_999_999 } else { 99_999_999 };
+                assert_eq!(
+                    Money::price(maximum + 1, currency),
+                    Err(MoneyError::TooLarge { maximum }),
+                    "{code}"
+                );
+            }
+        }
+        for row in [
+            "USD 0.50",
+            "AED 2.00",
+            "AUD 0.50",
+            "BGN 1.00",
+            "BRL 0.50",
+            "CAD 0.50",
+            "CHF 0.50",
+            "CZK 15.00",
+            "DKK 2.50",
+            "EUR 0.50",
+            "GBP 0.30",
+            "HKD 4.00",
+            "HUF 175.00",
+            "INR 0.50",
+            "JPY 50",
+            "MXN 10",
+            "MYR 2",
+            "NOK 3.00",
+            "NZD 0.50",
+            "PLN 2.00",
+            "RON 2.00",
+            "SEK 3.00",
+            "SGD 0.50",
+            "THB 10",
+        ] {
+            let (code, minimum) = row.split_once(' ').unwrap();
+            let currency = Currency::parse(code).unwrap();
+            let minimum = Money::from_decimal(minimum, currency).unwrap().amount;
+            assert!(Money::price(minimum, currency).is_ok(), "{row}");
+            assert_eq!(Money::price(minimum - 1, currency), Err(MoneyError::TooSmall { minimum }), "{row}");
+        }
+    }
+
     #[test]
     fn amounts_are_read_as_people_type_them_and_never_rounded() {
         for (text, code, expected) in [

@@ -5,10 +5,11 @@
 //! booking's events end in the same state. It knows no database: seats and known cases are handed
 //! in, and what is to be written is handed back.
 
-use super::booking::{Booking, Dispute, Payment, Progress, Refund};
+use super::booking::{Booking, Dispute, DisputeStatus, Payment, Progress, Refund};
 use super::case::CaseKind;
 use super::event::{
-    ChargeRefundedFact, DisputeFact, Event, Fact, PaymentStatus, RefundFact, SessionFact, SessionMoment,
+    ChargeRefundedFact, DisputeFact, Event, Fact, NoSessionFact, PaymentStatus, RefundFact, SessionFact,
+    SessionMoment,
 };
 use super::ids::{InstanceId, PaymentIntentId, SessionId};
 use super::lang::Lang;
@@ -83,6 +84,8 @@ pub enum Reason {
     SessionExpired,
     /// Stripe has no session for the booking, and its hold is over.
     NoSessionMade,
+    /// Stripe does not know the booking's session, which is long over.
+    SessionUnknown,
     /// A person accepted a payment that did not fit by itself.
     AcceptedByPerson,
     /// A refund was made or moved on.
@@ -116,13 +119,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    const PLAIN: [Self; 20] = [
+    const PLAIN: [Self; 21] = [
         Self::Paid,
         Self::PaidAndReseated,
         Self::PaymentPending,
         Self::PaymentFailed,
         Self::SessionExpired,
         Self::NoSessionMade,
+        Self::SessionUnknown,
         Self::AcceptedByPerson,
         Self::RefundRecorded,
         Self::RefundFailed,
@@ -149,6 +153,8 @@ impl Reason {
             Self::PaymentFailed => "payment_failed",
             Self::SessionExpired => "session_expired",
             Self::NoSessionMade => "no_session_made",
+            // `session_unknown` is the case's word; the ledger's outcome tells them apart.
+            Self::SessionUnknown => "session_unknown_and_over",
             Self::AcceptedByPerson => "accepted_by_person",
             Self::RefundRecorded => "refund_recorded",
             // `refund_failed` is also the case's word; the ledger's outcome tells them apart.
@@ -199,6 +205,12 @@ impl Reason {
             Self::NoSessionMade => (
                 "Stripe n'a aucune session pour cette réservation ; la place est libérée.",
                 "Stripe has no session for this booking; the seat is free again.",
+            ),
+            Self::SessionUnknown => (
+                "Stripe ne connaît pas la session de cette réservation, terminée depuis plus d'un jour ; la \
+                 place est libérée et un cas est ouvert.",
+                "Stripe does not know this booking's session, which ended more than a day ago; the seat is \
+                 free again and a case was opened.",
             ),
             Self::AcceptedByPerson => {
                 ("Une personne a accepté ce paiement.", "A person accepted this payment.")
@@ -301,6 +313,48 @@ pub fn case_sentence(kind: CaseKind, lang: Lang) -> &'static str {
         CaseKind::Dispute => (
             "Le client conteste le paiement ; répondez dans le tableau de bord Stripe avant la date limite.",
             "The customer disputes the payment; answer in Stripe's dashboard before the deadline.",
+        ),
+        CaseKind::SessionUnknown => (
+            "Stripe ne connaît pas la session de cette réservation ; vérifiez que la clé est celle du compte où \
+             elle a été créée, et si le client y a payé.",
+            "Stripe does not know this booking's session; check that the key is that of the account where it \
+             was made, and whether the customer paid there.",
+        ),
+    };
+    lang.pick(fr, en)
+}
+
+/// What a case about a dispute means now: a dispute goes on after its case was opened.
+#[must_use]
+pub fn dispute_sentence(status: DisputeStatus, lang: Lang) -> &'static str {
+    let (fr, en) = match status {
+        DisputeStatus::NeedsResponse | DisputeStatus::AppealNeedsResponse => {
+            return case_sentence(CaseKind::Dispute, lang);
+        }
+        DisputeStatus::WarningNeedsResponse => (
+            "La banque du client demande des explications ; répondez dans le tableau de bord Stripe avant la \
+             date limite, pour éviter un litige.",
+            "The customer's bank asks for an explanation; answer in Stripe's dashboard before the deadline, to \
+             avoid a dispute.",
+        ),
+        DisputeStatus::UnderReview | DisputeStatus::AppealUnderReview => (
+            "La réponse au litige est envoyée ; la banque décide.",
+            "The dispute was answered; the bank decides.",
+        ),
+        DisputeStatus::WarningUnderReview => {
+            ("La réponse à la demande de la banque est envoyée.", "The bank's question was answered.")
+        }
+        DisputeStatus::WarningClosed | DisputeStatus::Prevented => (
+            "La demande de la banque est close, sans litige ; vous pouvez classer le cas.",
+            "The bank's question is closed, without a dispute; the case can be dismissed.",
+        ),
+        DisputeStatus::Won => (
+            "Le litige est gagné : l'argent vous reste ; vous pouvez classer le cas.",
+            "The dispute was won: you keep the money; the case can be dismissed.",
+        ),
+        DisputeStatus::Lost => (
+            "Le litige est perdu : l'argent est retourné au client ; vous pouvez classer le cas.",
+            "The dispute was lost: the money went back to the customer; the case can be dismissed.",
         ),
     };
     lang.pick(fr, en)
@@ -428,7 +482,7 @@ pub fn decide(booking: &Booking, event: &Event, context: Context) -> Decision {
         Fact::Refund(fact) => rules.refund(fact),
         Fact::ChargeRefunded(fact) => rules.charge_refunded(fact),
         Fact::Dispute(fact) => rules.dispute(fact),
-        Fact::NoSession(_) => rules.no_session(),
+        Fact::NoSession(fact) => rules.no_session(fact),
         Fact::Other => rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn),
     }
 }
@@ -708,12 +762,27 @@ impl Rules<'_> {
         }
     }
 
-    fn no_session(&self) -> Decision {
+    fn no_session(&self, fact: &NoSessionFact) -> Decision {
         match &self.before.progress {
-            Progress::Pending if self.before.session.is_none() => {
+            Progress::Pending if self.before.session == fact.session => {
                 let mut booking = self.before.clone();
                 booking.progress = Progress::Expired;
-                self.applied(booking, Reason::NoSessionMade, Vec::new())
+                match &fact.session {
+                    None => self.applied(booking, Reason::NoSessionMade, Vec::new()),
+                    Some(session) => {
+                        let case = self.session_unknown(session);
+                        booking.cases.push(case.key.clone());
+                        let decision = self.applied(booking, Reason::SessionUnknown, Vec::new());
+                        Decision { case: Some(case), ..decision }
+                    }
+                }
+            }
+            // Money is on its way: only a person can say where it went.
+            Progress::Processing if fact.session.is_some() && self.before.session == fact.session => {
+                match &fact.session {
+                    Some(session) => self.case(self.session_unknown(session)),
+                    None => self.nothing_new(Reason::AlreadyApplied),
+                }
             }
             Progress::Expired => self.nothing_new(Reason::AlreadyApplied),
             Progress::Pending
@@ -721,6 +790,19 @@ impl Rules<'_> {
             | Progress::Failed
             | Progress::Cancelled
             | Progress::Paid(_) => self.nothing_new(Reason::OvertakenByLaterState),
+        }
+    }
+
+    fn session_unknown(&self, session: &SessionId) -> NewCase {
+        NewCase {
+            kind: CaseKind::SessionUnknown,
+            key: format!("{}:{session}", CaseKind::SessionUnknown),
+            session: Some(session.clone()),
+            intent: None,
+            amount: Some(self.before.price.amount),
+            currency: Some(self.before.price.currency.as_str().to_owned()),
+            deadline: None,
+            detail: format!("Stripe answers that it has no session {session}"),
         }
     }
 
@@ -906,7 +988,9 @@ impl Rules<'_> {
             effects.push(self.effect(EffectKind::Disputed, fact.id.as_str()));
         }
         let mut decision = self.applied(booking, Reason::DisputeRecorded, effects);
-        let key = format!("{}:{}", CaseKind::Dispute, fact.id);
+        // A dispute that began as an inquiry is a case of its own: the inquiry's may be closed by then.
+        let inquiry = if is.holds_the_money() { "" } else { ":inquiry" };
+        let key = format!("{}:{}{inquiry}", CaseKind::Dispute, fact.id);
         if (is.wants_an_answer() || is.holds_the_money()) && !self.before.cases.contains(&key) {
             decision.booking.cases.push(key.clone());
             decision.case = Some(NewCase {

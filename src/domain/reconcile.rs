@@ -11,6 +11,8 @@ use std::time::Duration;
 const WHILE_HELD: Duration = Duration::from_secs(5 * 60);
 /// After the end of a hold Stripe needs a moment to expire the session by itself.
 pub const AFTER_HOLD: Duration = Duration::from_secs(10);
+/// Stripe's longest session lives a day: so long after the end of a hold no session of it can be open.
+const LONGEST_SESSION: Duration = Duration::from_secs(86_400);
 /// A change of a paid booking is looked after once: what else Stripe knows of the payment.
 const AFTER_CHANGE: Duration = Duration::from_secs(120);
 /// Refunds on their way and open disputes.
@@ -37,6 +39,12 @@ pub fn next_check(booking: &Booking, now: Timestamp) -> Option<Timestamp> {
         Progress::Expired | Progress::Failed | Progress::Cancelled => None,
         Progress::Paid(_) => is_unsettled(booking).then(|| now.plus(WHILE_UNSETTLED)),
     }
+}
+
+/// Whether a session of the booking is surely over, even one that Stripe does not tell of.
+#[must_use]
+pub fn is_surely_over(booking: &Booking, now: Timestamp) -> bool {
+    now >= booking.hold_expires_at.plus(LONGEST_SESSION)
 }
 
 /// When a booking that just changed should be looked after; none leaves what was planned.

@@ -53,7 +53,7 @@ pub fn start(app: &Shared) -> Background {
     every("effects", 1, |app| Box::pin(async move { discard(effects::deliver_due(&app).await) }));
     every("cleanup", 300, |app| Box::pin(async move { discard(privacy::clean_up(&app).await) }));
     every("sessions", 600, |app| Box::pin(async move { discard(app.accounts.forget_ended().await) }));
-    every("other", 30, |app| Box::pin(async move { discard(doctor::keep_secret_uses(&app).await) }));
+    every("other", 5, |app| Box::pin(async move { discard(doctor::keep_observations(&app).await) }));
     match app.config.poll_events {
         PollEvents::Off => {}
         PollEvents::Auto => {

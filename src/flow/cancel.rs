@@ -8,7 +8,9 @@ use super::recorder::RecordError;
 use crate::app::App;
 use crate::domain::booking::{Booking, Progress, Status};
 use crate::domain::ids::BookingId;
+use crate::domain::reconcile::AFTER_HOLD;
 use crate::store::StoreError;
+use crate::store::cases::CaseRecord;
 use crate::stripe::StripeError;
 use serde_json::Value;
 use std::time::Duration;
@@ -28,6 +30,9 @@ pub enum CancelError {
     /// Its payment page is being made, or its payment waits for a decision.
     #[error("its payment page is just being made: try again in a minute")]
     StillOpening,
+    /// Stripe does not know its session, and the time in which it could be paid is not over.
+    #[error("Stripe does not know its session: check the key, or try again when its hold is over")]
+    SessionUnknown,
     /// Stripe.
     #[error(transparent)]
     Stripe(#[from] StripeError),
@@ -60,11 +65,15 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             Ok(_) => {}
             // Not open any more: expired by itself, or complete.
             Err(StripeError::Refused { .. }) => {
-                let object = app.stripe.session(session).await?;
+                let object = app.stripe.session(session, None).await?;
                 if object.get("status").and_then(Value::as_str) != Some("expired") {
                     observe::session(&app.recorder, &object).await?;
                 }
             }
+            // It cannot be paid where we look. Elsewhere, should the key be another account's, it may be until
+            // its time is over.
+            Err(StripeError::NotFound) if app.clock.now() >= booking.hold_expires_at.plus(AFTER_HOLD) => {}
+            Err(StripeError::NotFound) => return Err(CancelError::SessionUnknown),
             Err(error) => return Err(error.into()),
         },
         None if app.clock.now().since(booking.created_at) < STILL_OPENING => {
@@ -85,12 +94,13 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             return Err(CancelError::NotUnpaid(locked.status()));
         }
     }
-    if locked
-        .session
-        .as_ref()
-        .is_some_and(|session| locked.cases.iter().any(|case| case.ends_with(&format!(":{session}"))))
-    {
-        // It was paid, though not as it should: the case has the actions.
+    let session = locked.session.as_ref().map(|session| session.as_str());
+    let cases = tx.cases_of(id).await?;
+    let waits_for_a_person =
+        |case: &CaseRecord| case.closed_at.is_none() && case.stripe_session_id.as_deref() == session;
+    if session.is_some() && cases.iter().any(waits_for_a_person) {
+        // It was paid, though not as it should: the case has the actions. Once it is dismissed nothing is
+        // due any more, and the seat may go.
         return Err(CancelError::NotUnpaid(locked.status()));
     }
     locked.progress = Progress::Cancelled;

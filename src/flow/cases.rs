@@ -185,7 +185,7 @@ async fn payment_of(app: &App, case: &CaseRecord) -> Result<CasePayment, CaseErr
         let session = case.stripe_session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
         match (session, intent.clone()) {
             (Some(session), _) => {
-                let object = app.stripe.session(&session).await?;
+                let object = app.stripe.session(&session, None).await?;
                 let fact = event::session(&object, SessionMoment::Completed);
                 let fact = fact.ok_or(UNKNOWN)?;
                 intent = intent.or(fact.intent);
@@ -265,7 +265,7 @@ async fn fact_of(app: &App, case: &CaseRecord) -> Result<(Entry, SessionFact), C
         Some(Fact::Session(fact)) if fact.total.is_some() && fact.currency.is_some() => fact,
         _ => {
             let id = entry.stripe_session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
-            let object = app.stripe.session(&id.ok_or(NO_PAYMENT)?).await?;
+            let object = app.stripe.session(&id.ok_or(NO_PAYMENT)?, None).await?;
             event::session(&object, SessionMoment::Completed).ok_or(NO_PAYMENT)?
         }
     };

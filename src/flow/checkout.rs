@@ -352,7 +352,7 @@ async fn held_by_browser(
     let object = match app.stripe.expire_session(&session).await {
         Ok(object) => object,
         Err(refused @ StripeError::Refused { .. }) => {
-            let object = app.stripe.session(&session).await.map_err(stripe)?;
+            let object = app.stripe.session(&session, None).await.map_err(stripe)?;
             if is_open(&object) {
                 // It can still be paid: a second one beside it could be paid as well.
                 return Err(stripe(refused));
@@ -390,7 +390,7 @@ async fn resume(app: &App, booking: Booking) -> Result<Option<Reserved>, Checkou
     };
     let object = app
         .stripe
-        .session(&session)
+        .session(&session, None)
         .await
         .map_err(|error| CheckoutError::Stripe { booking: booking.id, error })?;
     if let (true, Some(url)) = (is_open(&object), text(&object, "url")) {

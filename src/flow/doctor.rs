@@ -2,21 +2,30 @@
 //!
 //! Every finding that is not fine says what would make it so.
 
+use super::invariants::{self, Audit};
 use super::reconcile::KINDS;
 use crate::app::App;
 use crate::config::PollEvents;
 use crate::domain::time::Timestamp;
+use crate::metrics::CLOCKS_DIFFER;
 use crate::store::StoreError;
-use crate::store::checks::{Pulse, Violation};
+use crate::store::checks::Pulse;
 use crate::stripe::StripeError;
+use crate::stripe::client::API_VERSION;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// Clocks that differ by more may refuse good deliveries soon: 300 s is the end.
-const CLOCKS_DIFFER: i64 = 30;
+/// Clocks that differ by more seconds are about to refuse good deliveries: 300 s is the end.
+const CLOCKS_FAIL: i64 = 240;
+/// What the service keeps about deliveries that were signed in its future.
+const SIGNED_AHEAD: &str = "signed_ahead";
+/// So long after the last of them the clock may have been set right.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
+/// Other endpoints that a finding names.
+const MAX_NAMED: usize = 3;
 /// A roll of a secret lasts a day at Stripe: one that did not fit for longer is not used any more.
 const ROLLED: Duration = Duration::from_secs(86_400);
 /// After this, silence while bookings wait is odd.
@@ -71,6 +80,9 @@ pub async fn examine(app: &App) -> Vec<Finding> {
         ledger(app, &mut findings).await;
         if let Err(error) = secrets(app, &mut findings).await {
             findings.push(unreadable("secrets", &error));
+        }
+        if let Err(error) = signatures(app, &mut findings).await {
+            findings.push(unreadable("signatures", &error));
         }
     }
     findings
@@ -161,17 +173,24 @@ async fn stripe(app: &App, findings: &mut Vec<Finding>) {
     }
 }
 
+const SET_CLOCK: &str = "sudo timedatectl set-ntp true";
+
 fn clock(stripe: Option<Timestamp>, now: Timestamp) -> Finding {
     let Some(stripe) = stripe else {
         return Finding::ok("clock", "Stripe's answer does not tell the time");
     };
     let ahead = now.as_unix_seconds().saturating_sub(stripe.as_unix_seconds());
+    let message = format!(
+        "this machine's clock is {} s {} Stripe's; 300 s ahead of it deliveries are refused",
+        ahead.unsigned_abs(),
+        if ahead < 0 { "behind" } else { "ahead of" }
+    );
     if ahead.abs() <= CLOCKS_DIFFER {
         Finding::ok("clock", format!("{ahead} s from Stripe's"))
+    } else if ahead.abs() <= CLOCKS_FAIL {
+        Finding::warn("clock", message, SET_CLOCK)
     } else {
-        let message =
-            format!("this machine's clock is {ahead} s from Stripe's; beyond 300 s deliveries are refused");
-        Finding::fail("clock", message, "sudo timedatectl set-ntp true")
+        Finding::fail("clock", message, SET_CLOCK)
     }
 }
 
@@ -179,16 +198,22 @@ fn endpoint(app: &App, endpoints: &[Value]) -> Finding {
     let url = format!("{}/webhook", app.config.app_url);
     let text = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
     let list = KINDS.map(|kind| format!("-d \"enabled_events[]={kind}\"")).join(" ");
-    let Some(ours) = endpoints.iter().find(|endpoint| text(endpoint, "url").as_ref() == Some(&url)) else {
+    let create = |url: &str| {
+        format!("stripe webhook_endpoints create -d url={url} -d api_version={API_VERSION} {list}")
+    };
+    let is_enabled = |endpoint: &&Value| text(endpoint, "status").as_deref() == Some("enabled");
+    let at_our_url = || endpoints.iter().filter(|endpoint| text(endpoint, "url").as_ref() == Some(&url));
+    let Some(ours) = at_our_url().find(is_enabled).or_else(|| at_our_url().next()) else {
         if app.config.poll_events == PollEvents::Only {
             return Finding::ok("endpoint", "none is needed: the events feed is read (POLL_EVENTS=only)");
         }
-        let message = format!("no webhook endpoint of the account has the address {url}");
-        return Finding::fail(
-            "endpoint",
-            message,
-            format!("stripe webhook_endpoints create -d url={url} {list}"),
-        );
+        let others: Vec<_> = endpoints.iter().filter_map(|o| text(o, "url")).take(MAX_NAMED).collect();
+        let others = match others.is_empty() {
+            true => "it has none".to_owned(),
+            false => format!("it has {}", others.join(", ")),
+        };
+        let message = format!("no webhook endpoint of the account has the address {url}: {others}");
+        return Finding::fail("endpoint", message, create(&url));
     };
     let id = text(ours, "id").unwrap_or_default();
     let status = text(ours, "status").unwrap_or_default();
@@ -209,28 +234,39 @@ fn endpoint(app: &App, endpoints: &[Value]) -> Finding {
         .collect();
     let missing: Vec<&str> =
         KINDS.into_iter().filter(|kind| !enabled.contains(kind) && !enabled.contains(&"*")).collect();
-    if missing.is_empty() {
-        Finding::ok("endpoint", "enabled, with every kind of event that is needed")
-    } else {
+    if !missing.is_empty() {
         let message = format!("the webhook endpoint does not get {}", missing.join(", "));
-        Finding::fail("endpoint", message, format!("stripe webhook_endpoints update {id} {list}"))
+        return Finding::fail("endpoint", message, format!("stripe webhook_endpoints update {id} {list}"));
+    }
+    if at_our_url().filter(is_enabled).count() > 1 {
+        let message = format!("several endpoints have the address {url}: each event comes more than once");
+        return Finding::warn("endpoint", message, format!("stripe webhook_endpoints delete {id}"));
+    }
+    match text(ours, "api_version") {
+        // A version cannot be changed afterwards: the endpoint is made anew, with a secret of its own.
+        Some(version) if version != API_VERSION => {
+            let message = format!("the webhook endpoint writes events as of {version}, not {API_VERSION}");
+            Finding::warn("endpoint", message, create(&url))
+        }
+        Some(_) => Finding::ok("endpoint", "enabled, with every kind of event that is needed"),
+        None => Finding::ok("endpoint", "enabled, with every kind of event, in the account's own version"),
     }
 }
 
 async fn ledger(app: &App, findings: &mut Vec<Finding>) {
     let read = async {
+        let audit = invariants::audit(&app.store).await?;
         let mut tx = app.store.read().await?;
-        let violations = tx.violations().await?;
-        let pulse = tx.pulse().await?;
+        let pulse = tx.pulse(app.clock.now()).await?;
         let deliveries = tx.delivery_counts().await?;
         tx.rollback().await?;
-        Ok::<_, StoreError>((violations, pulse, deliveries))
+        Ok::<_, StoreError>((audit, pulse, deliveries))
     };
-    let (violations, pulse, deliveries) = match read.await {
+    let (audit, pulse, deliveries) = match read.await {
         Ok(read) => read,
         Err(error) => return findings.push(unreadable("ledger", &error)),
     };
-    findings.extend(invariants(&violations));
+    findings.extend(invariants(&audit));
     findings.extend(waiting(app, &pulse));
     findings.push(if deliveries.dead > 0 {
         Finding::warn(
@@ -243,16 +279,26 @@ async fn ledger(app: &App, findings: &mut Vec<Finding>) {
     });
 }
 
-fn invariants(violations: &[Violation]) -> Vec<Finding> {
+fn invariants(audit: &Audit) -> Vec<Finding> {
+    let Audit { violations, told_again, not_told_again } = audit;
     if violations.is_empty() {
-        return vec![Finding::ok("ledger", "every invariant of the ledger holds")];
+        let erased = match not_told_again {
+            0 => String::new(),
+            count => format!("; of {count} what was told is not kept any more"),
+        };
+        let message = format!(
+            "every invariant holds; {told_again} bookings are what their ledger rows make them{erased}"
+        );
+        return vec![Finding::ok("ledger", message)];
     }
-    let finding = |violation: &Violation| {
-        let message = format!("not true: {} ({})", violation.rule, violation.check);
-        let row = violation.rows.first().map_or("", String::as_str);
-        Finding::fail("ledger", message, format!("checkout-backend explain {row}"))
-    };
-    violations.iter().map(finding).collect()
+    violations
+        .iter()
+        .map(|violation| {
+            let message = format!("not true: {} ({})", violation.rule, violation.check);
+            let row = violation.rows.first().map_or("", String::as_str);
+            Finding::fail("ledger", message, format!("checkout-backend explain {row}"))
+        })
+        .collect()
 }
 
 fn waiting(app: &App, pulse: &Pulse) -> Vec<Finding> {
@@ -307,7 +353,15 @@ fn waiting(app: &App, pulse: &Pulse) -> Vec<Finding> {
             "checkout-backend doctor",
         ),
     };
-    let mut findings = vec![cases, facts, bookings, webhooks, refunds];
+    let accounts = match pulse.admins {
+        0 => Finding::warn(
+            "accounts",
+            "there is no active ADMIN: nobody can refund, cancel, or make accounts",
+            "checkout-backend users create you@your-company.com --role ADMIN",
+        ),
+        count => Finding::ok("accounts", format!("{count} active ADMIN")),
+    };
+    let mut findings = vec![accounts, cases, facts, bookings, webhooks, refunds];
     if pulse.wrong_mode > 0 {
         findings.push(Finding::warn(
             "livemode",
@@ -323,11 +377,12 @@ fn fingerprint(secret: &str) -> String {
     hex::encode(Sha256::digest(secret)).chars().take(12).collect()
 }
 
-/// Writes down when each webhook secret last fitted, for `doctor`, which is another process.
+/// Writes down what the service noticed of deliveries, for `doctor`, which is another process: when each
+/// webhook secret last fitted, and when one was signed in our future.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn keep_secret_uses(app: &App) -> Result<(), StoreError> {
+pub async fn keep_observations(app: &App) -> Result<(), StoreError> {
     let used: Vec<_> = app
         .config
         .webhook_secrets
@@ -335,18 +390,37 @@ pub async fn keep_secret_uses(app: &App) -> Result<(), StoreError> {
         .zip(app.counters.secrets_last_used())
         .filter_map(|(secret, at)| Some((fingerprint(secret.expose_secret()), at?)))
         .collect();
-    if used.is_empty() {
+    let ahead = app.counters.signed_ahead();
+    if used.is_empty() && ahead.is_none() {
         return Ok(());
     }
     let mut tx = app.store.begin().await?;
+    if let Some((at, seconds)) = ahead {
+        tx.note_observation(SIGNED_AHEAD, at, seconds).await?;
+    }
     for (fingerprint, at) in used {
         tx.note_secret_use(&fingerprint, at).await?;
     }
     tx.commit().await
 }
 
+/// Deliveries signed in our future pass, and say that our clock is behind.
+async fn signatures(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let mut tx = app.store.read().await?;
+    let noticed = tx.observation(SIGNED_AHEAD).await?;
+    tx.rollback().await?;
+    findings.push(match noticed {
+        Some((at, seconds)) if app.clock.now().since(at) < REMEMBERED => {
+            let message = format!("a delivery at {at} was signed {seconds} s ahead of this machine's clock");
+            Finding::warn("signatures", message, SET_CLOCK)
+        }
+        _ => Finding::ok("signatures", "none was signed in the future for a day"),
+    });
+    Ok(())
+}
+
 async fn secrets(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
-    keep_secret_uses(app).await?;
+    keep_observations(app).await?;
     let now = app.clock.now();
     let mut tx = app.store.read().await?;
     let mut uses = Vec::new();

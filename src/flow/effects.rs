@@ -9,14 +9,17 @@ mod mail;
 use crate::app::App;
 use crate::config::NotifySettings;
 use crate::domain::booking::{Booking, Status};
+use crate::domain::lang::Lang;
 use crate::domain::payment::EffectKind;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::http_client::{HttpClient, HttpError, Method};
 use crate::store::StoreError;
 use crate::store::outbox::{Delivery, Target};
+use crate::store::privacy::FORGOTTEN;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -27,6 +30,11 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(120);
 /// Deliveries that are taken at once.
 const AT_ONCE: i64 = 20;
+/// Bookings whose deliveries are under way at once.
+const SIDE_BY_SIDE: usize = 8;
+/// How long one delivery may take, all answers of a mail server together, so that what was taken at once ends
+/// within the lease.
+const LONGEST_DELIVERY: Duration = Duration::from_secs(35);
 /// The wait after the first failure; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
@@ -44,9 +52,33 @@ pub async fn deliver_due(app: &App) -> Result<usize, StoreError> {
     let mut tx = app.store.begin().await?;
     let due = tx.take_due_deliveries(app.clock.now(), LEASE, AT_ONCE).await?;
     tx.commit().await?;
-    let mut done = 0;
+    // What happened to one booking is told in its order; a receiver that hangs holds up no other booking.
+    let mut by_booking: Vec<Vec<Delivery>> = Vec::new();
     for delivery in due {
-        let result = deliver(app, &delivery).await;
+        match by_booking.iter_mut().find(|same| same[0].booking == delivery.booking) {
+            Some(same) => same.push(delivery),
+            None => by_booking.push(vec![delivery]),
+        }
+    }
+    let telling: Vec<_> = by_booking.into_iter().map(|deliveries| tell_in_order(app, deliveries)).collect();
+    let mut telling = futures_util::stream::iter(telling).buffer_unordered(SIDE_BY_SIDE);
+    let (mut done, mut failed) = (0, None);
+    while let Some(told) = telling.next().await {
+        match told {
+            Ok(count) => done += count,
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    failed.map_or(Ok(done), Err)
+}
+
+async fn tell_in_order(app: &App, deliveries: Vec<Delivery>) -> Result<usize, StoreError> {
+    let mut done = 0;
+    for delivery in deliveries {
+        let result = tokio::time::timeout(LONGEST_DELIVERY, deliver(app, &delivery)).await;
+        let result = result.unwrap_or_else(|_| Err(Failure::passing(Trouble::Silent)));
         failpoint::here("effects.after_send");
         let now = app.clock.now();
         let mut tx = app.store.begin().await?;
@@ -55,9 +87,12 @@ pub async fn deliver_due(app: &App) -> Result<usize, StoreError> {
                 tx.delivery_done(&delivery.id, now).await?;
                 done += 1;
             }
+            Err(failure) if failure.trouble == Trouble::Outdated => {
+                tx.delivery_dropped(&delivery.id, &failure.trouble.to_string()).await?;
+            }
             Err(failure) => {
                 let next = failure.next_try(&delivery, now);
-                tx.delivery_failed(&delivery.id, &failure.message, next).await?;
+                tx.delivery_failed(&delivery.id, &failure.trouble.to_string(), next).await?;
                 tracing::warn!(
                     module = "effects",
                     action = if next.is_some() { "effect.failed" } else { "effect.given_up" },
@@ -102,22 +137,132 @@ fn concerns_customer(kind: EffectKind) -> bool {
     }
 }
 
+/// What can go wrong with a delivery, as it is kept and shown: no personal data, no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trouble {
+    /// The receiver's HTTP status.
+    Answered(u16),
+    /// No connection.
+    Unreachable,
+    /// A connection and no answer in time.
+    Silent,
+    /// What is wrong in the configuration, by the variable's name.
+    Setting(&'static str),
+    /// The mail server's code: it does not let us in.
+    LoginRefused(String),
+    /// The mail server's code: never.
+    MailRefused(String),
+    /// The mail server's code: not now.
+    MailPutOff(String),
+    /// The customer's address.
+    Address,
+    /// The mail could not be put together.
+    Unwritable,
+    /// Something of ours.
+    Internal,
+    /// It is not true any more, so nobody is told.
+    Outdated,
+    /// The person was forgotten before.
+    Forgotten,
+}
+
+impl Trouble {
+    fn in_words(&self, lang: Lang) -> String {
+        let (fr, en) = match self {
+            Self::Answered(status) => {
+                (format!("le destinataire a répondu {status}"), format!("the receiver answered {status}"))
+            }
+            Self::Unreachable => {
+                ("le destinataire est injoignable".to_owned(), "the receiver could not be reached".to_owned())
+            }
+            Self::Silent => {
+                ("le destinataire n'a pas répondu".to_owned(), "the receiver did not answer".to_owned())
+            }
+            Self::Setting(name) => (format!("{name} est inutilisable"), format!("{name} cannot be used")),
+            Self::LoginRefused(code) => (
+                format!("le serveur de courrier refuse notre connexion ({code})"),
+                format!("the mail server does not let us in ({code})"),
+            ),
+            Self::MailRefused(code) => (
+                format!("le serveur de courrier l'a refusé ({code})"),
+                format!("the mail server refused it ({code})"),
+            ),
+            Self::MailPutOff(code) => (
+                format!("le serveur de courrier l'a remis à plus tard ({code})"),
+                format!("the mail server put it off ({code})"),
+            ),
+            Self::Address => {
+                ("l'adresse est inutilisable".to_owned(), "the address cannot be used".to_owned())
+            }
+            Self::Unwritable => {
+                ("le courrier n'a pu être écrit".to_owned(), "the mail cannot be written".to_owned())
+            }
+            Self::Internal => {
+                ("la réservation n'a pu être lue".to_owned(), "the booking could not be read".to_owned())
+            }
+            Self::Outdated => ("ce n'est plus vrai".to_owned(), "it is not true any more".to_owned()),
+            Self::Forgotten => ("la personne a été oubliée".to_owned(), FORGOTTEN.to_owned()),
+        };
+        match lang {
+            Lang::Fr => fr,
+            Lang::En => en,
+        }
+    }
+
+    /// What [`Trouble::in_words`] says in English, read again.
+    fn parse(text: &str) -> Option<Self> {
+        let plain = [
+            Self::Unreachable,
+            Self::Silent,
+            Self::Setting("NOTIFY_URL"),
+            Self::Setting("SMTP_URL"),
+            Self::Setting("MAIL_FROM"),
+            Self::Address,
+            Self::Unwritable,
+            Self::Internal,
+            Self::Outdated,
+            Self::Forgotten,
+        ];
+        let status = || text.strip_prefix("the receiver answered ")?.parse().ok().map(Self::Answered);
+        let code = || Some(text.strip_suffix(')')?.rsplit_once('(')?.1.to_owned());
+        let coded = [Self::LoginRefused, Self::MailRefused, Self::MailPutOff];
+        let with_code =
+            || coded.into_iter().map(|trouble| trouble(code().unwrap_or_default())).find(is_text(text));
+        plain.into_iter().find(is_text(text)).or_else(status).or_else(with_code)
+    }
+}
+
+fn is_text(text: &str) -> impl Fn(&Trouble) -> bool {
+    move |trouble| trouble.to_string() == text
+}
+
+/// As the database keeps it.
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.in_words(Lang::En))
+    }
+}
+
+/// The trouble that the database keeps of a delivery, in the reader's language.
+pub(super) fn trouble_in_words(lang: Lang, kept: &str) -> String {
+    Trouble::parse(kept).map_or_else(|| kept.to_owned(), |trouble| trouble.in_words(lang))
+}
+
 /// Why a delivery failed.
 #[derive(Debug)]
 struct Failure {
-    /// For the dashboard: no personal data, no secret.
-    message: String,
+    trouble: Trouble,
     /// Whether another try is of no use.
     is_final: bool,
 }
 
 impl Failure {
-    fn passing(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_final: false }
+    fn passing(trouble: Trouble) -> Self {
+        Self { trouble, is_final: false }
     }
 
-    fn last(message: impl Into<String>) -> Self {
-        Self { message: message.into(), is_final: true }
+    fn last(trouble: Trouble) -> Self {
+        Self { trouble, is_final: true }
     }
 
     /// When the next try is; none gives the delivery up.
@@ -139,11 +284,11 @@ async fn deliver(app: &App, delivery: &Delivery) -> Result<(), Failure> {
         None => None,
     };
     tx.rollback().await.map_err(unreadable)?;
-    let booking = booking.ok_or_else(|| Failure::last("the booking is gone"))?;
+    let booking = booking.ok_or_else(|| Failure::last(Trouble::Internal))?;
     match delivery.target {
         Target::Notify => {
             let settings =
-                app.config.notify.as_ref().ok_or_else(|| Failure::passing("NOTIFY_URL is not set"))?;
+                app.config.notify.as_ref().ok_or_else(|| Failure::passing(Trouble::Setting("NOTIFY_URL")))?;
             notify(settings, delivery, &booking, app.clock.now()).await
         }
         Target::Customer | Target::Owner => {
@@ -156,7 +301,7 @@ async fn deliver(app: &App, delivery: &Delivery) -> Result<(), Failure> {
 
 fn unreadable(error: StoreError) -> Failure {
     tracing::warn!(module = "effects", action = "effect.unreadable", "{error}");
-    Failure::passing("the booking could not be read")
+    Failure::passing(Trouble::Internal)
 }
 
 /// The key under which a receiver hears of an effect, however often: made of what happened, so that it
@@ -177,7 +322,7 @@ async fn notify(
     let id = message_id(&delivery.effect_key);
     let timestamp = now.as_unix_seconds().to_string();
     let signature = sign(&settings.secret, &id, &timestamp, &body);
-    let http = HttpClient::new(TIMEOUT).map_err(|error| Failure::passing(error.to_string()))?;
+    let http = HttpClient::new(TIMEOUT).map_err(|_| Failure::passing(Trouble::Internal))?;
     let headers = [
         ("content-type", "application/json"),
         ("user-agent", concat!("checkout-backend/", env!("CARGO_PKG_VERSION"))),
@@ -189,11 +334,11 @@ async fn notify(
     match http.send(Method::Post, url, &headers, body.into_bytes()).await {
         Ok(answer) if answer.is_success() => Ok(()),
         // The specification's word for: never again.
-        Ok(answer) if answer.status == 410 => Err(Failure::last("the receiver answered 410")),
-        Ok(answer) => Err(Failure::passing(format!("the receiver answered {}", answer.status))),
-        Err(HttpError::Connect(_)) => Err(Failure::passing("the receiver could not be reached")),
-        Err(HttpError::Lost(_)) => Err(Failure::passing("the receiver did not answer")),
-        Err(HttpError::Invalid(_)) => Err(Failure::passing("NOTIFY_URL cannot be used")),
+        Ok(answer) if answer.status == 410 => Err(Failure::last(Trouble::Answered(410))),
+        Ok(answer) => Err(Failure::passing(Trouble::Answered(answer.status))),
+        Err(HttpError::Connect(_)) => Err(Failure::passing(Trouble::Unreachable)),
+        Err(HttpError::Lost(_)) => Err(Failure::passing(Trouble::Silent)),
+        Err(HttpError::Invalid(_)) => Err(Failure::passing(Trouble::Setting("NOTIFY_URL"))),
     }
 }
 
@@ -251,6 +396,32 @@ mod tests {
         let signature =
             sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn every_trouble_that_is_kept_can_be_told_in_french() {
+        let code = || "550".to_owned();
+        for trouble in [
+            Trouble::Answered(503),
+            Trouble::Unreachable,
+            Trouble::Silent,
+            Trouble::Setting("NOTIFY_URL"),
+            Trouble::Setting("SMTP_URL"),
+            Trouble::Setting("MAIL_FROM"),
+            Trouble::LoginRefused(code()),
+            Trouble::MailRefused(code()),
+            Trouble::MailPutOff(code()),
+            Trouble::Address,
+            Trouble::Unwritable,
+            Trouble::Internal,
+            Trouble::Outdated,
+            Trouble::Forgotten,
+        ] {
+            let kept = trouble.to_string();
+            assert_eq!(trouble_in_words(Lang::En, &kept), kept);
+            assert_eq!(trouble_in_words(Lang::Fr, &kept), trouble.in_words(Lang::Fr), "{kept}");
+        }
+        assert_eq!(trouble_in_words(Lang::Fr, "of an older version"), "of an older version");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod checkout;
 pub mod doctor;
 pub mod effects;
 pub mod explain;
+pub mod invariants;
 pub mod observe;
 pub mod offers;
 pub mod privacy;

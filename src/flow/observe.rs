@@ -4,7 +4,7 @@
 
 use super::recorder::{RecordError, Recorded, Recorder};
 use crate::domain::event::Event;
-use crate::domain::ids::{BookingId, InstanceId};
+use crate::domain::ids::{BookingId, InstanceId, SessionId};
 use crate::stripe::event::{self, METADATA_BOOKING, METADATA_INSTANCE};
 use serde_json::{Value, json};
 
@@ -56,15 +56,25 @@ pub fn dispute_event(object: &Value) -> Option<Event> {
     event::polled(&key, "charge.dispute.updated", object).ok()
 }
 
-/// That Stripe has no session for a booking. Only for who has read the whole list.
+/// That Stripe has no session for a booking: none at all, which only who has read the whole list may say,
+/// or not the one (`unknown`) that the booking has.
 #[must_use]
-pub fn no_session_event(booking: BookingId, instance: InstanceId) -> Option<Event> {
+pub fn no_session_event(
+    booking: BookingId,
+    unknown: Option<&SessionId>,
+    instance: InstanceId,
+) -> Option<Event> {
     let (booking, instance) = (booking.to_string(), instance.to_string());
     let object = json!({
         "client_reference_id": booking,
         "metadata": { METADATA_BOOKING: booking, METADATA_INSTANCE: instance },
+        event::UNKNOWN_SESSION: unknown,
     });
-    event::polled(&format!("no-session:{booking}"), event::NO_SESSION, &object).ok()
+    let key = match unknown {
+        Some(session) => format!("no-session:{booking}:{session}"),
+        None => format!("no-session:{booking}"),
+    };
+    event::polled(&key, event::NO_SESSION, &object).ok()
 }
 
 fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {

@@ -7,12 +7,15 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::domain::booking::Status;
 use crate::domain::ids::BookingId;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx};
+use crate::stripe::event;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Payloads that are erased in one transaction.
 const AT_ONCE: i64 = 500;
+/// Payloads with somebody's address that are in memory at once.
+const FOUND_AT_ONCE: i64 = 50;
 
 /// What was done for a person who wants to be forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -55,11 +58,12 @@ pub async fn clean_up(app: &App) -> Result<u64, StoreError> {
 pub async fn export(store: &Store, email: &str) -> Result<Value, StoreError> {
     let mut tx = store.read().await?;
     let mut bookings = Vec::new();
-    for id in tx.bookings_of_person(email).await? {
+    let ids = tx.bookings_of_person(email).await?;
+    let read = |payload: &str| serde_json::from_str::<Value>(payload).unwrap_or(json!(payload));
+    for id in ids.iter().copied() {
         let Some(booking) = tx.booking(id).await? else { continue };
         let payloads = tx.payloads_of(id).await?;
         let deliveries = tx.deliveries_of(id).await?;
-        let read = |payload: &str| serde_json::from_str::<Value>(payload).unwrap_or(json!(payload));
         bookings.push(json!({
             "id": booking.id,
             "firstName": booking.customer.first_name,
@@ -83,8 +87,37 @@ pub async fn export(store: &Store, email: &str) -> Result<Value, StoreError> {
             })).collect::<Vec<_>>(),
         }));
     }
+    let mut others = Vec::new();
+    let mut after = String::new();
+    loop {
+        let found = tx.payloads_with(email, &after, FOUND_AT_ONCE).await?;
+        let Some(last) = found.last() else { break };
+        after = last.id.clone();
+        for other in found.into_iter().filter(|found| !found.booking.is_some_and(|id| ids.contains(&id))) {
+            let (key, at) = (&other.kept.event_key, other.kept.received_at);
+            others.push(json!({ "id": key, "receivedAt": at, "content": read(&other.kept.payload) }));
+        }
+    }
     tx.rollback().await?;
-    Ok(json!({ "email": email, "bookings": bookings }))
+    Ok(json!({ "email": email, "bookings": bookings, "alsoReceivedFromStripe": others }))
+}
+
+/// Takes a person out of payloads that are kept for another reason than the person's own bookings. Whether
+/// there were any.
+async fn forget_elsewhere(tx: &mut Tx, email: &str, still_open: &[BookingId]) -> Result<bool, StoreError> {
+    let mut any = false;
+    let mut after = String::new();
+    loop {
+        let found = tx.payloads_with(email, &after, FOUND_AT_ONCE).await?;
+        let Some(last) = found.last() else { return Ok(any) };
+        after = last.id.clone();
+        for found in found.iter().filter(|found| !found.booking.is_some_and(|id| still_open.contains(&id))) {
+            let facts = event::without_person(&found.kept.payload);
+            let facts = facts.filter(|text| !text.to_lowercase().contains(&email.to_lowercase()));
+            tx.replace_payload(&found.id, facts.as_deref()).await?;
+            any = true;
+        }
+    }
 }
 
 /// Forgets a person. Bookings whose payment is open are left, and named.
@@ -110,8 +143,9 @@ pub async fn erase(
         tx.audit(now, actor.name, "person.erased", &booking.id.to_string(), "", actor.request_id).await?;
         result.erased.push(booking.id);
     }
+    let elsewhere = forget_elsewhere(&mut tx, email, &result.still_open).await?;
     tx.commit().await?;
-    if !result.erased.is_empty() {
+    if elsewhere || !result.erased.is_empty() {
         store.scrub().await?;
     }
     Ok(result)

@@ -11,7 +11,8 @@ use crate::app::App;
 use crate::domain::booking::{Booking, Progress, Status};
 use crate::domain::event::{Event, Source};
 use crate::domain::ids::{BookingId, SessionId};
-use crate::domain::payment::Outcome;
+use crate::domain::lang::Lang;
+use crate::domain::payment::{Outcome, Reason};
 use crate::domain::reconcile::{self, AFTER_HOLD, Window};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
@@ -54,6 +55,11 @@ const AT_ONCE: usize = 32;
 /// Bookings that are taken at once, and for how long they are ours.
 const DUE_AT_ONCE: i64 = 20;
 const LEASE: Duration = Duration::from_secs(300);
+/// Questions about single bookings that are under way at once: well below what Stripe allows in a second, and
+/// few enough rounds for the lease even if each answer takes as long as it may.
+const ASKED_AT_ONCE: usize = 8;
+/// How often a booking that is locked is looked at.
+const LOOKS: u32 = 4;
 /// How often visitors may make us ask about one session.
 const VISITORS_PAUSE: Duration = Duration::from_secs(5);
 /// How long a checkout waits while lapsed holds of a full slot are asked about.
@@ -141,6 +147,31 @@ impl Report {
         self.healed_count += 1;
         if self.healed.len() < MAX_LISTED {
             self.healed.push(difference);
+        }
+    }
+
+    /// Adds what was seen of one object.
+    fn note(&mut self, seen: Seen) {
+        let Seen { event_key, kind, recorded, preview } = seen;
+        let Recorded { outcome, reason, booking, .. } = recorded;
+        match outcome {
+            Outcome::Processed | Outcome::Case => {
+                let status = |booking: &Option<Booking>| booking.as_ref().map(Booking::status);
+                self.add(Difference {
+                    booking_id: booking,
+                    event_key,
+                    kind,
+                    outcome: outcome.as_str(),
+                    reason: reason.as_str(),
+                    message: reason.sentence(Lang::En),
+                    before: preview.as_ref().and_then(|preview| status(&preview.before)),
+                    after: preview.as_ref().and_then(|preview| status(&preview.after)),
+                });
+            }
+            Outcome::Parked | Outcome::Rejected => {
+                self.remaining += u64::from(self.counted.insert(event_key));
+            }
+            Outcome::Duplicate | Outcome::Ignored => {}
         }
     }
 
@@ -255,8 +286,14 @@ pub async fn follow_objects(app: &App, every: Duration) -> Result<Report, Reconc
     let Some(read_until) = due else { return Ok(report) };
     // A session changes until it is a day old: what was read before may have become something since.
     let since = read_until.minus(Duration::from_secs(86_400)).min(oldest.unwrap_or(read_until));
+    let mut failed = None;
     for list in [List::Sessions, List::Refunds, List::Disputes] {
-        read_objects(app, list, since.minus(CLOCKS_DIFFER), false, &mut report).await?;
+        if let Err(error) = read_objects(app, list, since.minus(CLOCKS_DIFFER), false, &mut report).await {
+            failed.get_or_insert(error);
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     let mut tx = app.store.begin().await?;
     tx.move_feed(OBJECTS, now).await?;
@@ -280,8 +317,7 @@ pub async fn check_due(app: &App) -> Result<usize, ReconcileError> {
     let mut report = Report::default();
     let found = find_sessions(app, &bookings).await;
     let mut first_error = None;
-    for booking in &bookings {
-        let checked = check(app, booking, &found, false, &mut report).await;
+    for (booking, checked) in check_all(app, &bookings, &found, false, &mut report).await {
         let now = app.clock.now();
         let mut tx = app.store.begin().await?;
         let next = match &checked {
@@ -352,8 +388,8 @@ pub async fn release_lapsed(app: &App, lapsed: &[BookingId]) -> bool {
         tx.rollback().await?;
         let found = find_sessions(app, &bookings).await;
         let mut report = Report::default();
-        for booking in &bookings {
-            if let Err(error) = check(app, booking, &found, false, &mut report).await {
+        for (_, checked) in check_all(app, &bookings, &found, false, &mut report).await {
+            if let Err(error) = checked {
                 // Not knowing is no reason to give a seat away: the slot stays full.
                 tracing::warn!(module = "reconcile", action = "booking.hold_not_ended", "{error}");
             }
@@ -365,8 +401,7 @@ pub async fn release_lapsed(app: &App, lapsed: &[BookingId]) -> bool {
 
 /// A session with its payment intent, which alone tells that a delayed payment failed.
 async fn retrieve(app: &App, session: &SessionId) -> Result<Value, StripeError> {
-    let path = format!("/v1/checkout/sessions/{}", segment(session.as_str()));
-    app.stripe.get(&path, &[("expand[]", "payment_intent")]).await
+    app.stripe.session(session, Some("payment_intent")).await
 }
 
 /// Reads the feed from `from`, oldest events first, and moves the cursor behind what is durable.
@@ -408,72 +443,80 @@ async fn unknown_here(app: &App, events: Vec<Event>) -> Result<Vec<Event>, Store
     Ok(events.into_iter().filter(is_open).collect())
 }
 
-/// Records events of Stripe's. They belong in the ledger even if they change nothing.
+/// What was seen of one object or event, and what became of it.
+#[derive(Debug)]
+struct Seen {
+    event_key: String,
+    kind: String,
+    recorded: Recorded,
+    /// How things stood before; none where that was not looked at.
+    preview: Option<Box<Preview>>,
+}
+
+/// Takes over events of Stripe's. They belong in the ledger even if they change nothing. One that cannot be
+/// kept does not keep the others from being.
 async fn record_all(
     app: &App,
     events: Vec<Event>,
     dry_run: bool,
     report: &mut Report,
 ) -> Result<(), ReconcileError> {
-    if dry_run {
-        for event in events {
-            compare(app, event, true, report).await?;
-        }
-        return Ok(());
-    }
     let mut done = futures_util::stream::iter(events)
         .map(|event| async move {
-            let (key, kind) = (event.key.as_str().to_owned(), event.kind.clone());
-            (key, kind, app.recorder.record(event).await)
+            if dry_run { compare(app, event, true).await } else { record(app, event, None).await.map(Some) }
         })
         .buffered(AT_ONCE);
     let mut failed = None;
-    while let Some((key, kind, result)) = done.next().await {
+    while let Some(result) = done.next().await {
         match result {
-            Ok(recorded) => note(report, key, kind, recorded, None),
+            Ok(seen) => seen.into_iter().for_each(|seen| report.note(seen)),
             Err(error) => {
-                report.remaining += 1;
                 failed.get_or_insert(error);
             }
         }
     }
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    failed.map_or(Ok(()), Err)
 }
 
 /// Compares a state that was seen with ours, and records it if they differ.
-async fn compare(app: &App, event: Event, dry_run: bool, report: &mut Report) -> Result<(), ReconcileError> {
-    let preview = app.recorder.preview(event.clone()).await?;
+async fn compare(app: &App, event: Event, dry_run: bool) -> Result<Option<Seen>, ReconcileError> {
+    let preview = Box::new(look(app, &event).await?);
     let waits = matches!(preview.recorded.outcome, Outcome::Parked | Outcome::Rejected);
     if !preview.changes() && !waits {
-        return Ok(());
+        return Ok(None);
     }
-    let (key, kind) = (event.key.as_str().to_owned(), event.kind.clone());
-    let recorded = if dry_run { preview.recorded } else { app.recorder.record(event).await? };
-    note(report, key, kind, recorded, Some(&preview));
-    Ok(())
+    if dry_run {
+        let (event_key, kind) = (event.key.as_str().to_owned(), event.kind);
+        return Ok(Some(Seen { event_key, kind, recorded: preview.recorded, preview: Some(preview) }));
+    }
+    record(app, event, Some(preview)).await.map(Some)
 }
 
-fn note(report: &mut Report, event_key: String, kind: String, recorded: Recorded, seen: Option<&Preview>) {
-    let Recorded { outcome, reason, booking, .. } = recorded;
-    match outcome {
-        Outcome::Processed | Outcome::Case => {
-            let status = |booking: &Option<Booking>| booking.as_ref().map(Booking::status);
-            report.add(Difference {
-                booking_id: booking,
-                event_key,
-                kind,
-                outcome: outcome.as_str(),
-                reason: reason.as_str(),
-                message: reason.sentence(crate::domain::lang::Lang::En),
-                before: seen.and_then(|preview| status(&preview.before)),
-                after: seen.and_then(|preview| status(&preview.after)),
-            });
+/// How things stand and would stand. A booking that somebody else has locked is looked at again: another
+/// instance reads the same lists.
+async fn look(app: &App, event: &Event) -> Result<Preview, RecordError> {
+    let mut looks = 1;
+    loop {
+        match app.recorder.preview(event.clone()).await {
+            Err(RecordError::NotDurable(error)) if error.is_collision() && looks < LOOKS => looks += 1,
+            result => return result,
         }
-        Outcome::Parked | Outcome::Rejected => {
-            report.remaining += u64::from(report.counted.insert(event_key));
-        }
-        Outcome::Duplicate | Outcome::Ignored => {}
     }
+}
+
+async fn record(app: &App, event: Event, preview: Option<Box<Preview>>) -> Result<Seen, ReconcileError> {
+    let (event_key, kind) = (event.key.as_str().to_owned(), event.kind.clone());
+    let recorded = match app.recorder.record(event).await {
+        Ok(recorded) => recorded,
+        // It is durable, and tried again by ourselves: what comes after it is not to wait for that.
+        Err(RecordError::Stored(_)) => {
+            let booking = preview.as_ref().and_then(|preview| preview.recorded.booking);
+            let (outcome, reason) = (Outcome::Rejected, Reason::Fault);
+            Recorded { outcome, reason, booking, applied_payment: false }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Seen { event_key, kind, recorded, preview })
 }
 
 /// Asks about every booking that is not settled.
@@ -490,40 +533,81 @@ async fn check_unsettled(app: &App, dry_run: bool, report: &mut Report) -> Resul
         let Some(last) = ids.last() else { return Ok(()) };
         after = Some(*last);
         let found = find_sessions(app, &bookings).await;
-        for booking in &bookings {
-            if let Err(error) = check(app, booking, &found, dry_run, report).await {
+        for (booking, checked) in check_all(app, &bookings, &found, dry_run, report).await {
+            if let Err(error) = checked {
                 report.fail(&format!("booking {}", booking.id), &error);
             }
         }
     }
 }
 
+/// Asks about each of these, some at a time: Stripe is far away, and a slow answer holds up few.
+async fn check_all<'b>(
+    app: &App,
+    bookings: &'b [Booking],
+    found: &Found,
+    dry_run: bool,
+    report: &mut Report,
+) -> Vec<(&'b Booking, Result<(), ReconcileError>)> {
+    let questions: Vec<_> = bookings
+        .iter()
+        .map(|booking| async move { (booking, check(app, booking, found, dry_run).await) })
+        .collect();
+    let mut asking = futures_util::stream::iter(questions).buffered(ASKED_AT_ONCE);
+    let mut results = Vec::with_capacity(bookings.len());
+    while let Some((booking, checked)) = asking.next().await {
+        results.push((
+            booking,
+            checked.map(|checked| {
+                report.objects += checked.objects;
+                checked.seen.into_iter().for_each(|seen| report.note(seen));
+                let unknown =
+                    checked.unknown_session && report.counted.insert(format!("unknown:{}", booking.id));
+                report.remaining += u64::from(unknown);
+            }),
+        ));
+    }
+    results
+}
+
+/// The sessions that were found for bookings without one, or why the list could not be read.
+type Found = Result<HashMap<BookingId, Value>, ReconcileError>;
+
+/// What asking about one booking brought.
+#[derive(Debug, Default)]
+struct Checked {
+    objects: u64,
+    seen: Vec<Seen>,
+    /// Stripe answers that it does not know the booking's session, which may not be over yet.
+    unknown_session: bool,
+}
+
 /// Asks about one booking, by what it waits for.
 async fn check(
     app: &App,
     booking: &Booking,
-    found: &Result<HashMap<BookingId, Value>, ReconcileError>,
+    found: &Found,
     dry_run: bool,
-    report: &mut Report,
-) -> Result<(), ReconcileError> {
+) -> Result<Checked, ReconcileError> {
     match &booking.progress {
         Progress::Pending | Progress::Processing => match &booking.session {
-            Some(session) => check_open_session(app, booking, session, dry_run, report).await,
-            None => check_unattached(app, booking, found, dry_run, report).await,
+            Some(session) => check_open_session(app, booking, session, dry_run).await,
+            None => check_unattached(app, booking, found, dry_run).await,
         },
         Progress::Paid(payment) => {
-            let Some(intent) = &payment.intent else { return Ok(()) };
+            let Some(intent) = &payment.intent else { return Ok(Checked::default()) };
             let of_payment = [("payment_intent", intent.as_str())];
             let refunds = app.stripe.list_pages("/v1/refunds", &of_payment, PAGES).await?;
             let disputes = app.stripe.list_pages("/v1/disputes", &of_payment, PAGES).await?;
-            report.objects += (refunds.len() + disputes.len()) as u64;
+            let objects = (refunds.len() + disputes.len()) as u64;
+            let mut checked = Checked { objects, ..Checked::default() };
             let events = refunds.iter().filter_map(observe::refund_event);
             for event in events.chain(disputes.iter().filter_map(observe::dispute_event)) {
-                compare(app, event, dry_run, report).await?;
+                checked.seen.extend(compare(app, event, dry_run).await?);
             }
-            Ok(())
+            Ok(checked)
         }
-        Progress::Expired | Progress::Failed | Progress::Cancelled => Ok(()),
+        Progress::Expired | Progress::Failed | Progress::Cancelled => Ok(Checked::default()),
     }
 }
 
@@ -532,11 +616,20 @@ async fn check_open_session(
     booking: &Booking,
     session: &SessionId,
     dry_run: bool,
-    report: &mut Report,
-) -> Result<(), ReconcileError> {
-    let mut object = retrieve(app, session).await?;
-    report.objects += 1;
-    let over = app.clock.now() >= booking.hold_expires_at.plus(AFTER_HOLD);
+) -> Result<Checked, ReconcileError> {
+    let now = app.clock.now();
+    let mut object = match retrieve(app, session).await {
+        Ok(object) => object,
+        // Of an object that Stripe does not know nobody can say whether it was paid. While it may still be
+        // open the seat is kept, and long after a person is told.
+        Err(StripeError::NotFound) if reconcile::is_surely_over(booking, now) => {
+            let event = observe::no_session_event(booking.id, Some(session), app.instance);
+            return Ok(Checked { seen: compared(app, event, dry_run).await?, ..Checked::default() });
+        }
+        Err(StripeError::NotFound) => return Ok(Checked { unknown_session: true, ..Checked::default() }),
+        Err(error) => return Err(error.into()),
+    };
+    let over = now >= booking.hold_expires_at.plus(AFTER_HOLD);
     let open = object.get("status").and_then(Value::as_str) == Some("open");
     if open && over && !dry_run {
         // Its time is over by our clock; Stripe's says when it cannot be paid any more.
@@ -546,9 +639,14 @@ async fn check_open_session(
             Err(error) => return Err(error.into()),
         };
     }
-    match observe::session_event(&object) {
-        Some(event) => compare(app, event, dry_run, report).await,
-        None => Ok(()),
+    let seen = compared(app, observe::session_event(&object), dry_run).await?;
+    Ok(Checked { objects: 1, seen, ..Checked::default() })
+}
+
+async fn compared(app: &App, event: Option<Event>, dry_run: bool) -> Result<Vec<Seen>, ReconcileError> {
+    match event {
+        Some(event) => Ok(compare(app, event, dry_run).await?.into_iter().collect()),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -556,10 +654,9 @@ async fn check_open_session(
 async fn check_unattached(
     app: &App,
     booking: &Booking,
-    found: &Result<HashMap<BookingId, Value>, ReconcileError>,
+    found: &Found,
     dry_run: bool,
-    report: &mut Report,
-) -> Result<(), ReconcileError> {
+) -> Result<Checked, ReconcileError> {
     let found = match found {
         Ok(found) => found,
         Err(error) => {
@@ -567,24 +664,19 @@ async fn check_unattached(
             return Err(StripeError::Uncertain(text).into());
         }
     };
-    if let Some(object) = found.get(&booking.id) {
-        if !dry_run {
-            attach(app, booking, object).await?;
+    let event = match found.get(&booking.id) {
+        Some(object) => {
+            if !dry_run {
+                attach(app, booking, object).await?;
+            }
+            observe::session_event(object)
         }
-        return match observe::session_event(object) {
-            Some(event) => compare(app, event, dry_run, report).await,
-            None => Ok(()),
-        };
-    }
-    // Until then its checkout may still be made. Later Stripe would refuse it: a session lives for
-    // half an hour at least, and this one would have to end in the past.
-    if app.clock.now() < booking.hold_expires_at.plus(AFTER_HOLD) {
-        return Ok(());
-    }
-    match observe::no_session_event(booking.id, app.instance) {
-        Some(event) => compare(app, event, dry_run, report).await,
-        None => Ok(()),
-    }
+        // Until then its checkout may still be made. Later Stripe would refuse it: a session lives for
+        // half an hour at least, and this one would have to end in the past.
+        None if app.clock.now() < booking.hold_expires_at.plus(AFTER_HOLD) => None,
+        None => observe::no_session_event(booking.id, None, app.instance),
+    };
+    Ok(Checked { seen: compared(app, event, dry_run).await?, ..Checked::default() })
 }
 
 async fn attach(app: &App, booking: &Booking, object: &Value) -> Result<(), StoreError> {
@@ -650,7 +742,8 @@ impl List {
     }
 }
 
-/// Reads the objects of a list and takes over those states that differ from ours.
+/// Reads the objects of a list and takes over those states that differ from ours. One that cannot be does not
+/// keep the others from being.
 async fn read_objects(
     app: &App,
     list: List,
@@ -661,6 +754,7 @@ async fn read_objects(
     let expand = [("expand[]", "data.payment_intent")];
     let mut pages = ByCreated::new(app, list.path(), &expand, since);
     let instance = app.instance.to_string();
+    let mut failed = None;
     while let Some(objects) = pages.next().await? {
         report.objects += objects.len() as u64;
         let ours = objects.iter().filter(|object| {
@@ -673,11 +767,19 @@ async fn read_objects(
             }
         });
         let events = ours.filter_map(|object| list.event(object)).collect();
-        for event in unknown_here(app, events).await? {
-            compare(app, event, dry_run, report).await?;
+        let unknown = unknown_here(app, events).await?;
+        let compared: Vec<_> = unknown.into_iter().map(|event| compare(app, event, dry_run)).collect();
+        let mut compared = futures_util::stream::iter(compared).buffered(AT_ONCE);
+        while let Some(result) = compared.next().await {
+            match result {
+                Ok(seen) => seen.into_iter().for_each(|seen| report.note(seen)),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// A list of Stripe's by `created`, in parts that fit into memory, the oldest part and object first.
@@ -718,9 +820,4 @@ impl<'a> ByCreated<'a> {
         }
         Ok(None)
     }
-}
-
-/// Ids come from outside: one must not change the path.
-fn segment(id: &str) -> String {
-    form_urlencoded::byte_serialize(id.as_bytes()).collect()
 }

@@ -248,7 +248,7 @@ impl Recorder {
         match question {
             Question::Session => {
                 let Fact::Session(fact) = &mut event.fact else { return Ok(()) };
-                match self.stripe.session(&fact.id).await {
+                match self.stripe.session(&fact.id, None).await {
                     Ok(object) => {
                         let seen = observe::session_event(&object).map(|seen| seen.fact);
                         match (fact.is_contradictory(), seen, event::session(&object, fact.moment)) {
@@ -282,7 +282,7 @@ impl Recorder {
                     Fact::Refund(fact) => {
                         fact.intent = id.or(fact.intent.take());
                         // The booking may turn up with this answer, and then there is no second question.
-                        if fact.amount.is_none() && !fact.unreadable {
+                        if fact.leaves_open() {
                             self.complete_refund(fact).await?;
                         }
                     }

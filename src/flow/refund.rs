@@ -282,6 +282,14 @@ async fn pursue(app: &App, mut intent: RefundIntent) -> Result<RefundIntent, Ref
     };
     match &error {
         StripeError::Refused { status, message, .. } if *status != 409 => {
+            // It may refuse because an earlier request of ours was carried out after all.
+            if intent.tries > 0 {
+                match find(app, &intent).await {
+                    Ok(Some(object)) => return made(app, intent, &object).await,
+                    Ok(None) => {}
+                    Err(error) => return put_off(app, intent, &error).await,
+                }
+            }
             let message = message.clone();
             refused(app, intent, &message).await
         }
@@ -410,6 +418,10 @@ async fn refused(app: &App, intent: RefundIntent, why: &str) -> Result<RefundInt
     if tx.settle_refund_intent(intent.id, Err(why), now).await? {
         let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
         tx.audit(now, &intent.requested_by, "refund.refused", &subject, why, None).await?;
+        // Refunded in Stripe's dashboard, disputed: it knows something of the payment that we do not.
+        if let Some(booking) = intent.booking {
+            tx.check_soon(booking, now).await?;
+        }
     }
     tx.commit().await?;
     tracing::warn!(module = "refund", action = "refund.refused", "{why}");

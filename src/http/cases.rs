@@ -8,10 +8,10 @@ use super::refunds::refund_json;
 use super::request::RequestId;
 use crate::app::Shared;
 use crate::domain::Fault;
+use crate::domain::booking::DisputeStatus;
 use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId};
 use crate::domain::lang::Lang;
-use crate::domain::payment::case_sentence;
 use crate::flow::cases::{self, CaseError, Decision};
 use crate::store::cases::CaseRecord;
 use axum::body::Bytes;
@@ -129,7 +129,7 @@ pub fn case_json(case: &CaseRecord) -> Value {
     json!({
         "id": case.id,
         "kind": case.kind.as_str(),
-        "message": case_sentence(case.kind, Lang::En),
+        "message": case.sentence(Lang::En),
         "detail": case.detail,
         "state": if case.closed_at.is_some() { "closed" } else { "open" },
         "bookingId": case.booking_id,
@@ -139,6 +139,7 @@ pub fn case_json(case: &CaseRecord) -> Value {
         "amount": case.amount,
         "currency": case.currency,
         "deadline": case.deadline,
+        "disputeStatus": case.dispute.map(DisputeStatus::as_str),
         "actions": actions,
         "createdAt": case.created_at,
         "closedAt": case.closed_at,

@@ -7,7 +7,7 @@ use super::request::RequestId;
 use crate::app::Shared;
 use crate::domain::Fault;
 use crate::domain::ids::OfferId;
-use crate::domain::offer::{Offer, OfferTerms};
+use crate::domain::offer::{Offer, OfferDraft, OfferTerms};
 use crate::flow::offers;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -119,14 +119,8 @@ fn read(members: &Map<String, Value>, before: Option<&Offer>) -> Result<OfferTer
     let active = Some(before.is_none_or(|offer| offer.active));
     let active = member(members, f, "active", "must be true or false", active, Value::as_bool);
     let grid = member(members, f, "grid", "must be a list of times as HH:MM", Some(grid), texts);
-    match (name, amount, currency, capacity, active, grid) {
-        (Some(name), Some(amount), Some(currency), Some(capacity), Some(active), Some(grid))
-            if faults.is_empty() =>
-        {
-            OfferTerms::parse(&name, amount, &currency, capacity, active, &grid).map_err(Problem::invalid)
-        }
-        _ => Err(Problem::invalid(faults)),
-    }
+    let draft = OfferDraft { name, amount, currency, capacity, active, grid };
+    OfferTerms::check(draft, faults).map_err(Problem::invalid)
 }
 
 /// An offer as the API shows it.

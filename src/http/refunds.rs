@@ -57,6 +57,7 @@ impl From<CancelError> for Problem {
             CancelError::NotFound => Self::not_found(),
             CancelError::NotUnpaid(_) => conflict("Not cancellable", format!("{error}.")),
             CancelError::StillOpening => conflict("Checkout opening", format!("{error}.")).retry_after(60),
+            CancelError::SessionUnknown => conflict("Session unknown to Stripe", format!("{error}.")),
             CancelError::Stripe(error) => error.into(),
             CancelError::Record(error) => error.into(),
             CancelError::Store(error) => error.into(),
@@ -132,7 +133,8 @@ pub async fn explain(
     let mut query = Query::parse(query.as_deref());
     let lang = query.take("lang", "must be fr or en", Lang::parse).unwrap_or(Lang::En);
     query.finish()?;
-    let story = explain::story(&app.store, id, lang).await?.ok_or_else(Problem::not_found)?;
+    let story =
+        explain::story(&app.store, id, lang, &app.config.timezone).await?.ok_or_else(Problem::not_found)?;
     Ok(Json(json!({
         "bookingId": story.booking_id,
         "lang": lang.as_str(),

@@ -4,7 +4,7 @@ use super::engine::{Column, Type, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::{BookingRow, DisputeRow, RefundRow, booking_columns, parse};
 use super::{StoreError, Tx};
-use crate::domain::booking::{Booking, Status};
+use crate::domain::booking::{Booking, Dispute, Refund, Status};
 use crate::domain::ids::{BookingId, OfferId, SessionId};
 use crate::domain::lang::Lang;
 use crate::domain::reconcile;
@@ -292,6 +292,15 @@ impl Tx {
         Ok(self.load_bookings(&[id.to_string()], "").await?.pop())
     }
 
+    /// Several bookings, in the order of their ids. Unknown ids are left out.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn bookings(&mut self, ids: &[BookingId]) -> Result<Vec<Booking>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.load_bookings(&ids, "").await
+    }
+
     /// Bookings with all that is known of their money, locked until the end of the transaction, in
     /// the order of their ids so that two transactions never wait for each other. Unknown ids are
     /// left out.
@@ -516,85 +525,54 @@ impl Tx {
     }
 
     async fn save_history(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
-        let refunds: Vec<SavedRefund<'_>> = bookings
+        let refunds: Vec<SavedHistory<'_>> = bookings
             .iter()
-            .flat_map(|booking| {
-                booking.refunds.iter().map(|refund| SavedRefund {
-                    id: refund.id.as_str(),
-                    booking_id: booking.id,
-                    payment_intent_id: refund.intent.as_ref().map(|intent| intent.as_str()),
-                    amount: refund.amount,
-                    status: refund.status.as_str(),
-                    at: booking.updated_at.as_micros(),
-                })
-            })
+            .flat_map(|booking| booking.refunds.iter().map(SavedHistory::refund(booking)))
             .collect();
-        if !refunds.is_empty() {
-            let from = self.rows(
-                1,
-                &[
-                    Column("id", Type::Text),
-                    Column("booking_id", Type::Text),
-                    Column("payment_intent_id", Type::Text),
-                    Column("amount", Type::Bigint),
-                    Column("status", Type::Text),
-                    Column("at", Type::Bigint),
-                ],
-            );
-            on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-                "insert into refunds (id, booking_id, payment_intent_id, amount, status, created_at, updated_at)
-                 select id, booking_id, payment_intent_id, amount, status, at, at from {from} where true
-                 on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
-                     amount = excluded.amount, status = excluded.status, updated_at = excluded.updated_at
-                 where refunds.status <> excluded.status or refunds.amount <> excluded.amount
-                     or coalesce(refunds.payment_intent_id, '') <> coalesce(excluded.payment_intent_id, '')")))
-                .bind(json_array(&refunds))
-                .execute(conn)
-                .await
-                .map(drop))?;
-        }
-        let disputes: Vec<SavedDispute<'_>> = bookings
+        self.save_rows("refunds", &[], &refunds).await?;
+        let disputes: Vec<SavedHistory<'_>> = bookings
             .iter()
-            .flat_map(|booking| {
-                booking.disputes.iter().map(|dispute| SavedDispute {
-                    id: dispute.id.as_str(),
-                    booking_id: booking.id,
-                    payment_intent_id: dispute.intent.as_ref().map(|intent| intent.as_str()),
-                    amount: dispute.amount,
-                    status: dispute.status.as_str(),
-                    due_by: dispute.due_by.map(Timestamp::as_micros),
-                    at: booking.updated_at.as_micros(),
-                })
-            })
+            .flat_map(|booking| booking.disputes.iter().map(SavedHistory::dispute(booking)))
             .collect();
-        if !disputes.is_empty() {
-            let from = self.rows(
-                1,
-                &[
-                    Column("id", Type::Text),
-                    Column("booking_id", Type::Text),
-                    Column("payment_intent_id", Type::Text),
-                    Column("amount", Type::Bigint),
-                    Column("status", Type::Text),
-                    Column("due_by", Type::Bigint),
-                    Column("at", Type::Bigint),
-                ],
-            );
-            on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-                "insert into disputes
-                     (id, booking_id, payment_intent_id, amount, status, due_by, created_at, updated_at)
-                 select id, booking_id, payment_intent_id, amount, status, due_by, at, at from {from} where true
-                 on conflict (id) do update set status = excluded.status, due_by = excluded.due_by,
-                     payment_intent_id = excluded.payment_intent_id,
-                     updated_at = excluded.updated_at
-                 where disputes.status <> excluded.status
-                     or coalesce(disputes.due_by, 0) <> coalesce(excluded.due_by, 0)
-                     or coalesce(disputes.payment_intent_id, '') <> coalesce(excluded.payment_intent_id, '')")))
-                .bind(json_array(&disputes))
-                .execute(conn)
-                .await
-                .map(drop))?;
+        self.save_rows("disputes", &[Column("due_by", Type::Bigint)], &disputes).await
+    }
+
+    /// Writes refunds or disputes: new ones, and of known ones what differs. `more` is what this table has
+    /// beside what both have.
+    async fn save_rows(
+        &mut self,
+        table: &str,
+        more: &[Column],
+        rows: &[SavedHistory<'_>],
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
         }
+        let mut columns = vec![
+            Column("id", Type::Text),
+            Column("booking_id", Type::Text),
+            Column("payment_intent_id", Type::Text),
+            Column("amount", Type::Bigint),
+            Column("status", Type::Text),
+        ];
+        columns.extend(more);
+        let names: Vec<&str> = columns.iter().map(|Column(name, _)| *name).collect();
+        columns.push(Column("at", Type::Bigint));
+        // Whose it is and which it is never change.
+        let changing = names.get(2..).unwrap_or_default();
+        let set: Vec<_> = changing.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+        let differs: Vec<_> =
+            changing.iter().map(|name| format!("{table}.{name} is distinct from excluded.{name}")).collect();
+        let (names, set, differs) = (names.join(", "), set.join(", "), differs.join(" or "));
+        let from = self.rows(1, &columns);
+        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
+            "insert into {table} ({names}, created_at, updated_at)
+             select {names}, at, at from {from} where true
+             on conflict (id) do update set {set}, updated_at = excluded.updated_at where {differs}")))
+            .bind(json_array(rows))
+            .execute(conn)
+            .await
+            .map(drop))?;
         Ok(())
     }
 
@@ -690,23 +668,41 @@ impl<'a> SavedBooking<'a> {
     }
 }
 
+/// A refund or a dispute.
 #[derive(Serialize)]
-struct SavedRefund<'a> {
+struct SavedHistory<'a> {
     id: &'a str,
     booking_id: BookingId,
     payment_intent_id: Option<&'a str>,
     amount: i64,
     status: &'a str,
+    /// Of a dispute only.
+    due_by: Option<i64>,
     at: i64,
 }
 
-#[derive(Serialize)]
-struct SavedDispute<'a> {
-    id: &'a str,
-    booking_id: BookingId,
-    payment_intent_id: Option<&'a str>,
-    amount: i64,
-    status: &'a str,
-    due_by: Option<i64>,
-    at: i64,
+impl<'a> SavedHistory<'a> {
+    fn refund(booking: &'a Booking) -> impl Fn(&'a Refund) -> Self {
+        |refund| Self {
+            id: refund.id.as_str(),
+            booking_id: booking.id,
+            payment_intent_id: refund.intent.as_ref().map(|intent| intent.as_str()),
+            amount: refund.amount,
+            status: refund.status.as_str(),
+            due_by: None,
+            at: booking.updated_at.as_micros(),
+        }
+    }
+
+    fn dispute(booking: &'a Booking) -> impl Fn(&'a Dispute) -> Self {
+        |dispute| Self {
+            id: dispute.id.as_str(),
+            booking_id: booking.id,
+            payment_intent_id: dispute.intent.as_ref().map(|intent| intent.as_str()),
+            amount: dispute.amount,
+            status: dispute.status.as_str(),
+            due_by: dispute.due_by.map(Timestamp::as_micros),
+            at: booking.updated_at.as_micros(),
+        }
+    }
 }

@@ -4,12 +4,15 @@ use super::engine::{Column, Type, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::parse;
 use super::{StoreError, Tx};
+use crate::domain::booking::DisputeStatus;
 use crate::domain::case::CaseKind;
 use crate::domain::ids::{BookingId, CaseId};
-use crate::domain::payment::NewCase;
+use crate::domain::lang::Lang;
+use crate::domain::payment::{NewCase, case_sentence, dispute_sentence};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
 
 /// A case as people see it.
 #[derive(Debug, Clone)]
@@ -32,8 +35,10 @@ pub struct CaseRecord {
     pub currency: Option<String>,
     /// The figures, in words.
     pub detail: String,
-    /// Until when something must be done.
+    /// Until when something must be done; none once nothing must be any more.
     pub deadline: Option<Timestamp>,
+    /// How far its dispute has come by now, if it is about one.
+    pub dispute: Option<DisputeStatus>,
     /// When it was opened.
     pub created_at: Timestamp,
     /// When it was closed; none while it is open.
@@ -46,9 +51,21 @@ pub struct CaseRecord {
     pub note: Option<String>,
 }
 
+impl CaseRecord {
+    /// What it means, and what to do about it.
+    #[must_use]
+    pub fn sentence(&self, lang: Lang) -> &'static str {
+        match self.dispute {
+            Some(status) => dispute_sentence(status, lang),
+            None => case_sentence(self.kind, lang),
+        }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct CaseRow {
     id: String,
+    case_key: String,
     kind: String,
     booking_id: Option<String>,
     event_key: Option<String>,
@@ -67,7 +84,7 @@ struct CaseRow {
 
 macro_rules! case_columns {
     () => {
-        "id, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount, currency, detail, \
+        "id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount, currency, detail, \
          deadline, created_at, closed_at, closed_by, resolution, note"
     };
 }
@@ -88,6 +105,7 @@ impl CaseRow {
             currency: self.currency,
             detail: self.detail,
             deadline: self.deadline.map(Timestamp::from_micros),
+            dispute: None,
             created_at: Timestamp::from_micros(self.created_at),
             closed_at: self.closed_at.map(Timestamp::from_micros),
             closed_by: self.closed_by,
@@ -188,7 +206,37 @@ impl Tx {
             .bind(id.to_string())
             .fetch_optional(conn)
             .await)?;
-        row.map(CaseRow::into_case).transpose()
+        Ok(self.as_it_stands(row.into_iter().collect()).await?.pop())
+    }
+
+    /// Cases of rows, those about disputes with what has become of these since.
+    async fn as_it_stands(&mut self, rows: Vec<CaseRow>) -> Result<Vec<CaseRecord>, StoreError> {
+        let dispute_of = |row: &CaseRow| {
+            let mut key = row.case_key.split(':');
+            (key.next()? == CaseKind::Dispute.as_str()).then(|| key.next().map(str::to_owned))?
+        };
+        let ids: Vec<String> = rows.iter().filter_map(dispute_of).collect();
+        let mut disputes: HashMap<String, (DisputeStatus, Option<i64>)> = HashMap::new();
+        if !ids.is_empty() {
+            let sql = format!("select id, status, due_by from disputes where id {}", self.in_list(1));
+            let found: Vec<(String, String, Option<i64>)> = on_engine!(self, conn =>
+                sqlx::query_as(AssertSqlSafe(sql)).bind(json_array(&ids)).fetch_all(conn).await)?;
+            let known = |(id, status, due): (String, String, _)| (id, (DisputeStatus::parse(&status), due));
+            disputes.extend(found.into_iter().map(known));
+        }
+        rows.into_iter()
+            .map(|row| {
+                let dispute =
+                    dispute_of(&row).and_then(|id| disputes.get(&id).copied().map(|state| (id, state)));
+                let mut case = row.into_case()?;
+                if let Some((id, (status, due_by))) = dispute {
+                    case.detail = format!("dispute {id} is {}", status.as_str());
+                    case.deadline = due_by.filter(|_| status.wants_an_answer()).map(Timestamp::from_micros);
+                    case.dispute = Some(status);
+                }
+                Ok(case)
+            })
+            .collect()
     }
 
     /// Says which booking a case is about, after all.
@@ -267,7 +315,7 @@ impl Tx {
             .bind(page.fetch())
             .fetch_all(conn)
             .await)?;
-        let cases = rows.into_iter().map(CaseRow::into_case).collect::<Result<Vec<_>, _>>()?;
+        let cases = self.as_it_stands(rows).await?;
         Ok(page.finish(cases, |case| Cursor { at: case.created_at.as_micros(), id: case.id.to_string() }))
     }
 
@@ -281,7 +329,7 @@ impl Tx {
             .bind(booking.to_string())
             .fetch_all(conn)
             .await)?;
-        rows.into_iter().map(CaseRow::into_case).collect()
+        self.as_it_stands(rows).await
     }
 
     /// How many cases are open.

@@ -155,6 +155,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Has Stripe asked about a booking by `at`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn check_soon(&mut self, booking: BookingId, at: Timestamp) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update bookings set next_check_at = $2
+             where id = $1 and (next_check_at is null or next_check_at > $2)")
+            .bind(booking.to_string())
+            .bind(at.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Every booking that is not settled, or is still to be looked after, after the one with the id
     /// `after`; at most `limit`.
     ///

@@ -309,6 +309,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Nobody is to be told of it any more, for this reason: neither delivered nor given up.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn delivery_dropped(&mut self, id: &str, reason: &str) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update outbox_deliveries set state = 'done', last_error = $2, next_try_at = null
+             where id = $1 and state = 'pending'")
+            .bind(id)
+            .bind(reason)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Gives what was given up another round. Returns how many.
     ///
     /// # Errors

@@ -16,6 +16,19 @@ pub struct KeptPayload {
     pub payload: String,
 }
 
+/// Why the messages that were due to an erased person are not sent.
+pub const FORGOTTEN: &str = "the person was forgotten";
+/// A payload in which an address was looked for and found.
+#[derive(Debug, Clone)]
+pub struct PayloadWith {
+    /// Its ledger row.
+    pub id: String,
+    /// The booking that the row is about, if one is known.
+    pub booking: Option<BookingId>,
+    /// What is kept.
+    pub kept: KeptPayload,
+}
+
 /// What stands for an erased name.
 pub const ERASED: &str = "—";
 
@@ -75,12 +88,72 @@ impl Tx {
             .collect())
     }
 
+    /// The payloads in which an address stands, whatever its case, after the one with the id `after`; at most
+    /// `limit`. Not only those of the person's bookings: a fact may wait for its booking, or be another's.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn payloads_with(
+        &mut self,
+        email: &str,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<PayloadWith>, StoreError> {
+        let rows: Vec<(String, Option<String>, String, i64, String)> = on_engine!(self, conn => sqlx::query_as(
+            "select id, booking_id, event_key, received_at, payload from payment_events
+             where payload is not null and id > $2 and replace(lower(payload), lower($1), '') <> lower(payload)
+             order by id limit $3")
+            .bind(email)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        rows.into_iter()
+            .map(|(id, booking, event_key, at, payload)| {
+                let booking =
+                    booking.map(|id| parse("payment_events.booking_id", &id, |t| BookingId::parse(t).ok()));
+                let received_at = Timestamp::from_micros(at);
+                Ok(PayloadWith {
+                    id,
+                    booking: booking.transpose()?,
+                    kept: KeptPayload { event_key, received_at, payload },
+                })
+            })
+            .collect()
+    }
+
+    /// Keeps this instead of what was received.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn replace_payload(&mut self, id: &str, payload: Option<&str>) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query("update payment_events set payload = $2 where id = $1")
+            .bind(id)
+            .bind(payload)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Forgets who made a booking; what was paid stays. Deliveries to the person end here.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn erase_person(&mut self, booking: BookingId, now: Timestamp) -> Result<(), StoreError> {
         let id = booking.to_string();
+        // What somebody noted about the person's money, if it names the person.
+        on_engine!(self, conn => sqlx::query(
+            "update cases set note = $2 where booking_id = $1 and exists (
+                 select 1 from bookings b where b.id = $1 and (
+                     replace(lower(cases.note), lower(b.email), '') <> lower(cases.note)
+                     or replace(lower(cases.note), lower(b.first_name), '') <> lower(cases.note)
+                     or replace(lower(cases.note), lower(b.last_name), '') <> lower(cases.note)))")
+            .bind(&id)
+            .bind(ERASED)
+            .execute(conn)
+            .await
+            .map(drop))?;
         on_engine!(self, conn => sqlx::query(
             "update bookings set first_name = $2, last_name = $2, email = $3, owner_hash = null,
                  session_url = null, erased_at = $4, updated_at = $4
@@ -106,10 +179,11 @@ impl Tx {
             .await
             .map(drop))?;
         on_engine!(self, conn => sqlx::query(
-            "update outbox_deliveries set state = 'dead', next_try_at = null, last_error = 'erased'
-             where target = 'customer' and state = 'pending'
+            "update outbox_deliveries set state = 'done', next_try_at = null, last_error = $2
+             where target = 'customer' and state <> 'done'
                and outbox_id in (select id from outbox where booking_id = $1)")
             .bind(&id)
+            .bind(FORGOTTEN)
             .execute(conn)
             .await
             .map(drop))?;

@@ -167,12 +167,13 @@ impl Client {
         self.post("/v1/checkout/sessions", &form, idempotency_key).await
     }
 
-    /// A session as it is now.
+    /// A session as it is now; `expand` names a member that is wanted whole instead of by its id.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn session(&self, id: &SessionId) -> Result<Value, StripeError> {
-        self.get(&format!("/v1/checkout/sessions/{}", path_segment(id.as_str())), &[]).await
+    pub async fn session(&self, id: &SessionId, expand: Option<&str>) -> Result<Value, StripeError> {
+        let expand: Vec<_> = expand.into_iter().map(|member| ("expand[]", member)).collect();
+        self.get(&format!("/v1/checkout/sessions/{}", path_segment(id.as_str())), &expand).await
     }
 
     /// Ends an open session, so that it can no longer be paid.

@@ -86,6 +86,41 @@ fn from_value(value: &Value, source: Source, payload: String) -> Result<Event, N
     })
 }
 
+/// A payload without what it says of a person; everything that a fact is read from stays. None if it cannot be
+/// read.
+#[must_use]
+pub fn without_person(payload: &str) -> Option<String> {
+    /// The members by which Stripe's objects tell who paid.
+    const PERSONAL: [&str; 13] = [
+        "billing_details",
+        "collected_information",
+        "custom_fields",
+        "customer",
+        "customer_details",
+        "customer_email",
+        "description",
+        "evidence",
+        "payment_method_details",
+        "previous_attributes",
+        "receipt_email",
+        "shipping",
+        "shipping_details",
+    ];
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                members.retain(|name, _| !PERSONAL.contains(&name.as_str()));
+                members.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut value = parse_tolerantly(payload.as_bytes())?;
+    strip(&mut value);
+    Some(value.to_string())
+}
+
 /// Marks a payload in the ledger as a state that we saw by asking, not as an event of Stripe's.
 const POLLED_KEY: &str = "polled_key";
 
@@ -106,6 +141,8 @@ pub fn polled(key: &str, kind: &str, object: &Value) -> Result<Event, NotAnEvent
 
 /// The kind of a [`polled`] fact that Stripe itself never tells: it has no session for a booking.
 pub const NO_SESSION: &str = "checkout.session.none";
+/// The member of its object that names the session which Stripe does not know.
+pub const UNKNOWN_SESSION: &str = "unknown_session";
 
 fn fact(kind: &str, object: &Value, source: Source) -> Fact {
     use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
@@ -122,7 +159,10 @@ fn fact(kind: &str, object: &Value, source: Source) -> Fact {
             dispute(object).map(Fact::Dispute)
         }
         // Nobody outside can tell us this, however well it is signed.
-        NO_SESSION if source == Source::Poll => Some(Fact::NoSession(NoSessionFact { claim: claim(object) })),
+        NO_SESSION if source == Source::Poll => Some(Fact::NoSession(NoSessionFact {
+            claim: claim(object),
+            session: text(object, UNKNOWN_SESSION).and_then(|id| SessionId::parse(id).ok()),
+        })),
         _ => None,
     };
     fact.unwrap_or(Fact::Other)

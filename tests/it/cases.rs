@@ -1,11 +1,12 @@
 //! What does not fit waits for a person, offers what can be done, and does it once.
 
-use crate::harness::{TestDatabase, on_each_engine};
+use crate::harness::{TestApp, TestDatabase, events, on_each_engine};
 use crate::shop::{ADMIN, Checkout, Shop, VISA};
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::case::{CaseAction, CaseKind};
 use checkout_backend::domain::ids::{BookingId, CaseId};
 use checkout_backend::domain::role::Role;
+use checkout_backend::flow::cancel::{self, CancelError};
 use checkout_backend::flow::cases::{self, CaseError, Decided, Decision};
 use checkout_backend::store::cases::CaseRecord;
 use checkout_backend::store::page::PageRequest;
@@ -21,6 +22,8 @@ on_each_engine! {
     a_case_offers_its_actions_and_no_others,
     an_action_is_done_once_and_another_is_refused,
     a_case_never_closes_by_itself,
+    a_booking_whose_case_was_dismissed_can_be_cancelled,
+    a_dispute_about_an_unknown_booking_is_seen_although_its_payment_was_settled,
     the_api_tells_cases_and_settles_them_by_role,
 }
 
@@ -137,7 +140,7 @@ async fn a_late_payment_is_seated_again_when_a_seat_is_left(db: TestDatabase) {
     assert_eq!(case.kind, CaseKind::LatePayment);
     let full = decide(&shop, case.id, CaseAction::Reseat).await.unwrap_err();
     assert!(matches!(full, CaseError::Impossible(_)), "{full}");
-    checkout_backend::flow::cancel::cancel(&shop.app.app, other.booking, ADMIN).await.unwrap();
+    cancel::cancel(&shop.app.app, other.booking, ADMIN).await.unwrap();
     decide(&shop, case.id, CaseAction::Reseat).await.unwrap();
     let booking = shop.booking(&late).await;
     assert_eq!((booking.status(), booking.seat), (Status::Paid, Some(1)));
@@ -217,6 +220,42 @@ async fn a_case_never_closes_by_itself(db: TestDatabase) {
         checkout_backend::flow::privacy::clean_up(&shop.app.app).await.unwrap();
     }
     assert_eq!(the_case(&shop).await.kind, CaseKind::AmountMismatch);
+}
+
+/// Else its seat would be held for ever, and the person could never be forgotten.
+async fn a_booking_whose_case_was_dismissed_can_be_cancelled(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = paid_wrongly(&shop, 5900).await;
+    let cancel = async || cancel::cancel(&shop.app.app, checkout.booking, ADMIN).await;
+    // Stripe says in its own words that it was paid rightly: then it is paid, and no cancelling helps.
+    db.execute("update bookings set amount = 9999").await;
+    assert!(matches!(cancel().await, Err(CancelError::NotUnpaid(_))), "the case waits for a person");
+    let case = the_case(&shop).await;
+    decide(&shop, case.id, CaseAction::Dismiss).await.unwrap();
+    cancel().await.unwrap();
+    let booking = shop.booking(&checkout).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Cancelled, None));
+    shop.assert_sound().await;
+}
+
+async fn a_dispute_about_an_unknown_booking_is_seen_although_its_payment_was_settled(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let mut nobody = app.pending_booking().await;
+    nobody.id = BookingId::new();
+    app.deliver(&app.paid("evt_1", &nobody, "cs_1")).await;
+    let hour = async || {
+        app.clock.advance(Duration::from_secs(3700));
+        app.app.recorder.retry_due(&app.app.store).await.unwrap();
+    };
+    hour().await;
+    db.execute("update cases set closed_at = created_at, resolution = 'dismiss', closed_by = 'ops'").await;
+    let mut dispute = events::dispute("dp_1", "cs_1", 6000, "needs_response");
+    dispute["metadata"] = json!({ "booking_id": nobody.id, "instance": app.app.instance });
+    let event = events::event("evt_2", "charge.dispute.created", dispute);
+    assert_eq!(app.deliver(&event).await.outcome(), "parked");
+    hour().await;
+    let open = "select count(*) from cases where closed_at is null and kind = 'unknown_booking' and deadline is not null";
+    assert_eq!(db.number(open).await, 1);
 }
 
 async fn the_api_tells_cases_and_settles_them_by_role(db: TestDatabase) {

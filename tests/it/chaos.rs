@@ -74,6 +74,7 @@ async fn webhooks_before_their_session_is_attached_leave_no_orphan(db: TestDatab
     assert_eq!(db.number(&format!("select count(*) from bookings where {paid}")).await, 1_000);
     let orphans = "booking_id is null or outcome <> 'processed'";
     assert_eq!(db.number(&format!("select count(*) from payment_events where {orphans}")).await, 0);
+    db.assert_sound().await;
 }
 
 /// The server dies five times while webhooks come in. Stripe sends again what got no 2xx, as here; nothing
@@ -293,6 +294,7 @@ async fn each_was_applied_once(db: &TestDatabase, count: usize) {
     assert_eq!(db.number("select count(*) from payment_events where applied_payment").await, count);
     assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, count);
     assert_eq!(db.number("select count(*) from outbox").await, count);
+    db.assert_sound().await;
 }
 
 /// As Stripe does it, only sooner. Tells how often it was in vain. The patience is for a busy machine, on which

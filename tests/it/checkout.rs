@@ -5,7 +5,7 @@ use crate::harness::events::{event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::ids::BookingId;
-use checkout_backend::domain::offer::OfferTerms;
+use checkout_backend::domain::offer::{OfferDraft, OfferTerms};
 use checkout_backend::stripe::sim::{
     ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget,
 };
@@ -146,7 +146,15 @@ async fn a_slot_is_sold_up_to_its_capacity_and_no_further(db: TestDatabase) {
     let store = &shop.app.app.store;
     let mut tx = store.begin().await.unwrap();
     let offer = tx.offers().await.unwrap().remove(0);
-    let terms = OfferTerms::parse("Atelier", 2500, "eur", 7, true, &["10:00".to_owned()]).unwrap();
+    let draft = OfferDraft {
+        name: Some("Atelier".to_owned()),
+        amount: Some(2500),
+        currency: Some("eur".to_owned()),
+        capacity: Some(7),
+        active: Some(true),
+        grid: Some(vec!["10:00".to_owned()]),
+    };
+    let terms = OfferTerms::check(draft, Vec::new()).unwrap();
     assert!(tx.update_offer(offer.id, &terms, shop.app.clock.now()).await.unwrap());
     tx.commit().await.unwrap();
     let body = wish("10:00");

@@ -4,7 +4,7 @@
 use crate::harness::app::{Answer, WEBHOOK_SECRET, send};
 use crate::harness::people::{PASSWORD, cookie};
 use crate::harness::process::free_port;
-use crate::harness::{TestApp, TestDatabase, TestProcess, eventually, on_each_engine};
+use crate::harness::{TestApp, TestDatabase, TestProcess, eventually, lost, on_each_engine};
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -41,6 +41,7 @@ async fn killed_again_and_again_under_load_it_loses_nothing_and_applies_nothing_
     let url = format!("http://127.0.0.1:{port}");
     let http = crate::harness::app::client();
     let acknowledged = AtomicUsize::new(0);
+    let acknowledged_ids: Mutex<Vec<String>> = Mutex::default();
     // Answers that never came although the event was in the ledger.
     let unheard = AtomicUsize::new(0);
 
@@ -53,6 +54,10 @@ async fn killed_again_and_again_under_load_it_loses_nothing_and_applies_nothing_
             // Somewhere in the course of the next batches.
             tokio::time::sleep(Duration::from_millis(rand::random_range(0..15))).await;
             process.kill().await;
+            // Nobody writes now: what the killed one left behind.
+            db.assert_sound().await;
+            let ids: Vec<String> = acknowledged_ids.lock().unwrap().clone();
+            assert_eq!(lost(&db, ids).await, Vec::<String>::new());
         }
         TestProcess::start(&db, port, NO_STRIPE, &[]).await
     };
@@ -68,6 +73,7 @@ async fn killed_again_and_again_under_load_it_loses_nothing_and_applies_nothing_
                         assert!(lost, "a first delivery was called a duplicate");
                         unheard.fetch_add(1, Ordering::Relaxed);
                     }
+                    acknowledged_ids.lock().unwrap().push(event["id"].as_str().unwrap().to_owned());
                     acknowledged.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
@@ -153,6 +159,7 @@ async fn books_again_and_pays(db: &TestDatabase, port: u16, sim: &Sim) {
     })
     .await;
     process.kill().await;
+    db.assert_sound().await;
 }
 
 async fn killed_before_stripe_is_asked_for_a_refund_it_is_made_once(db: TestDatabase) {
@@ -189,6 +196,7 @@ async fn die_while_refunding(point: &str, db: &TestDatabase, made: usize) {
     let killing = async {
         process.says(&format!("stopped at {point}")).await;
         process.kill().await;
+        db.assert_sound().await;
     };
     tokio::join!(asking, killing);
     let refunds = || sim.events().iter().filter(|event| event["type"] == "refund.created").count();
@@ -200,6 +208,7 @@ async fn die_while_refunding(point: &str, db: &TestDatabase, made: usize) {
     has_status(db, "remboursé").await;
     assert_eq!(refunds(), 1);
     process.kill().await;
+    db.assert_sound().await;
 }
 
 async fn killed_between_telling_and_noting_it_tells_again_under_the_same_key(db: TestDatabase) {
@@ -220,6 +229,7 @@ async fn killed_between_telling_and_noting_it_tells_again_under_the_same_key(db:
     assert_eq!(outcome(process.deliver(&events[0]).await.unwrap()), (200, "processed".to_owned()));
     process.says("stopped at effects.after_send").await;
     process.kill().await;
+    db.assert_sound().await;
     assert_eq!(heard.lock().unwrap().len(), 1);
 
     db.execute("update outbox_deliveries set next_try_at = 0 where next_try_at is not null").await;
@@ -232,6 +242,7 @@ async fn killed_between_telling_and_noting_it_tells_again_under_the_same_key(db:
     let heard = heard.lock().unwrap().clone();
     assert_eq!(heard[0], heard[1], "the receiver could not know that it is the same");
     process.kill().await;
+    db.assert_sound().await;
 }
 
 async fn has_status(db: &TestDatabase, status: &str) {
@@ -266,6 +277,7 @@ async fn die_at(point: &str, db: &TestDatabase, port: u16, stripe: &str, event: 
     let killing = async {
         process.says(&format!("stopped at {point}")).await;
         process.kill().await;
+        db.assert_sound().await;
     };
     tokio::join!(delivering, killing);
     assert!(!answered.load(Ordering::Relaxed), "it answered before it was killed");
@@ -279,6 +291,7 @@ async fn die_while_booking(point: &str, db: &TestDatabase, port: u16, sim: &Sim)
     let killing = async {
         process.says(&format!("stopped at {point}")).await;
         process.kill().await;
+        db.assert_sound().await;
     };
     tokio::join!(asking, killing);
     assert!(answer.lock().unwrap().is_none(), "it answered before it was killed");
@@ -334,4 +347,5 @@ async fn each_was_applied_once(db: &TestDatabase, count: usize) {
     assert_eq!(db.number("select count(*) from payment_events where applied_payment").await, count);
     assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, count);
     assert_eq!(db.number("select count(*) from outbox").await, count);
+    db.assert_sound().await;
 }

@@ -1,7 +1,7 @@
 //! Others are told at least once, under one key, after the commit; and a receiver that fails is not
 //! forgotten.
 
-use crate::harness::{TestDatabase, on_each_engine};
+use crate::harness::{TestDatabase, eventually, on_each_engine};
 use crate::shop::{ADMIN, Shop, VISA};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -12,11 +12,12 @@ use checkout_backend::flow::{effects, refund};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 on_each_engine! {
     a_payment_is_notified_once_and_signed,
@@ -25,6 +26,9 @@ on_each_engine! {
     a_receiver_that_never_answers_well_is_given_up_visibly_and_can_be_tried_again,
     a_crash_between_sending_and_marking_tells_it_again_under_the_same_key,
     customer_and_owner_get_mails_in_their_language,
+    a_mail_server_that_does_not_let_us_in_gets_the_mail_once_it_does,
+    a_receiver_that_hangs_holds_up_no_other_booking,
+    what_is_not_true_any_more_is_neither_told_nor_given_up,
     without_receivers_the_outbox_is_simply_readable,
 }
 
@@ -163,13 +167,18 @@ async fn a_crash_between_sending_and_marking_tells_it_again_under_the_same_key(d
 
 /// A mail server that keeps what it gets.
 async fn mail_server() -> (String, Arc<Mutex<Vec<String>>>) {
+    strict_mail_server(Arc::new(AtomicU16::new(250))).await
+}
+
+/// The same, which greets each sender with this code.
+async fn strict_mail_server(greeting: Arc<AtomicU16>) -> (String, Arc<Mutex<Vec<String>>>) {
     let mails: Arc<Mutex<Vec<String>>> = Arc::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
     let keep = mails.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let keep = keep.clone();
+            let (keep, greeting) = (keep.clone(), greeting.clone());
             tokio::spawn(async move {
                 let (read, mut write) = stream.into_split();
                 let mut lines = BufReader::new(read).lines();
@@ -190,6 +199,11 @@ async fn mail_server() -> (String, Arc<Mutex<Vec<String>>>) {
                             b"354 go on\r\n"
                         }
                         None if line.starts_with("QUIT") => b"221 bye\r\n",
+                        None if line.starts_with("MAIL") => match greeting.load(Ordering::SeqCst) {
+                            250 => b"250 ok\r\n",
+                            530 => b"530 5.7.0 Authentication required\r\n",
+                            _ => b"550 5.7.1 no\r\n",
+                        },
                         None if line.starts_with("EHLO") => b"250-sink\r\n250 8BITMIME\r\n",
                         None => b"250 ok\r\n",
                     };
@@ -228,6 +242,78 @@ async fn customer_and_owner_get_mails_in_their_language(db: TestDatabase) {
     let owner = to("owner@example.org");
     assert!(owner.contains("/dashboard/bookings/"), "{owner}");
     assert_eq!(deliver(&shop).await, 0);
+}
+
+const MAILS: [(&str, &str); 3] = [
+    ("MAIL_FROM", "cabinet@example.org"),
+    ("ADMIN_EMAIL", "owner@example.org"),
+    ("ADMIN_PASSWORD", "a long enough passphrase"),
+];
+
+async fn a_mail_server_that_does_not_let_us_in_gets_the_mail_once_it_does(db: TestDatabase) {
+    let greeting = Arc::new(AtomicU16::new(530));
+    let (url, mails) = strict_mail_server(greeting.clone()).await;
+    let shop = Shop::open_with(&db, &[&MAILS[..], &[("SMTP_URL", &url)]].concat()).await;
+    shop.paid().await;
+    assert_eq!(deliver(&shop).await, 0);
+    assert_eq!(
+        db.texts("select distinct state from outbox_deliveries").await,
+        ["pending"],
+        "the owner corrects the password"
+    );
+    let errors = db.texts("select distinct last_error from outbox_deliveries").await;
+    assert_eq!(errors, ["the mail server does not let us in (530)"]);
+    greeting.store(250, Ordering::SeqCst);
+    shop.advance(Duration::from_secs(10));
+    assert_eq!(deliver(&shop).await, 2);
+    assert_eq!(mails.lock().unwrap().len(), 2);
+    // Who is refused for good is given up at once.
+    greeting.store(550, Ordering::SeqCst);
+    shop.paid().await;
+    assert_eq!(deliver(&shop).await, 0);
+    assert_eq!(db.number("select count(*) from outbox_deliveries where state = 'dead'").await, 2);
+}
+
+/// The first request is never answered; the others must not wait for that.
+async fn a_receiver_that_hangs_holds_up_no_other_booking(db: TestDatabase) {
+    let (heard, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let handler = post({
+        let (heard, release) = (heard.clone(), release.clone());
+        move || async move {
+            if heard.fetch_add(1, Ordering::SeqCst) == 0 {
+                release.notified().await;
+            }
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/hook", handler);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let shop = Shop::open_with(&db, &[("NOTIFY_URL", &url), ("NOTIFY_SECRET", SECRET)]).await;
+    for _ in 0..4 {
+        shop.paid().await;
+    }
+    let app = shop.app.app.clone();
+    let round = tokio::spawn(async move { effects::deliver_due(&app).await.unwrap() });
+    eventually("the others are told", async || {
+        db.number("select count(*) from outbox_deliveries where state = 'done'").await == 3
+    })
+    .await;
+    release.notify_one();
+    assert_eq!(round.await.unwrap(), 4);
+}
+
+async fn what_is_not_true_any_more_is_neither_told_nor_given_up(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let shop = Shop::open_with(&db, &[&MAILS[..], &[("SMTP_URL", &url)]].concat()).await;
+    shop.paid().await;
+    // As if the payment had been found to be another's meanwhile.
+    db.execute("update bookings set status = 'annulé', paid_session_id = null, payment_intent_id = null, paid_amount = null, paid_at = null").await;
+    assert_eq!(deliver(&shop).await, 1, "the owner is told");
+    assert!(mails.lock().unwrap().iter().all(|mail| mail.contains("To: owner@example.org")));
+    let dropped = "state = 'done' and done_at is null and last_error = 'it is not true any more'";
+    assert_eq!(db.number(&format!("select count(*) from outbox_deliveries where {dropped}")).await, 1);
+    assert_eq!(db.number("select count(*) from outbox_deliveries where state = 'dead'").await, 0);
 }
 
 async fn without_receivers_the_outbox_is_simply_readable(db: TestDatabase) {

@@ -68,9 +68,8 @@ async fn every_migration_keeps_what_is_in_the_tables(db: TestDatabase) {
             assert!(after.get(&table) >= Some(&count), "migration {version} lost rows of {table}");
         }
         let fixture = root().join(format!("tests/it/fixtures/{version:04}.sql"));
-        if let Ok(rows) = std::fs::read_to_string(&fixture) {
-            old.execute(&rows).await;
-        }
+        let rows = std::fs::read_to_string(&fixture).unwrap_or_else(|error| panic!("{fixture:?}: {error}"));
+        old.execute(&rows).await;
     }
     // What a program of today makes of it.
     migrate(&old.store).await.unwrap();
@@ -80,9 +79,18 @@ async fn every_migration_keeps_what_is_in_the_tables(db: TestDatabase) {
     let bookings = tx.list_bookings(&BookingFilter::default(), &page).await.unwrap().items;
     let mut statuses: Vec<_> = bookings.iter().map(|booking| booking.status().as_str()).collect();
     statuses.sort_unstable();
-    assert_eq!(statuses, ["en attente", "expiré", "litige", "partiellement remboursé", "payé"]);
+    assert_eq!(statuses, ["annulé", "en attente", "expiré", "litige", "partiellement remboursé", "payé"]);
     assert_eq!(tx.list_entries(&LedgerFilter::default(), &page).await.unwrap().items.len(), 4);
-    assert_eq!(tx.list_cases(None, &page).await.unwrap().items.len(), 1);
+    assert_eq!(tx.list_cases(None, &page).await.unwrap().items.len(), 2);
+    for booking in &bookings {
+        tx.refund_intents_of(booking.id).await.unwrap();
+        tx.deliveries_of(booking.id).await.unwrap();
+    }
+    let far = Clock::system().now();
+    assert_eq!(tx.observation("signed_ahead").await.unwrap().map(|(_, seconds)| seconds), Some(3600));
+    assert!(tx.secret_last_used("0123456789ab").await.unwrap().is_some());
+    assert!(tx.read_until("events").await.unwrap().is_some());
+    assert!(tx.pulse(far).await.unwrap().open_refunds == 1);
     tx.rollback().await.unwrap();
     old.remove().await;
 }

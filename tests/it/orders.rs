@@ -138,6 +138,7 @@ async fn tell_and_compare(db: TestDatabase, orders: Vec<Vec<Said>>) {
         db.number("select count(*) from payment_events where applied_payment").await,
         db.number("select count(*) from bookings where paid_session_id is not null").await
     );
+    db.assert_sound().await;
 }
 
 /// The state by what was said, whatever the order, and whether the seat is kept. Written without a look at

@@ -1,14 +1,18 @@
 //! What was never delivered is found all the same: by the events feed, by the objects themselves, by
 //! asking about each booking that waits.
 
-use crate::harness::{TestDatabase, eventually, on_each_engine};
-use crate::shop::{HOLD, Shop, VISA};
+use crate::harness::app::send;
+use crate::harness::process::free_port;
+use crate::harness::{Engine, TestDatabase, TestProcess, eventually, lost, on_each_engine};
+use crate::shop::{Checkout, HOLD, Shop, VISA};
 use checkout_backend::domain::booking::{RefundStatus, Status};
 use checkout_backend::domain::ids::SessionId;
+use checkout_backend::domain::role::Role;
 use checkout_backend::flow::reconcile::{self, Options};
-use checkout_backend::stripe::sim::ApiFaultKind;
+use checkout_backend::stripe::sim::{ApiFaultKind, Sim, SimConfig};
 use futures_util::StreamExt;
-use std::time::Duration;
+use serde_json::json;
+use std::time::{Duration, Instant};
 
 on_each_engine! {
     a_long_outage_is_healed_by_the_feed_alone,
@@ -17,10 +21,13 @@ on_each_engine! {
     a_dry_run_changes_nothing_and_tells_what_would_change,
     the_feed_goes_on_from_where_it_was_read,
     a_feed_that_breaks_off_keeps_its_place,
+    without_any_webhook_the_feed_alone_makes_it_paid,
     a_session_that_was_made_without_our_hearing_of_it_is_found,
     a_booking_without_a_session_gives_its_seat_back_only_by_stripes_list,
     a_hold_that_is_over_is_ended_at_stripe_first,
     a_hold_does_not_end_while_stripe_is_silent,
+    a_session_that_stripe_does_not_know_ends_long_after_its_hold_and_a_person_is_told,
+    an_event_that_cannot_be_applied_does_not_hold_up_the_feed,
     a_delayed_payment_that_fails_is_found_by_asking,
     the_refunds_behind_a_refunded_charge_are_listed,
     a_visitor_makes_us_ask_once_in_five_seconds,
@@ -33,13 +40,24 @@ const OUTAGE: Duration = Duration::from_secs(72 * 3600);
 /// A shop in which `count` bookings were paid while it could not be told.
 async fn after_an_outage(db: &TestDatabase, count: usize) -> Shop {
     let shop = Shop::open(db).await;
-    let requests: Vec<_> = (0..count).map(|_| Shop::request()).collect();
-    futures_util::stream::iter(&requests)
-        .for_each_concurrent(16, async |request| {
-            let checkout = shop.book_as(request).await;
-            shop.pay(&checkout, VISA).await;
+    let bookings = shop.app.pending_bookings(count).await;
+    let sessions: Vec<_> = futures_util::stream::iter(&bookings)
+        .map(async |booking| {
+            let session = shop.session_for(booking).await;
+            shop.pay(&Checkout { booking: booking.id, session: session.clone() }, VISA).await;
+            session
         })
+        .buffered(16)
+        .collect()
         .await;
+    let mut tx = db.store.begin().await.unwrap();
+    for (booking, session) in bookings.iter().zip(&sessions) {
+        let session = SessionId::parse(session).unwrap();
+        tx.attach_session(booking.id, &session, None, booking.hold_expires_at, booking.created_at)
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
     shop.advance(OUTAGE);
     shop
 }
@@ -59,32 +77,53 @@ async fn a_long_outage_is_healed_by_the_feed_alone(db: TestDatabase) {
 }
 
 async fn a_long_outage_is_healed_by_the_objects_alone(db: TestDatabase) {
-    let shop = after_an_outage(&db, 300).await;
+    let shop = after_an_outage(&db, 1000).await;
     let report = shop.reconcile(OBJECTS).await;
-    assert_eq!((report.healed_count, report.failures.len()), (300, 0), "{:?}", report.failures);
-    assert_eq!(paid(&db).await, 300);
-    assert_eq!(shop.reconcile(OBJECTS).await.healed_count, 0);
+    assert_eq!((report.healed_count, report.failures.len()), (1000, 0), "{:?}", report.failures);
+    assert_eq!(paid(&db).await, 1000);
+    let again = shop.reconcile(OBJECTS).await;
+    assert_eq!((again.healed_count, again.remaining), (0, 0));
     assert_eq!(shop.reconcile(FEED).await.healed_count, 0, "the feed tells nothing new either");
     shop.assert_sound().await;
 }
 
 async fn healing_meets_live_deliveries_and_another_instance(db: TestDatabase) {
-    let shop = after_an_outage(&db, 100).await;
+    let shop = after_an_outage(&db, 1000).await;
     let other = shop.another().await;
     other.clock.advance(OUTAGE);
-    let deliveries = async {
-        for event in shop.sim.events() {
-            assert_eq!(shop.app.deliver(&event).await.status, 200);
-        }
-    };
-    let (mine, theirs, ()) =
-        tokio::join!(reconcile::run(&shop.app.app, FEED), reconcile::run(&other.app, OBJECTS), deliveries);
-    assert!(mine.unwrap().failures.is_empty());
-    assert!(theirs.unwrap().failures.is_empty());
-    assert_eq!(paid(&db).await, 100);
-    assert_eq!(db.number("select count(*) from payment_events where applied_payment").await, 100);
-    assert_eq!(db.number("select count(*) from outbox where kind = 'booking.paid'").await, 100);
-    assert_eq!(shop.reconcile(Options::default()).await.healed_count, 0);
+    let events = shop.sim.events();
+    // Each instance gets its share of the deliveries, and both read everything, at the same time.
+    let deliveries =
+        futures_util::stream::iter(events.iter().enumerate()).for_each_concurrent(8, async |(n, event)| {
+            let app = if n % 2 == 0 { &shop.app } else { &other };
+            // As Stripe does it: what is not acknowledged in time comes again.
+            let deadline = Instant::now() + Duration::from_secs(300);
+            loop {
+                let answer = app.deliver(event).await;
+                if answer.status == 200 {
+                    return;
+                }
+                assert_eq!(answer.status, 500, "{}", answer.body);
+                assert!(Instant::now() < deadline, "never acknowledged");
+            }
+        });
+    let everything = Options::default();
+    let (mine, theirs, ()) = tokio::join!(
+        reconcile::run(&shop.app.app, everything),
+        reconcile::run(&other.app, everything),
+        deliveries
+    );
+    assert!(
+        mine.unwrap().healed_count + theirs.unwrap().healed_count > 0,
+        "the deliveries left nothing to heal"
+    );
+    assert_eq!(paid(&db).await, 1000);
+    assert_eq!(db.number("select count(*) from payment_events where applied_payment").await, 1000);
+    assert_eq!(db.number("select count(*) from outbox where kind = 'booking.paid'").await, 1000);
+    let acknowledged = events.iter().map(|event| event["id"].as_str().unwrap());
+    assert_eq!(lost(&db, acknowledged).await, Vec::<String>::new());
+    let again = shop.reconcile(everything).await;
+    assert_eq!((again.healed_count, again.remaining), (0, 0), "{:?}", again.failures);
     shop.assert_sound().await;
 }
 
@@ -129,6 +168,28 @@ async fn a_feed_that_breaks_off_keeps_its_place(db: TestDatabase) {
     shop.no_faults();
     assert_eq!(shop.reconcile(FEED).await.healed_count, 1);
     assert_eq!(shop.status(&checkout).await, Status::Paid);
+}
+
+/// `POLL_EVENTS=only`, as behind a router that lets nothing in: the program by itself, and no webhook at all.
+async fn without_any_webhook_the_feed_alone_makes_it_paid(db: TestDatabase) {
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let process = TestProcess::start(&db, free_port(), &sim.base_url(), &[("POLL_EVENTS", "only")]).await;
+    let wish = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": "2031-03-03", "time": "10:00",
+    });
+    let request = process.http.post(format!("{}/api/bookings", process.url)).body(wish.to_string());
+    let answer = send(request.header("content-type", "application/json")).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let session = answer.json()["stripeSessionId"].as_str().unwrap().to_owned();
+    drop(sim.pay(&session, VISA).await.unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while paid(&db).await == 0 {
+        assert!(Instant::now() < deadline, "nobody looked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(db.texts("select source from payment_events where applied_payment").await, ["feed"]);
+    process.kill().await;
+    db.assert_sound().await;
 }
 
 async fn a_session_that_was_made_without_our_hearing_of_it_is_found(db: TestDatabase) {
@@ -183,6 +244,98 @@ async fn a_hold_does_not_end_while_stripe_is_silent(db: TestDatabase) {
     reconcile::check_due(&shop.app.app).await.unwrap_err();
     assert_eq!(shop.booking(&checkout).await.seat, Some(1));
     assert_eq!(db.number("select count(*) from bookings where next_check_at is not null").await, 1);
+}
+
+/// As after the key was changed to another account's.
+async fn a_session_that_stripe_does_not_know_ends_long_after_its_hold_and_a_person_is_told(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.book().await;
+    db.execute("update bookings set stripe_session_id = 'cs_test_elsewhere'").await;
+    let due = "update bookings set next_check_at = 0";
+    let admin = shop.app.person(Role::Admin).await;
+    let cookie = ("cookie", admin.cookie.as_str());
+    let cancel = format!("/api/bookings/{}/cancel", checkout.booking);
+    assert_eq!(
+        shop.app.post_json(&cancel, &json!({}), &[cookie]).await.status,
+        409,
+        "it may be paid elsewhere"
+    );
+    for wait in [Duration::ZERO, HOLD] {
+        shop.advance(wait);
+        db.execute(due).await;
+        reconcile::check_due(&shop.app.app).await.unwrap();
+        let booking = shop.booking(&checkout).await;
+        assert_eq!(
+            (booking.status(), booking.seat),
+            (Status::Pending, Some(1)),
+            "that nobody knows it frees no seat"
+        );
+        let report = shop.reconcile(OBJECTS).await;
+        assert_eq!((report.healed_count, report.remaining, report.failures.len()), (0, 1, 0), "{report:?}");
+    }
+    shop.advance(Duration::from_secs(86_400));
+    let report = shop.reconcile(Options { dry_run: true, ..OBJECTS }).await;
+    assert_eq!((report.healed_count, shop.status(&checkout).await), (1, Status::Pending));
+    db.execute(due).await;
+    reconcile::check_due(&shop.app.app).await.unwrap();
+    let booking = shop.booking(&checkout).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Expired, None));
+    assert_eq!(db.texts("select kind from cases where closed_at is null").await, ["session_unknown"]);
+    assert_eq!(db.texts("select reason from payment_events").await, ["session_unknown_and_over"]);
+    assert_eq!(shop.reconcile(OBJECTS).await.remaining, 0);
+    // Should it have been paid after all, that is not lost.
+    let paid = shop.app.paid("evt_late", &booking, "cs_test_elsewhere");
+    assert_eq!(shop.app.deliver(&paid).await.outcome(), "processed");
+    assert_eq!(shop.status(&checkout).await, Status::Paid);
+    shop.assert_sound().await;
+}
+
+/// One event that our database refuses, for whatever fault of ours, among others that it takes.
+async fn an_event_that_cannot_be_applied_does_not_hold_up_the_feed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (first, second) = (shop.book().await, shop.book().await);
+    shop.pay(&first, VISA).await;
+    let poison = shop.sim.events().into_iter().find(|e| e["type"] == "checkout.session.completed").unwrap();
+    let poison = poison["id"].as_str().unwrap();
+    match db.engine {
+        Engine::Sqlite => {
+            for moment in ["insert", "update"] {
+                db.execute(&format!(
+                    "create trigger poison_{moment} before {moment} on payment_events
+                     when new.event_key = '{poison}' and new.outcome <> 'rejected'
+                     begin select raise(abort, 'a fault of ours'); end"
+                ))
+                .await;
+            }
+        }
+        Engine::Postgres => {
+            db.execute(&format!(
+                "create function poison() returns trigger language plpgsql as $$
+                 begin raise exception 'a fault of ours'; end $$;
+                 create trigger poison before insert or update on payment_events for each row
+                 when (new.event_key = '{poison}' and new.outcome <> 'rejected') execute function poison()"
+            ))
+            .await;
+        }
+    }
+    let every = Duration::from_secs(180);
+    let report = reconcile::follow_feed(&shop.app.app, every).await.unwrap();
+    assert_eq!((report.healed_count, report.remaining), (0, 1), "{report:?}");
+    assert_eq!(db.texts("select outcome from payment_events").await, ["rejected"], "it is kept");
+    shop.advance(Duration::from_secs(900));
+    shop.pay(&second, VISA).await;
+    let report = reconcile::follow_feed(&shop.app.app, every).await.unwrap();
+    assert_eq!((report.healed_count, report.remaining), (1, 1), "{report:?}");
+    assert_eq!(shop.status(&second).await, Status::Paid, "the feed went on");
+    db.execute(match db.engine {
+        Engine::Sqlite => "drop trigger poison_insert; drop trigger poison_update",
+        Engine::Postgres => "drop trigger poison on payment_events",
+    })
+    .await;
+    shop.advance(Duration::from_secs(600));
+    shop.app.app.recorder.retry_due(&shop.app.app.store).await.unwrap();
+    assert_eq!(shop.status(&first).await, Status::Paid, "and once the fault is mended it is applied");
+    shop.assert_sound().await;
 }
 
 async fn a_delayed_payment_that_fails_is_found_by_asking(db: TestDatabase) {

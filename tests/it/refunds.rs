@@ -20,6 +20,8 @@ on_each_engine! {
     an_error_that_stripe_keeps_for_the_key_gets_another_key_after_a_look,
     a_crash_between_intent_and_answer_is_resolved_by_the_next_process,
     a_refusal_is_told_and_leaves_nothing_open,
+    what_stripe_refuses_is_looked_into_at_once,
+    a_refusal_that_follows_a_lost_answer_is_no_refusal_if_the_refund_was_made,
     only_an_admin_refunds_and_only_with_a_key,
     an_unpaid_booking_is_cancelled_after_its_session,
 }
@@ -161,6 +163,47 @@ async fn a_refusal_is_told_and_leaves_nothing_open(db: TestDatabase) {
     assert!(matches!(&error, RefundError::Refused(why) if why.contains("refunded")), "{error}");
     assert_eq!(db.texts("select state from refund_intents").await, ["refused"]);
     assert!(matches!(refund(&shop, &checkout, None, "a").await, Err(RefundError::Refused(_))));
+}
+
+async fn what_stripe_refuses_is_looked_into_at_once(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.paid().await;
+    shop.advance(Duration::from_secs(3600));
+    checkout_backend::flow::reconcile::check_due(&shop.app.app).await.unwrap();
+    let intent = shop.booking(&checkout).await.payment().unwrap().intent.clone().unwrap();
+    // In Stripe's dashboard, and its webhook was lost.
+    shop.app.app.stripe.create_refund(&[("payment_intent", intent.as_str())], "x").await.unwrap();
+    refund(&shop, &checkout, None, "a").await.unwrap_err();
+    assert_eq!(checkout_backend::flow::reconcile::check_due(&shop.app.app).await.unwrap(), 1);
+    let booking = shop.booking(&checkout).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Refunded, None));
+    shop.assert_sound().await;
+}
+
+/// Our first request was carried out, but late: when its answer was lost, the list did not tell of it yet.
+async fn a_refusal_that_follows_a_lost_answer_is_no_refusal_if_the_refund_was_made(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.paid().await;
+    shop.fault(ApiFaultKind::ResetBefore, "POST", "/v1/refunds", None);
+    let intent = refund(&shop, &checkout, None, "a").await.unwrap();
+    assert_eq!(intent.state, IntentState::Open);
+    shop.no_faults();
+    let form = [
+        ("payment_intent", intent.payment_intent.as_str()),
+        ("metadata[refund_intent]", &intent.id.to_string()),
+    ];
+    shop.app.app.stripe.create_refund(&form, "carried out after all").await.unwrap();
+    // The next look does not see it either, and the request that follows is refused.
+    shop.fault(ApiFaultKind::Html, "GET", "/v1/refunds", Some(3));
+    shop.advance(Duration::from_secs(10));
+    refund::resolve_due(&shop.app.app).await.unwrap();
+    shop.no_faults();
+    shop.advance(Duration::from_secs(60));
+    refund::resolve_due(&shop.app.app).await.unwrap();
+    assert_eq!(db.texts("select state from refund_intents").await, ["done"]);
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
+    assert_eq!(shop.status(&checkout).await, Status::Refunded);
+    shop.assert_sound().await;
 }
 
 async fn only_an_admin_refunds_and_only_with_a_key(db: TestDatabase) {

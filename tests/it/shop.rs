@@ -7,6 +7,7 @@ use checkout_backend::domain::ids::BookingId;
 use checkout_backend::flow::accounts::Actor;
 use checkout_backend::flow::checkout::{self, Caller};
 use checkout_backend::flow::reconcile::{self, Options, Report};
+use checkout_backend::stripe::client::NewSession;
 use checkout_backend::stripe::sim::{ApiFault, ApiFaultKind, Faults, Sim, SimConfig};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +76,26 @@ impl Shop {
         }
     }
 
+    /// The session that a checkout makes for a booking, without the checkout.
+    pub(crate) async fn session_for(&self, booking: &Booking) -> String {
+        let (reference, instance) = (booking.id.to_string(), self.app.app.instance.to_string());
+        let session = NewSession {
+            name: "Séance",
+            description: "2031-01-01",
+            amount: booking.price.amount,
+            currency: booking.price.currency.as_str(),
+            reference: &reference,
+            instance: &instance,
+            email: &booking.customer.email,
+            success_url: "http://localhost/success",
+            cancel_url: "http://localhost/cancel",
+            expires_at: booking.hold_expires_at.as_unix_seconds(),
+            locale: "fr",
+        };
+        let object = self.app.app.stripe.create_session(&session, &reference).await.unwrap();
+        object["id"].as_str().unwrap().to_owned()
+    }
+
     /// A booking that is paid, and known to be.
     pub(crate) async fn paid(&self) -> Checkout {
         let checkout = self.book().await;
@@ -137,9 +158,6 @@ impl Shop {
 
     /// No invariant of the ledger is broken.
     pub(crate) async fn assert_sound(&self) {
-        let mut tx = self.app.app.store.read().await.unwrap();
-        let violations = tx.violations().await.unwrap();
-        tx.rollback().await.unwrap();
-        assert_eq!(violations, []);
+        self.app.db.assert_sound().await;
     }
 }

@@ -307,7 +307,7 @@ fn a_second_session_paid_is_a_case_and_its_refund_does_not_touch_the_first() {
 #[test]
 fn that_stripe_has_no_session_ends_only_a_booking_without_one() {
     use crate::domain::event::NoSessionFact;
-    let none = || Fact::NoSession(NoSessionFact { claim: Claim::default() });
+    let none = || Fact::NoSession(NoSessionFact { claim: Claim::default(), session: None });
     let (booking, ..) = live([none()]);
     assert_eq!((booking.status(), booking.seat), (Status::Expired, None));
     let paid = session(SessionMoment::Completed, PaymentStatus::Paid);
@@ -320,6 +320,38 @@ fn that_stripe_has_no_session_ends_only_a_booking_without_one() {
     let context = Context { now: attached.updated_at, livemode: false, free_seat: Some(1) };
     let decision = decide(&attached, &event(1, none()), context);
     assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Duplicate, Status::Pending));
+}
+
+#[test]
+fn a_session_that_stripe_does_not_know_ends_only_the_pending_booking_that_has_it() {
+    use crate::domain::event::NoSessionFact;
+    let id = |text: &str| Some(SessionId::parse(text).unwrap());
+    let unknown = |session| event(1, Fact::NoSession(NoSessionFact { claim: Claim::default(), session }));
+    let of = |progress| Booking { progress, session: id("cs_1"), ..pending() };
+    let context = Context { now: pending().updated_at, livemode: false, free_seat: Some(1) };
+
+    let decision = decide(&of(Progress::Pending), &unknown(id("cs_1")), context);
+    assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Processed, Status::Expired));
+    assert_eq!((decision.booking.seat, decision.case.unwrap().kind), (None, CaseKind::SessionUnknown));
+    // Once is enough: the same again is no second case.
+    let again = decide(&decision.booking, &unknown(id("cs_1")), context);
+    assert_eq!((again.outcome, again.case), (Outcome::Duplicate, None));
+
+    // Money is on its way: a person looks, and the seat stays.
+    let decision = decide(&of(Progress::Processing), &unknown(id("cs_1")), context);
+    assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Case, Status::Processing));
+    assert_eq!(decision.booking.seat, Some(1));
+
+    for (progress, session) in [
+        (Progress::Pending, id("cs_2")),
+        (Progress::Processing, id("cs_2")),
+        (Progress::Failed, id("cs_1")),
+        (Progress::Cancelled, id("cs_1")),
+    ] {
+        let booking = of(progress);
+        let decision = decide(&booking, &unknown(session), context);
+        assert_eq!((decision.outcome, decision.booking), (Outcome::Duplicate, booking));
+    }
 }
 
 #[test]

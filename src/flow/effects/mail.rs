@@ -1,6 +1,6 @@
 //! Mails: what they say, and the way out.
 
-use super::{Failure, message_id, still_true};
+use super::{Failure, Trouble, message_id, still_true};
 use crate::app::App;
 use crate::domain::booking::Booking;
 use crate::domain::lang::Lang;
@@ -23,11 +23,11 @@ pub(super) async fn send(
     offer: &str,
     lang: Lang,
 ) -> Result<(), Failure> {
-    let Some(settings) = &app.config.mail else { return Err(Failure::passing("SMTP_URL is not set")) };
+    let Some(settings) = &app.config.mail else { return Err(Failure::passing(Trouble::Setting("SMTP_URL"))) };
     if delivery.target == Target::Customer && !still_true(delivery.kind, booking) {
-        return Err(Failure::last("it is not true any more"));
+        return Err(Failure::last(Trouble::Outdated));
     }
-    let from: Mailbox = settings.from.parse().map_err(|_| Failure::passing("MAIL_FROM cannot be used"))?;
+    let from: Mailbox = settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
     let (to, lang) = match delivery.target {
         Target::Customer => (booking.customer.email.as_str(), lang),
         // The owner's language is not known: the service's own.
@@ -35,7 +35,7 @@ pub(super) async fn send(
             (app.config.admin_email.as_deref().unwrap_or(settings.from.as_str()), Lang::default())
         }
     };
-    let to: Mailbox = to.parse().map_err(|_| Failure::last("the address cannot be used"))?;
+    let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
     let (subject, body) = match delivery.target {
         Target::Customer => to_customer(delivery.kind, booking, offer, lang),
         Target::Owner | Target::Notify => to_owner(delivery.kind, booking, offer, &app.config.app_url, lang),
@@ -50,23 +50,25 @@ pub(super) async fn send(
         .message_id(Some(format!("<{key}@{domain}>")))
         .header(header::ContentType::TEXT_PLAIN)
         .body(body)
-        .map_err(|_| Failure::last("the mail cannot be written"))?;
+        .map_err(|_| Failure::last(Trouble::Unwritable))?;
     let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose_secret())
-        .map_err(|_| Failure::passing("SMTP_URL cannot be used"))?
+        .map_err(|_| Failure::passing(Trouble::Setting("SMTP_URL")))?
         .timeout(Some(TIMEOUT))
         .build();
     match transport.send(message).await {
         Ok(_) => Ok(()),
         // The server's words may quote the address: only the code is kept.
-        Err(error) if error.is_permanent() => {
+        Err(error) => {
             let code = error.status().map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            Err(Failure::last(format!("the mail server refused it ({code})")))
+            Err(match code.as_str() {
+                // Our user name or password, or that we gave none: the owner corrects it, and the mail is due
+                // still.
+                "530" | "534" | "535" | "538" => Failure::passing(Trouble::LoginRefused(code)),
+                _ if error.is_permanent() => Failure::last(Trouble::MailRefused(code)),
+                _ if error.is_transient() => Failure::passing(Trouble::MailPutOff(code)),
+                _ => Failure::passing(Trouble::Unreachable),
+            })
         }
-        Err(error) if error.is_transient() => {
-            let code = error.status().map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            Err(Failure::passing(format!("the mail server put it off ({code})")))
-        }
-        Err(_) => Err(Failure::passing("the mail server could not be reached")),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Asked, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
 use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
-use crate::domain::event::{Event, Fact, PaymentStatus, SessionFact, SessionMoment, Source};
+use crate::domain::event::{Event, Fact, SessionMoment, Source};
 use crate::domain::ids::{BookingId, InstanceId};
 use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
 use crate::domain::time::Timestamp;
@@ -564,29 +564,12 @@ fn duplicate(reason: Reason, booking: Option<BookingId>) -> Recorded {
 fn open_question(fact: &Fact, booking: &Booking) -> Option<Question> {
     match fact {
         Fact::Session(_) if booking.payment().is_some() => None,
-        Fact::Session(fact) => (leaves_open(fact) || fact.is_contradictory()).then_some(Question::Session),
+        Fact::Session(fact) => fact.leaves_open().then_some(Question::Session),
         Fact::Refund(fact) => {
             let known = booking.refunds.iter().any(|refund| refund.id == fact.id);
-            (fact.amount.is_none() && !fact.unreadable && !known).then_some(Question::Refund)
+            (fact.leaves_open() && !known).then_some(Question::Refund)
         }
         Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::NoSession(_) | Fact::Other => None,
-    }
-}
-
-/// Whether a session's event says too little to judge a payment by.
-fn leaves_open(fact: &SessionFact) -> bool {
-    if fact.unreadable.is_some() {
-        return false;
-    }
-    match fact.moment {
-        SessionMoment::Completed | SessionMoment::AsyncSucceeded => match fact.payment_status {
-            PaymentStatus::Unknown => true,
-            PaymentStatus::Paid | PaymentStatus::NoPaymentRequired => {
-                fact.currency.is_none() || fact.total.is_none() || fact.subtotal.is_none()
-            }
-            PaymentStatus::Unpaid => false,
-        },
-        SessionMoment::AsyncFailed | SessionMoment::Expired => false,
     }
 }
 
@@ -618,11 +601,13 @@ fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {
 fn unknown_booking(event: &Event) -> NewCase {
     let session = event.fact.session().cloned();
     let intent = event.fact.intent().cloned();
-    // One case for a payment, however many events about it come.
-    let subject = match (&intent, &session) {
-        (Some(intent), _) => intent.as_str(),
-        (None, Some(session)) => session.as_str(),
-        (None, None) => event.key.as_str(),
+    // One case for a payment, however many events about it come; but a dispute has its own deadline, and may
+    // come when the payment's case is closed.
+    let (subject, deadline) = match (&event.fact, &intent, &session) {
+        (Fact::Dispute(fact), ..) => (fact.id.as_str(), fact.due_by),
+        (_, Some(intent), _) => (intent.as_str(), None),
+        (_, None, Some(session)) => (session.as_str(), None),
+        (_, None, None) => (event.key.as_str(), None),
     };
     let (amount, currency) = match &event.fact {
         Fact::Session(fact) => (fact.total, fact.currency.clone()),
@@ -639,7 +624,7 @@ fn unknown_booking(event: &Event) -> NewCase {
         intent: intent.clone(),
         amount,
         currency,
-        deadline: None,
+        deadline,
         detail: match named {
             Some(booking) => format!("{} names booking {booking}, which is not here", event.kind),
             None => format!("{} names no booking that is here", event.kind),

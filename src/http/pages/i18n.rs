@@ -5,7 +5,6 @@
 
 use crate::domain::Fault;
 use crate::domain::booking::{DisputeStatus, RefundStatus, Status};
-use crate::domain::event::Source;
 use crate::domain::lang::Lang;
 use crate::domain::payment::Outcome;
 use crate::domain::role::Role;
@@ -378,29 +377,6 @@ pub fn outcome_tone(outcome: Outcome) -> &'static str {
         Outcome::Duplicate | Outcome::Ignored => "quiet",
         Outcome::Parked => "wait",
         Outcome::Case | Outcome::Rejected => "bad",
-    }
-}
-
-/// The road by which a fact came.
-#[must_use]
-pub fn source(lang: Lang, source: Source) -> &'static str {
-    let (fr, en) = match source {
-        Source::Webhook => ("webhook", "webhook"),
-        Source::Feed => ("flux d’événements", "events feed"),
-        Source::Poll => ("question à Stripe", "asked Stripe"),
-        Source::Replay => ("rejeu", "replay"),
-    };
-    lang.pick(fr, en)
-}
-
-/// Who told a step of a booking's story. People are named by their address.
-#[must_use]
-pub fn teller(lang: Lang, teller: &str) -> &str {
-    match Source::parse(teller) {
-        Some(known) => source(lang, known),
-        None if teller == "customer" => lang.pick("client", "customer"),
-        None if teller == "service" => lang.pick("le service", "the service"),
-        None => teller,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::postgres::{self, Cluster, Durability};
 use checkout_backend::clock::Clock;
 use checkout_backend::domain::ids::InstanceId;
+use checkout_backend::flow::invariants;
 use checkout_backend::store::Store;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};
@@ -97,6 +98,15 @@ impl TestDatabase {
     pub fn port(&self) -> u16 {
         let (server, _) = self.url.rsplit_once('/').unwrap();
         server.rsplit_once(':').unwrap().1.parse().unwrap()
+    }
+
+    /// Every invariant of the ledger holds, by the checker that `doctor` uses.
+    ///
+    /// # Panics
+    /// If one does not.
+    pub async fn assert_sound(&self) {
+        let audit = invariants::audit(&self.store).await.unwrap();
+        assert_eq!(audit.violations, []);
     }
 
     /// Runs statements from outside the program.

@@ -12,6 +12,7 @@ pub use app::TestApp;
 pub use database::{Engine, TestDatabase};
 pub use process::TestProcess;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// The list of contents of a test file. Each name is an `async fn name(db: TestDatabase)` below it, and
@@ -41,6 +42,17 @@ macro_rules! on_each_engine {
     };
 }
 pub(crate) use on_each_engine;
+
+/// Those of the acknowledged events that are not in the ledger (I1): there must be none.
+pub async fn lost<E: AsRef<str>>(
+    db: &TestDatabase,
+    acknowledged: impl IntoIterator<Item = E>,
+) -> Vec<String> {
+    let stored: HashSet<String> =
+        db.texts("select event_key from payment_events").await.into_iter().collect();
+    let ids = acknowledged.into_iter().map(|id| id.as_ref().to_owned());
+    ids.filter(|id| !stored.contains(id)).collect()
+}
 
 /// Waits until `condition` holds, looking again every few milliseconds.
 ///

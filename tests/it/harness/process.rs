@@ -90,6 +90,23 @@ impl TestProcess {
     }
 }
 
+/// Runs a command of the program beside the service, to its end: its exit code and what it printed.
+pub async fn command(db: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
+        .args(arguments)
+        .current_dir(db.folder.path())
+        .env_clear()
+        .env("DATABASE_URL", &db.url)
+        .env("SESSION_SECRET", "5f0c7a19e2b84d63a1c9f7e05d3b8264")
+        .env("LOG_LEVEL", "error")
+        // Nobody is there, whatever else runs on this machine.
+        .env("SIMULATOR_PORT", "1")
+        .stdin(Stdio::null())
+        .output();
+    let done = tokio::time::timeout(PATIENCE, done).await.expect("it does not end").unwrap();
+    (done.status.code(), String::from_utf8(done.stdout).unwrap())
+}
+
 /// A port that nobody uses at this moment.
 pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

@@ -7,7 +7,6 @@ use crate::domain::ids::{BookingId, OfferId};
 use crate::domain::lang::Lang;
 use crate::domain::money::Money;
 use crate::domain::offer::Offer;
-use crate::domain::payment::case_sentence;
 use crate::domain::role::Role;
 use crate::domain::slot::Slot;
 use crate::flow::cancel::{self, CancelError};
@@ -210,7 +209,8 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
     };
     tx.rollback().await?;
     let booking = booking.ok_or_else(Problem::not_found)?;
-    let story = explain::story(&app.store, id, page.lang).await?.ok_or_else(Problem::not_found)?;
+    let story = explain::story(&app.store, id, page.lang, &app.config.timezone).await?;
+    let story = story.ok_or_else(Problem::not_found)?;
     let (lang, zone) = (page.lang, &app.config.timezone);
     let amount = |amount: i64| format::money(lang, Money { amount, ..booking.price });
     let refunds = booking.refunds.iter().map(|refund| {
@@ -272,7 +272,7 @@ fn case_view(page: &Page, case: &CaseRecord) -> CaseView {
     let open = case.closed_at.is_none();
     CaseView {
         id: case.id.to_string(),
-        text: format::sentence(page.lang, case_sentence(case.kind, page.lang)),
+        text: format::sentence(page.lang, case.sentence(page.lang)),
         tone: if open { "bad" } else { "quiet" },
         state: if open { page.t.case_open } else { page.t.case_closed },
     }
@@ -282,7 +282,7 @@ fn step_view(lang: Lang, zone: &TimeZone, step: explain::Step) -> Step {
     Step {
         iso: step.at.to_string(),
         at: format::moment(lang, zone, step.at),
-        source: i18n::teller(lang, &step.source).to_owned(),
+        source: format::sentence(lang, &step.teller),
         text: format::sentence(lang, &step.text),
     }
 }
@@ -358,7 +358,7 @@ pub async fn cancel(
     let text = match cancel::cancel(&app, booking, signed.actor(&request_id)).await {
         Ok(_) => return Ok(back(&format!("/dashboard/bookings/{id}"), "cancel")),
         Err(CancelError::NotUnpaid(_)) => page.t.conflict_lead,
-        Err(CancelError::StillOpening) => page.t.cancel_later,
+        Err(CancelError::StillOpening | CancelError::SessionUnknown) => page.t.cancel_later,
         Err(CancelError::NotFound) => return Err(Problem::not_found()),
         Err(CancelError::Stripe(error)) => return Err(error.into()),
         Err(CancelError::Record(error)) => return Err(error.into()),

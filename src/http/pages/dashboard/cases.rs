@@ -5,7 +5,6 @@ use crate::app::Shared;
 use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId};
 use crate::domain::money::{Currency, Money};
-use crate::domain::payment::case_sentence;
 use crate::flow::cases::{self, CaseError, Decision};
 use crate::flow::refund::RefundError;
 use crate::http::auth::Signed;
@@ -119,7 +118,7 @@ fn row(app: &Shared, page: &Page, case: &CaseRecord) -> Row {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     Row {
         id: case.id.to_string(),
-        sentence: format::sentence(page.lang, case_sentence(case.kind, page.lang)),
+        sentence: format::sentence(page.lang, case.sentence(page.lang)),
         detail: case.detail.clone(),
         amount: or_dash(amount(page, case)),
         deadline: or_dash(case.deadline.map(moment)),
@@ -174,7 +173,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
     Ok(CaseView {
         id: case.id.to_string(),
         actions: kind_actions.iter().map(|action| action_view(page, *action)).collect(),
-        sentence: format::sentence(page.lang, case_sentence(case.kind, page.lang)),
+        sentence: format::sentence(page.lang, case.sentence(page.lang)),
         tone: if open { "bad" } else { "quiet" },
         state: if open { t.case_open } else { t.case_closed },
         facts: facts.into_iter().filter_map(|(name, value)| Some(Fact::new(name, value?))).collect(),

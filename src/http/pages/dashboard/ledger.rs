@@ -152,7 +152,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<EventView, Problem>
     let moment = |at| format::moment(lang, &app.config.timezone, at);
     let mut facts = vec![
         Fact::new(t.event_id, entry.event_key.as_str()),
-        Fact::new(t.source, i18n::source(lang, entry.source)),
+        Fact::new(t.source, format::sentence(lang, entry.source.word(lang))),
         Fact::new(t.deliveries, entry.deliveries.to_string()),
         Fact::new(t.received_on, moment(entry.received_at)),
         Fact::new(t.last_delivered_on, moment(entry.last_delivered_at)),

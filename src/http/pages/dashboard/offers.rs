@@ -6,7 +6,7 @@ use crate::domain::Fault;
 use crate::domain::ids::OfferId;
 use crate::domain::lang::Lang;
 use crate::domain::money::{Currency, Money};
-use crate::domain::offer::{Offer, OfferTerms};
+use crate::domain::offer::{Offer, OfferDraft, OfferTerms};
 use crate::flow::offers;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
@@ -108,7 +108,15 @@ impl Typed {
             .filter(|t| !t.is_empty())
             .map(Into::into)
             .collect();
-        OfferTerms::parse(&self.name, amount, &self.currency, capacity, self.active, &grid)
+        let draft = OfferDraft {
+            name: Some(self.name.clone()),
+            amount: Some(amount),
+            currency: Some(self.currency.clone()),
+            capacity: Some(capacity),
+            active: Some(self.active),
+            grid: Some(grid),
+        };
+        OfferTerms::check(draft, Vec::new())
     }
 
     /// What a faulty field says to assistive technology.
