@@ -116,6 +116,8 @@ pub struct Report {
     /// How many there were; the list above stops at [`MAX_LISTED`].
     pub healed_count: u64,
     /// What differs still: parked, or failed through a fault of ours.
+    pub waiting: Vec<Difference>,
+    /// How many there are; the list above stops at [`MAX_LISTED`] too.
     pub remaining: u64,
     /// What could not be read, in words.
     pub failures: Vec<String>,
@@ -132,6 +134,16 @@ impl Report {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.failures.is_empty() && self.remaining == 0
+    }
+
+    fn add_waiting(&mut self, difference: Difference) {
+        if !self.counted.insert(difference.event_key.clone()) {
+            return;
+        }
+        self.remaining += 1;
+        if self.waiting.len() < MAX_LISTED {
+            self.waiting.push(difference);
+        }
     }
 
     fn add(&mut self, difference: Difference) {
@@ -444,23 +456,20 @@ async fn compare(app: &App, event: Event, dry_run: bool, report: &mut Report) ->
 
 fn note(report: &mut Report, event_key: String, kind: String, recorded: Recorded, seen: Option<&Preview>) {
     let Recorded { outcome, reason, booking, .. } = recorded;
+    let status = |booking: &Option<Booking>| booking.as_ref().map(Booking::status);
+    let difference = Difference {
+        booking_id: booking,
+        event_key,
+        kind,
+        outcome: outcome.as_str(),
+        reason: reason.as_str(),
+        message: reason.sentence(crate::domain::lang::Lang::En),
+        before: seen.and_then(|preview| status(&preview.before)),
+        after: seen.and_then(|preview| status(&preview.after)),
+    };
     match outcome {
-        Outcome::Processed | Outcome::Case => {
-            let status = |booking: &Option<Booking>| booking.as_ref().map(Booking::status);
-            report.add(Difference {
-                booking_id: booking,
-                event_key,
-                kind,
-                outcome: outcome.as_str(),
-                reason: reason.as_str(),
-                message: reason.sentence(crate::domain::lang::Lang::En),
-                before: seen.and_then(|preview| status(&preview.before)),
-                after: seen.and_then(|preview| status(&preview.after)),
-            });
-        }
-        Outcome::Parked | Outcome::Rejected => {
-            report.remaining += u64::from(report.counted.insert(event_key));
-        }
+        Outcome::Processed | Outcome::Case => report.add(difference),
+        Outcome::Parked | Outcome::Rejected => report.add_waiting(difference),
         Outcome::Duplicate | Outcome::Ignored => {}
     }
 }
