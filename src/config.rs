@@ -3,9 +3,11 @@
 //! Only this module reads the environment. Secrets are [`SecretString`]s: `Debug` shows none.
 
 mod kept;
+mod place;
 mod reader;
 mod variables;
 
+pub use place::Place;
 pub use reader::{ConfigError, Mistake};
 pub use variables::{VARIABLES, Variable};
 

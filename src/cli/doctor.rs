@@ -1,7 +1,7 @@
 //! `doctor`: checks everything and says what to do.
 
-use super::{open, print};
-use crate::config::Config;
+use super::open::{self, NoDatabase};
+use super::print;
 use crate::flow::doctor::{self, Finding, Health};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -21,15 +21,24 @@ pub struct Args {
 ///
 /// # Errors
 /// What keeps even the checking from being done.
-pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
-    let findings = match open::app(config).await {
-        Ok(app) => doctor::examine(&app).await,
-        Err(error) => vec![Finding {
-            check: "database",
-            status: Health::Fail,
-            message: format!("{error:#}"),
-            fix: Some("start the database; then: checkout-backend migrate deploy".to_owned()),
-        }],
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let no_database = |message: String, fix: &str| {
+        vec![Finding { check: "database", status: Health::Fail, message, fix: Some(fix.to_owned()) }]
+    };
+    let findings = match open::config() {
+        Ok(config) => match open::app(config).await {
+            Ok(app) => doctor::examine(&app).await,
+            Err(error) => {
+                no_database(format!("{error:#}"), "start the database; then: checkout-backend migrate deploy")
+            }
+        },
+        Err(error) => match error.downcast_ref::<NoDatabase>() {
+            Some(missing) => no_database(
+                missing.to_string(),
+                "go where the service runs, or give this command its settings: see docs/OPERATIONS.md",
+            ),
+            None => return Err(error),
+        },
     };
     let failed = findings.iter().any(|finding| finding.status == Health::Fail);
     let text = if args.json {

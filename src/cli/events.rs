@@ -24,6 +24,7 @@ pub const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 pub enum Args {
     /// Print the ledger, newest first: when, outcome, kind, event, booking
+    #[command(after_help = "Example:\n  checkout-backend events list --outcome parked --limit 10")]
     List {
         /// Only with this outcome, as processed, duplicate, ignored, parked, case, rejected
         #[arg(long, value_parser = outcome)]
@@ -39,6 +40,7 @@ pub enum Args {
         limit: u32,
     },
     /// Print one row and why it is as it is
+    #[command(after_help = "Example:\n  checkout-backend events show evt_1QJxVb2eZvKYlo2C --payload")]
     Show {
         /// The row's id, or Stripe's event id
         event: String,
@@ -47,6 +49,7 @@ pub enum Args {
         payload: bool,
     },
     /// Judge a row again; it can only add what is missing
+    #[command(after_help = "Example:\n  checkout-backend events replay evt_1QJxVb2eZvKYlo2C --dry-run")]
     Replay {
         /// The row's id, or Stripe's event id
         event: String,
@@ -55,6 +58,7 @@ pub enum Args {
         dry_run: bool,
     },
     /// Try notifications and mails again that were given up
+    #[command(after_help = "Example:\n  checkout-backend events redeliver")]
     Redeliver,
 }
 
@@ -82,8 +86,10 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
             let mut text = String::new();
             for entry in &page.items {
                 let booking = entry.booking_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-                let (at, outcome) = (entry.received_at, entry.outcome.as_str());
-                let _ = writeln!(text, "{at}  {outcome:<9}  {}  {}  {booking}", entry.kind, entry.event_key);
+                // A time ends where its digits do.
+                let (at, outcome) = (entry.received_at.to_string(), entry.outcome.as_str());
+                let _ =
+                    writeln!(text, "{at:<27}  {outcome:<9}  {}  {}  {booking}", entry.kind, entry.event_key);
             }
             print(text.as_bytes())
         }

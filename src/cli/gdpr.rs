@@ -16,12 +16,14 @@ pub const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 pub enum Args {
     /// Print everything that is kept about a person, as JSON
+    #[command(after_help = "Example:\n  checkout-backend gdpr export --email ada@example.org > ada.json")]
     Export {
         /// The person's e-mail address
         #[arg(long)]
         email: String,
     },
     /// Forget a person; what was paid stays, without a name
+    #[command(after_help = "Example:\n  checkout-backend gdpr erase --email ada@example.org")]
     Erase {
         /// The person's e-mail address
         #[arg(long)]

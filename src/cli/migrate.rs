@@ -1,5 +1,6 @@
 //! `migrate status`, `migrate deploy`.
 
+use super::open;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{Store, StoreError};
@@ -17,8 +18,10 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Print every migration and whether it has been applied; exit 1 if any is missing
+    #[command(after_help = "Example:\n  checkout-backend migrate status")]
     Status,
     /// Apply what is missing; safe to repeat, and when several instances start together
+    #[command(after_help = "Example:\n  checkout-backend migrate deploy")]
     Deploy,
 }
 
@@ -26,7 +29,11 @@ enum Action {
 ///
 /// # Errors
 /// What the database says.
-pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match args.action {
+        Action::Status => open::config()?,
+        Action::Deploy => Config::from_env()?,
+    };
     let store = Store::open(config.database_url.expose_secret())?;
     let code = match args.action {
         Action::Status => {

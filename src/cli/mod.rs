@@ -12,11 +12,12 @@ pub mod reconcile;
 pub mod seed;
 pub mod serve;
 pub mod simulate;
+mod simulator;
 pub mod trigger;
 pub mod users;
 
 use crate::config::{Config, ConfigError};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -84,7 +85,7 @@ enum Command {
 /// Runs the program with this process's arguments and environment.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -104,17 +105,37 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What can be typed. The help of the whole shows an example of each command: the first of its own.
+fn command_line() -> clap::Command {
+    let command = Cli::command();
+    let examples: String = command.get_subcommands().filter_map(first_example).collect();
+    command.after_help(format!("Examples:\n{examples}\n`checkout-backend help COMMAND` shows more."))
+}
+
+fn first_example(command: &clap::Command) -> Option<String> {
+    let help = command.get_after_help()?.to_string();
+    let mut example = String::new();
+    for line in help.lines().skip(1) {
+        example.push_str(line);
+        example.push('\n');
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    Some(example)
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(Config::from_env()?).await,
-        Command::Migrate(args) => migrate::run(args, Config::from_env()?).await,
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Seed => seed::run(Config::from_env()?).await,
-        Command::Users(args) => users::run(args, Config::from_env()?).await,
-        Command::Reconcile(args) => reconcile::run(args, Config::from_env()?).await,
-        Command::Events(args) => events::run(args, Config::from_env()?).await,
-        Command::Explain(args) => explain::run(args, Config::from_env()?).await,
-        Command::Doctor(args) => doctor::run(args, Config::from_env()?).await,
-        Command::Gdpr(args) => gdpr::run(args, Config::from_env()?).await,
+        Command::Users(args) => users::run(args).await,
+        Command::Reconcile(args) => reconcile::run(args, open::config()?).await,
+        Command::Events(args) => events::run(args, open::config()?).await,
+        Command::Explain(args) => explain::run(args, open::config()?).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Gdpr(args) => gdpr::run(args, open::config()?).await,
         Command::Trigger(args) => trigger::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Openapi => {
@@ -138,5 +159,32 @@ pub fn print(data: &[u8]) -> anyhow::Result<ExitCode> {
     match std::io::stdout().lock().write_all(data) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every example in the help of `command` and of the commands below it.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default().replace("\\\n", " ");
+        let own =
+            help.lines().skip(1).filter(|line| line.starts_with("  ")).map(|line| line.trim().to_owned());
+        own.chain(command.get_subcommands().flat_map(examples)).collect()
+    }
+
+    #[test]
+    fn every_example_is_one_that_the_program_takes() {
+        let all = examples(&command_line());
+        assert!(all.len() > 30, "{all:?}");
+        for example in all {
+            // Settings stand in front, and a file for what comes out behind.
+            let typed = example.split(" > ").next().unwrap_or_default();
+            let words = typed.split_whitespace().skip_while(|word| word.contains('='));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{example}\n{error}");
+            }
+        }
     }
 }

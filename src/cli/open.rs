@@ -1,13 +1,32 @@
 //! What commands share that look into a database beside the running service.
 
+use super::simulator;
 use crate::app::{App, Shared};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::store::Store;
 use secrecy::{ExposeSecret, SecretString};
+use std::path::PathBuf;
 
-/// The port of the simulated Stripe that `serve` runs, if nobody chose another.
-const SIMULATOR_PORT: u16 = 12111;
+/// There is nothing to look into.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no database at {}: is this the right folder?", .0.display())]
+pub struct NoDatabase(PathBuf);
+
+/// The configuration of a command that needs a database which is there. Where there is none nothing is made,
+/// neither a database nor secrets: an empty answer would look like a true one.
+///
+/// # Errors
+/// [`NoDatabase`], or what is wrong with the configuration.
+pub fn config() -> anyhow::Result<Config> {
+    // What is wrong with the address is told below, with all else that is wrong.
+    if let Ok(place) = Place::from_env()
+        && let Some(path) = Store::missing_file(place.database_url.expose_secret())
+    {
+        return Err(NoDatabase(path).into());
+    }
+    Ok(Config::from_env()?)
+}
 
 /// The program's parts, without serving anything. The schema must be up to date.
 ///
@@ -23,7 +42,8 @@ async fn parts(config: Config, store: Store) -> anyhow::Result<Shared> {
     let (base, key) = match &config.stripe_secret_key {
         Some(key) => (config.stripe_api_base.clone(), key.clone()),
         None => {
-            let port = config.simulator_port.filter(|port| *port != 0).unwrap_or(SIMULATOR_PORT);
+            // Nobody listens on port 0. The usual port would be another project's.
+            let port = simulator::port(&config).unwrap_or(0);
             (format!("http://127.0.0.1:{port}"), SecretString::from("sk_test_simulated"))
         }
     };

@@ -1,8 +1,8 @@
 //! `reconcile`: asks Stripe for what was missed and applies it.
 
-use super::{open, print};
+use super::{open, print, simulator};
 use crate::config::Config;
-use crate::flow::reconcile::{self, Options, Report};
+use crate::flow::reconcile::{self, Difference, Options, Report};
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +47,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// What the database says.
 pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
+    if config.simulated() && simulator::port(&config).is_none() {
+        anyhow::bail!(simulator::NOT_RUNNING);
+    }
     let app = open::app(config).await?;
     let since = args.since.map(|since| app.clock.now().minus(since));
     let options = Options { since, dry_run: args.dry_run, ..Options::default() };
@@ -57,18 +60,36 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     for failure in &report.failures {
         eprintln!("Could not be read: {failure}");
     }
+    if !report.failures.is_empty() {
+        eprintln!("Next: checkout-backend doctor, then this command again.");
+    }
+    if report.dry_run && report.healed_count + report.remaining > 0 {
+        eprintln!("Next: checkout-backend reconcile");
+    } else if let Some(waiting) = report.waiting.first() {
+        eprintln!(
+            "What still differs is tried again by the running service; an event that is parked becomes a case after \
+             an hour.\nNext: checkout-backend events show {}",
+            waiting.event_key
+        );
+    }
     Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn lines(report: &Report) -> String {
     let mut text = String::new();
+    let booking =
+        |difference: &Difference| difference.booking_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     for difference in &report.healed {
-        let booking = difference.booking_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let change = match (difference.before, difference.after) {
             (Some(before), Some(after)) => format!("{before} -> {after}  "),
             _ => String::new(),
         };
-        let _ = writeln!(text, "{booking}  {}  {change}{}", difference.kind, difference.message);
+        let _ =
+            writeln!(text, "{}  {}  {change}{}", booking(difference), difference.kind, difference.message);
+    }
+    for difference in &report.waiting {
+        let Difference { event_key, kind, outcome, message, .. } = difference;
+        let _ = writeln!(text, "{}  {kind}  {outcome}: {event_key}  {message}", booking(difference));
     }
     let verb = if report.dry_run { "would heal" } else { "healed" };
     let _ = writeln!(

@@ -15,7 +15,7 @@ pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
         eprintln!("checkout-backend: set ADMIN_EMAIL and ADMIN_PASSWORD (or ADMIN_PASSWORD_FILE) first");
         return Ok(ExitCode::from(MISUSE));
     };
-    let accounts = users::open(&config).await?;
+    let accounts = users::made(&config).await?;
     if accounts.seed(email, password.expose_secret(), Actor::CLI).await? {
         eprintln!("{email} can sign in now, as ADMIN.");
     } else {

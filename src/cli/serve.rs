@@ -1,6 +1,7 @@
 //! `serve`: the whole service in one process, with a simulated Stripe if no key is configured.
 
-use crate::app::{App, Shared};
+use super::simulator::{self, USUAL_PORT};
+use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::flow::accounts::FirstStart;
@@ -12,15 +13,13 @@ use crate::stripe::sim::{Sim, SimConfig, WebhookTarget};
 use crate::telemetry;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use std::io::IsTerminal;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// The simulator's port if none is configured and this one is free.
-const SIMULATOR_PORT: u16 = 12111;
 /// The key by which we call the simulated Stripe: any test key will do.
 const SIMULATED_KEY: &str = "sk_test_simulated";
 /// How long a database that does not answer yet is waited for at the start.
@@ -54,9 +53,13 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
         (Some(simulator), _) => (simulator.base_url(), SecretString::from(SIMULATED_KEY)),
         (None, None) => anyhow::bail!("neither a Stripe key nor the simulated Stripe"),
     };
+    let _noted = match &simulator {
+        Some(simulator) => noted(&config, simulator).await,
+        None => None,
+    };
     let app = App::start(config, store, &base, key, clock).await?;
-    greet(&app, simulator.as_ref());
-    welcome(&app, app.accounts.first_start(&app.config).await?);
+    let first = app.accounts.first_start(&app.config).await?;
+    greet(&app, simulator.as_ref(), first);
 
     if let Err(error) = reconcile::catch_up(&app).await {
         tracing::warn!(module = "reconcile", action = "reconcile.catch_up_failed", "{error}");
@@ -133,7 +136,7 @@ async fn simulate(config: &Config) -> anyhow::Result<Sim> {
         Some(port) => start(port).await.with_context(|| {
             format!("the simulated Stripe cannot start on port {port} (SIMULATOR_PORT sets another)")
         })?,
-        None => match start(SIMULATOR_PORT).await {
+        None => match start(USUAL_PORT).await {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => start(0).await?,
             result => result?,
         },
@@ -151,41 +154,69 @@ fn reachable(host: IpAddr, port: u16) -> SocketAddr {
     SocketAddr::new(host, port)
 }
 
-/// Says where everything is. On standard error: standard output is the log.
-fn greet(app: &Shared, simulator: Option<&Sim>) {
+/// Lets the commands of this folder find the simulated Stripe. It serves all the same if they cannot.
+async fn noted(config: &Config, simulator: &Sim) -> Option<std::fs::File> {
+    match simulator::note(&config.data_dir, simulator.addr().port()).await {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::warn!(module = "simulator", action = "simulator.not_noted", "{error:#}");
+            None
+        }
+    }
+}
+
+/// Says where everything is. On standard error, since standard output is the log; on a terminal both are one, so
+/// it comes in one piece and after what was logged before.
+fn greet(app: &App, simulator: Option<&Sim>, first: FirstStart) {
     tracing::info!(module = "process", action = "sys_startup", engine = app.store.engine(), "started");
-    eprintln!("checkout-backend {} is ready.", env!("CARGO_PKG_VERSION"));
-    eprintln!("  Storefront   {}/", app.config.app_url);
-    eprintln!("  Dashboard    {}/dashboard", app.config.app_url);
-    if let Some(simulator) = simulator {
-        eprintln!("  Stripe       simulated at {} (no money moves)", simulator.base_url());
-        eprintln!("               pay with card 4242 4242 4242 4242, any future date, any CVC");
+    if matches!(first, FirstStart::Nobody) {
+        tracing::warn!(module = "accounts", action = "accounts.none", "nobody can sign in");
     }
-    if let Store::Sqlite { path, .. } = &app.store {
-        eprintln!("  Data         {}", display(path));
-    }
+    telemetry::flush(Duration::from_millis(200));
+    let port = simulator.map(|simulator| simulator.addr().port());
+    // Nobody may be listening.
+    let _ = std::io::stderr().lock().write_all(banner(app, port, first).as_bytes());
 }
 
-/// Says how to sign in, at the first start and never again: the password is kept nowhere.
-fn welcome(app: &Shared, first: FirstStart) {
+fn banner(app: &App, simulator_port: Option<u16>, first: FirstStart) -> String {
+    let config = &app.config;
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<12} {value}");
+    };
+    line("Storefront", &format!("{}/", config.app_url));
+    line("Dashboard", &format!("{}/dashboard", config.app_url));
+    match simulator_port {
+        Some(port) => {
+            line("Stripe", &format!("simulated at http://localhost:{port} (no money moves)"));
+            line("", "pay with card 4242 4242 4242 4242, any future date, any CVC");
+        }
+        None if config.livemode() => line("Stripe", "live: payments are real"),
+        None if config.is_production() => {
+            line("Stripe", "TEST MODE: no payment is real, since STRIPE_SECRET_KEY is a test key");
+        }
+        None => line("Stripe", "in test mode (no money moves)"),
+    }
+    line("Data", &app.store.place());
+    // A made-up password is told at the first start and never again: it is kept nowhere.
     match first {
-        FirstStart::Nothing => {}
-        FirstStart::Seeded => eprintln!("  Sign in      as the ADMIN of ADMIN_EMAIL"),
+        FirstStart::Nothing => {
+            line("Sign in", &format!("{}/login", config.app_url));
+            line("", "A lost password: `checkout-backend users set-password ADDRESS` sets another.");
+        }
+        FirstStart::Seeded => {
+            line("Sign in", &format!("{}/login as the ADMIN of ADMIN_EMAIL", config.app_url))
+        }
         FirstStart::Generated { email, password } => {
-            eprintln!("  Sign in      {}/login", app.config.app_url);
-            eprintln!("               as        {email}");
-            eprintln!("               password  {}", password.expose_secret());
-            eprintln!("               Keep it: it is shown this once. `users set-password` sets another.");
+            line("Sign in", &format!("{}/login", config.app_url));
+            line("", &format!("as        {email}"));
+            line("", &format!("password  {}", password.expose_secret()));
+            line("", "Keep it: it is shown this once. `users set-password` sets another.");
         }
-        FirstStart::Nobody => {
-            tracing::warn!(module = "accounts", action = "accounts.none", "nobody can sign in");
-            eprintln!(
-                "  Sign in      nobody can yet: run `checkout-backend users create you@your-company.com --role ADMIN`"
-            );
-        }
+        FirstStart::Nobody => line(
+            "Sign in",
+            "nobody can yet: run `checkout-backend users create you@your-company.com --role ADMIN`",
+        ),
     }
-}
-
-fn display(path: &Path) -> String {
-    path.display().to_string()
+    format!("checkout-backend {} is ready.\n{text}", env!("CARGO_PKG_VERSION"))
 }

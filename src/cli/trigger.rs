@@ -1,6 +1,8 @@
 //! `trigger`: makes an event happen in the simulated Stripe, which delivers it to the running service.
 
+use super::simulator::{self, Noted};
 use super::{MISUSE, print};
+use crate::config::Place;
 use crate::http_client::{HttpClient, Method};
 use crate::stripe::sim::TRIGGERS;
 use anyhow::Context;
@@ -22,9 +24,9 @@ pub struct Args {
     /// Changes what is made underneath: path=value or resource:path=value; may be given several times.
     #[arg(long = "override", value_name = "PATH=VALUE")]
     overrides: Vec<String>,
-    /// Where the simulated Stripe listens.
-    #[arg(long, env = "SIMULATOR_PORT", default_value_t = 12111)]
-    port: u16,
+    /// Where the simulated Stripe listens; without it, that of the service which runs in this folder, else 12111.
+    #[arg(long, env = "SIMULATOR_PORT")]
+    port: Option<u16>,
 }
 
 /// Triggers the event and says what became of each delivery: one line per event and endpoint on stdout.
@@ -39,17 +41,23 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("Unknown event {event}. Known are:\n  {}", TRIGGERS.join("\n  "));
         return Ok(ExitCode::from(MISUSE));
     }
-    let address = format!("http://127.0.0.1:{}/_sim/trigger", args.port);
+    let port = match args.port.filter(|port| *port != 0) {
+        Some(port) => port,
+        None => match simulator::look(&Place::from_env()?.data_dir) {
+            Noted::Runs(port) => port,
+            Noted::Never => simulator::USUAL_PORT,
+            Noted::Stopped => anyhow::bail!(simulator::NOT_RUNNING),
+        },
+    };
+    let address = format!("http://127.0.0.1:{port}/_sim/trigger");
     let body = json!({ "event": event, "overrides": args.overrides }).to_string().into_bytes();
     let client = HttpClient::new(PATIENCE)?;
     let answer = client
         .send(Method::Post, &address, &[("content-type", "application/json")], body)
         .await
-        .with_context(|| {
-            format!("no simulated Stripe answers on port {}; is the service running?", args.port)
-        })?;
+        .with_context(|| format!("no simulated Stripe answers on port {port}; is the service running?"))?;
     let answered: Value = serde_json::from_slice(&answer.body)
-        .with_context(|| format!("what answers on port {} is no simulated Stripe", args.port))?;
+        .with_context(|| format!("what answers on port {port} is no simulated Stripe"))?;
     if !answer.is_success() {
         eprintln!("{}", answered["error"].as_str().unwrap_or("The simulator refused."));
         return Ok(ExitCode::from(MISUSE));

@@ -1,7 +1,7 @@
 //! `users …`: who may sign in. Passwords come from a prompt, a pipe or a file, never from an argument,
 //! which everybody on the machine could read.
 
-use super::print;
+use super::{open, print};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::account::User;
@@ -30,6 +30,7 @@ pub const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 pub enum Args {
     /// Make an account
+    #[command(after_help = "Example:\n  checkout-backend users create ada@my-company.com --role ADMIN")]
     Create {
         /// The person's e-mail address
         email: String,
@@ -41,18 +42,22 @@ pub enum Args {
         password_file: Option<PathBuf>,
     },
     /// Print every account: address, role, active or disabled, since when
+    #[command(after_help = "Example:\n  checkout-backend users list")]
     List,
     /// Let nobody sign in with this account, and end its sessions
+    #[command(after_help = "Example:\n  checkout-backend users disable ada@my-company.com")]
     Disable {
         /// The person's e-mail address
         email: String,
     },
     /// Let the account's owner sign in again
+    #[command(after_help = "Example:\n  checkout-backend users enable ada@my-company.com")]
     Enable {
         /// The person's e-mail address
         email: String,
     },
     /// Change what somebody may do, from the next request on
+    #[command(after_help = "Example:\n  checkout-backend users set-role ada@my-company.com READONLY")]
     SetRole {
         /// The person's e-mail address
         email: String,
@@ -61,6 +66,7 @@ pub enum Args {
         role: Role,
     },
     /// Set a new password and end the account's sessions
+    #[command(after_help = "Example:\n  checkout-backend users set-password ada@my-company.com")]
     SetPassword {
         /// The person's e-mail address
         email: String,
@@ -78,8 +84,11 @@ fn role(text: &str) -> Result<Role, String> {
 ///
 /// # Errors
 /// Whatever keeps it from being done.
-pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
-    let accounts = open(&config).await?;
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let accounts = match args {
+        Args::Create { .. } => made(&Config::from_env()?).await?,
+        _ => existing(&open::config()?).await?,
+    };
     match args {
         Args::Create { email, role, password_file } => {
             let password = read_password(password_file.as_deref())?;
@@ -112,11 +121,19 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The accounts of the configured database, whose schema is brought up to date.
+/// The accounts of a database that is there.
+async fn existing(config: &Config) -> anyhow::Result<Accounts> {
+    let store = Store::open(config.database_url.expose_secret())?;
+    store.ready().await?;
+    Ok(Accounts::new(store, Clock::system(), config))
+}
+
+/// The accounts of the configured database, which is made and whose schema is brought up to date if need be:
+/// the first account may come before the first start.
 ///
 /// # Errors
 /// If the database cannot be used.
-pub(super) async fn open(config: &Config) -> anyhow::Result<Accounts> {
+pub(super) async fn made(config: &Config) -> anyhow::Result<Accounts> {
     let clock = Clock::system();
     let store = Store::open(config.database_url.expose_secret())?;
     store.migrate(clock.now()).await?;

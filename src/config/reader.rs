@@ -120,19 +120,34 @@ impl<'v> Reader<'v> {
         };
         for name in self.vars.keys().filter(|name| !known(name)) {
             let upper = name.to_ascii_uppercase();
-            let near = VARIABLES.iter().find(|v| {
-                // Short names are near to everything.
-                let allowed = if v.name.len() < 8 { 1 } else { 2 };
-                v.name.len() > 4 && strsim::damerau_levenshtein(&upper, v.name) <= allowed
-            });
-            if let Some(near) = near {
-                self.warnings.push(Mistake {
-                    name: name.clone(),
-                    message: format!("is not read; did you mean {}?", near.name),
-                });
-            }
+            let message = match nearest(&upper) {
+                Some(near) => format!("is not read; did you mean {near}?"),
+                // Whoever sets one of these means us.
+                None if upper.starts_with("STRIPE_") => {
+                    "is not read; the README's table of the configuration has the names that are".to_owned()
+                }
+                None => continue,
+            };
+            self.warnings.push(Mistake { name: name.clone(), message });
         }
     }
+}
+
+/// The variable that was probably meant: misspelt by a letter or two, or broken off, or both.
+fn nearest(name: &str) -> Option<&'static str> {
+    let distance = |known: &'static str| {
+        let whole = strsim::damerau_levenshtein(name, known);
+        // `STRIPE_SECRET` is the beginning of a name. What begins several names differs in nothing that counts.
+        let beginning = known.get(..name.len()).filter(|_| name.len() > 8);
+        beginning.map_or(whole, |beginning| whole.min(strsim::damerau_levenshtein(name, beginning)))
+    };
+    let near = VARIABLES
+        .iter()
+        // Short names are near to everything.
+        .filter(|v| v.name.len() > 4)
+        .map(|v| (distance(v.name), v.name))
+        .filter(|(distance, known)| *distance <= if known.len() < 8 { 1 } else { 2 });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
 fn read_secret_file(path: &Path) -> Result<String, String> {

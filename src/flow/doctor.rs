@@ -101,7 +101,13 @@ fn configuration(app: &App) -> Finding {
     };
     let warnings: Vec<String> =
         config.warnings.iter().map(|warning| format!("{}: {}", warning.name, warning.message)).collect();
-    if warnings.is_empty() {
+    if config.is_production() && !config.livemode() {
+        let told = std::iter::once("production with a test key: no payment is real".to_owned());
+        let told: Vec<_> = told.chain(warnings).collect();
+        let fix = "when customers are to pay, give STRIPE_SECRET_KEY the live key, and STRIPE_WEBHOOK_SECRET the \
+                   live endpoint's secret";
+        Finding::warn("configuration", told.join("; "), fix)
+    } else if warnings.is_empty() {
         Finding::ok("configuration", format!("complete; uses {mode}"))
     } else {
         Finding::warn("configuration", warnings.join("; "), "correct the variables that are named, in .env")
@@ -112,7 +118,7 @@ fn configuration(app: &App) -> Finding {
 async fn database(app: &App, findings: &mut Vec<Finding>) -> bool {
     match app.store.ready().await {
         Ok(()) => findings
-            .push(Finding::ok("database", format!("{} answers, schema up to date", app.store.engine()))),
+            .push(Finding::ok("database", format!("{} answers, schema up to date", app.store.place()))),
         Err(error @ StoreError::NotMigrated) => {
             findings.push(Finding::fail("migrations", error.to_string(), "checkout-backend migrate deploy"));
             return false;

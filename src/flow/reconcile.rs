@@ -122,6 +122,8 @@ pub struct Report {
     /// How many there were; the list above stops at [`MAX_LISTED`].
     pub healed_count: u64,
     /// What differs still: parked, or failed through a fault of ours.
+    pub waiting: Vec<Difference>,
+    /// How many there are; the list above stops at [`MAX_LISTED`] too.
     pub remaining: u64,
     /// What could not be read, in words.
     pub failures: Vec<String>,
@@ -140,6 +142,16 @@ impl Report {
         self.failures.is_empty() && self.remaining == 0
     }
 
+    fn add_waiting(&mut self, difference: Difference) {
+        if !self.counted.insert(difference.event_key.clone()) {
+            return;
+        }
+        self.remaining += 1;
+        if self.waiting.len() < MAX_LISTED {
+            self.waiting.push(difference);
+        }
+    }
+
     fn add(&mut self, difference: Difference) {
         if !self.counted.insert(difference.event_key.clone()) {
             return;
@@ -154,23 +166,20 @@ impl Report {
     fn note(&mut self, seen: Seen) {
         let Seen { event_key, kind, recorded, preview } = seen;
         let Recorded { outcome, reason, booking, .. } = recorded;
+        let status = |booking: &Option<Booking>| booking.as_ref().map(Booking::status);
+        let difference = Difference {
+            booking_id: booking,
+            event_key,
+            kind,
+            outcome: outcome.as_str(),
+            reason: reason.as_str(),
+            message: reason.sentence(Lang::En),
+            before: preview.as_ref().and_then(|preview| status(&preview.before)),
+            after: preview.as_ref().and_then(|preview| status(&preview.after)),
+        };
         match outcome {
-            Outcome::Processed | Outcome::Case => {
-                let status = |booking: &Option<Booking>| booking.as_ref().map(Booking::status);
-                self.add(Difference {
-                    booking_id: booking,
-                    event_key,
-                    kind,
-                    outcome: outcome.as_str(),
-                    reason: reason.as_str(),
-                    message: reason.sentence(Lang::En),
-                    before: preview.as_ref().and_then(|preview| status(&preview.before)),
-                    after: preview.as_ref().and_then(|preview| status(&preview.after)),
-                });
-            }
-            Outcome::Parked | Outcome::Rejected => {
-                self.remaining += u64::from(self.counted.insert(event_key));
-            }
+            Outcome::Processed | Outcome::Case => self.add(difference),
+            Outcome::Parked | Outcome::Rejected => self.add_waiting(difference),
             Outcome::Duplicate | Outcome::Ignored => {}
         }
     }

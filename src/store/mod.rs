@@ -105,6 +105,14 @@ impl Store {
         }
     }
 
+    /// The SQLite file of `url`, if there is none yet. [`Store::open`] would make it.
+    #[must_use]
+    pub fn missing_file(url: &str) -> Option<PathBuf> {
+        let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok())??;
+        let path = options.get_filename();
+        (!path.as_os_str().is_empty() && !in_memory(url) && !path.exists()).then(|| path.to_path_buf())
+    }
+
     fn open_postgres(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| StoreError::Config(error.to_string()))?
@@ -140,9 +148,7 @@ impl Store {
         let options =
             SqliteConnectOptions::from_str(url).map_err(|error| StoreError::Config(error.to_string()))?;
         let path = options.get_filename().to_path_buf();
-        // In memory each connection would see a database of its own, and nothing would be durable.
-        let in_memory = url.contains(":memory:") || url.contains("mode=memory");
-        if path.as_os_str().is_empty() || in_memory {
+        if path.as_os_str().is_empty() || in_memory(url) {
             return Err(StoreError::Config(
                 "an SQLite database needs a file, as in sqlite://data/x.db".into(),
             ));
@@ -261,6 +267,22 @@ impl Store {
         }
     }
 
+    /// The engine and where its data is, without user and password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Postgres(pool) => {
+                let server = pool.connect_options();
+                let database = server.get_database().unwrap_or("its user's database");
+                format!("PostgreSQL at {}:{}/{database}", server.get_host(), server.get_port())
+            }
+            Self::Sqlite { path, .. } => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                format!("SQLite in {}", path.display())
+            }
+        }
+    }
+
     /// Closes every connection and waits for those in use.
     pub async fn close(&self) {
         match self {
@@ -319,6 +341,11 @@ async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error>
     // The error makes the pool drop the connection as it is, without a farewell that could hang as well.
     tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
     Ok(true)
+}
+
+/// In memory each connection would see a database of its own, and nothing would be durable.
+fn in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
 }
 
 /// Names, addresses and password hashes are in there: nobody else on the machine reads it.

@@ -273,6 +273,33 @@ fn a_misspelt_variable_is_told() {
     );
 }
 
+/// A name that was broken off, or that is of Stripe and not ours, would be missed in silence too.
+#[test]
+fn a_variable_of_stripes_that_is_not_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |name: &str| -> Vec<String> {
+        let config = Config::from_vars(&development(&folder, &[(name, "x")])).unwrap();
+        config.warnings.iter().map(|warning| warning.message.clone()).collect()
+    };
+    for (name, meant) in [
+        ("STRIPE_SECRTE", "STRIPE_SECRET_KEY"),
+        ("STRIPE_SECRET", "STRIPE_SECRET_KEY"),
+        ("STRIPE_SECERT_KEY", "STRIPE_SECRET_KEY"),
+        ("STRIPE_WEBHOOK", "STRIPE_WEBHOOK_SECRET"),
+        ("PAYLOAD_RETENTION", "PAYLOAD_RETENTION_DAYS"),
+        ("stripe_api_bse", "STRIPE_API_BASE"),
+    ] {
+        assert_eq!(told(name), [format!("is not read; did you mean {meant}?")], "{name}");
+    }
+    for name in ["STRIPE_KEY", "STRIPE_PUBLISHABLE_KEY"] {
+        let told = told(name);
+        assert!(told.len() == 1 && told[0].contains("is not read"), "{name}: {told:?}");
+    }
+    for name in ["HOSTNAME", "SESSION_MANAGER", "XDG_SESSION_TYPE", "DATABASE", "LOG", "SMTP_HOST", "ADMIN"] {
+        assert_eq!(told(name), [""; 0], "{name}");
+    }
+}
+
 #[test]
 fn debug_output_shows_no_secret() {
     let vars = production(&[

@@ -130,6 +130,34 @@ fn dashboards_and_alerts_ask_for_metrics_that_there_are() {
 }
 
 #[test]
+fn the_runbook_says_what_to_do_for_each_alert() {
+    let runbook = read("docs/OPERATIONS.md");
+    let rules = read("deploy/prometheus/alerts.yml");
+    let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 6, "{alerts:?}");
+    let row = |alert: &&str| !runbook.contains(&format!("\n| `{alert}` |"));
+    let missing = alerts.into_iter().filter(row);
+    none(&missing.map(|alert| format!("docs/OPERATIONS.md has no row for {alert}")).collect::<Vec<_>>());
+}
+
+/// The image's build sees only what `.dockerignore` lets through.
+#[test]
+fn what_the_image_is_built_from_exists() {
+    let ignored = read(".dockerignore");
+    let let_through: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert_eq!(ignored.lines().find(|line| !line.starts_with('#')), Some("*"));
+    let missing = let_through.iter().filter(|name| !root().join(name).exists());
+    none(
+        &missing
+            .map(|name| format!(".dockerignore lets {name} through, which is not there"))
+            .collect::<Vec<_>>(),
+    );
+    for name in ["Cargo.toml", "Cargo.lock", "src", "migrations", "templates", "assets", "benches"] {
+        assert!(let_through.contains(&name), "the image cannot be built without {name}");
+    }
+}
+
+#[test]
 fn migrations_are_numbered_without_a_gap() {
     let mut names: Vec<_> = std::fs::read_dir(root().join("migrations"))
         .unwrap()
