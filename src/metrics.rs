@@ -11,7 +11,7 @@ use crate::domain::payment::Outcome;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Why deliveries are refused before they are events. The first five are `SignatureError::reason`'s.
@@ -52,7 +52,7 @@ pub struct Counters {
     limited: Family<3>,
     drift: AtomicU64,
     background_failures: Family<{ BACKGROUND.len() }>,
-    connections: AtomicI64,
+    connections: Arc<AtomicI64>,
     connections_refused: AtomicU64,
 }
 
@@ -114,7 +114,7 @@ impl Counters {
             limited: Family::new(["login", "checkout", "webhook"]),
             drift: AtomicU64::new(0),
             background_failures: Family::new(BACKGROUND),
-            connections: AtomicI64::new(0),
+            connections: Arc::default(),
             connections_refused: AtomicU64::new(0),
         }
     }
@@ -196,9 +196,9 @@ impl Counters {
 
     /// A connection was accepted, until the guard is dropped.
     #[must_use]
-    pub fn connection(&self) -> Connection<'_> {
+    pub fn connection(&self) -> Connection {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        Connection(&self.connections)
+        Connection(self.connections.clone())
     }
 
     /// A connection was closed unserved, because there were too many.
@@ -311,9 +311,9 @@ impl Counters {
 
 /// An open connection, counted until this is dropped.
 #[derive(Debug)]
-pub struct Connection<'c>(&'c AtomicI64);
+pub struct Connection(Arc<AtomicI64>);
 
-impl Drop for Connection<'_> {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
