@@ -31,8 +31,9 @@ pub const MAX_CONNECTIONS: usize = 4096;
 /// How long a peer may keep us waiting. Idle connections have more than the usual minute of proxies, so
 /// that it is they who close them.
 const PATIENCE: Patience = Patience { stall: Duration::from_secs(10), idle: Duration::from_secs(75) };
-/// The longest head of a request, in bytes; hyper answers 431.
-const MAX_HEAD: usize = 32 * 1024;
+/// What is kept of a head, in bytes, until it is known to be too long: hyper's 431 is a bare one, so it is
+/// the last resort, and [`super::security::head`] answers what is below it.
+const MAX_HEAD: usize = 128 * 1024;
 /// After SIGTERM new connections are still served so long, while `/readyz` sends balancers away.
 const LINGER: Duration = Duration::from_secs(1);
 /// Then requests in flight have so long: with [`LINGER`] it is done in ten seconds.

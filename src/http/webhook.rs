@@ -10,6 +10,7 @@ use crate::stripe::signature::{self, SignatureError};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::time::Instant;
@@ -28,8 +29,9 @@ pub struct Acknowledgement {
 pub async fn receive(
     State(app): State<Shared>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Acknowledgement>, Problem> {
+    let body = body.map_err(|rejection| refuse_body(&app, rejection.status()))?;
     let now = app.clock.now();
     let header = headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
     let verified = signature::verify(header, &body, &app.config.webhook_secrets, now.as_unix_seconds())
@@ -60,6 +62,29 @@ pub async fn receive(
             app.counters.webhook_done(Outcome::Rejected, started.elapsed());
             Err(not_applied(&event_id, &kind, &error))
         }
+    }
+}
+
+/// What did not come whole cannot be verified.
+fn refuse_body(app: &Shared, status: StatusCode) -> Problem {
+    let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+    let reason = if too_large { "body_too_large" } else { "other" };
+    app.counters.webhook_rejected(reason);
+    tracing::warn!(
+        module = "webhook",
+        action = "stripe.webhook.unreadable",
+        outcome = Outcome::Rejected.as_str(),
+        reason,
+        "the body is too large, or did not come whole"
+    );
+    if too_large {
+        Problem::new(status, "Body too large", "Send less: the body is over the limit.")
+    } else {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "Body incomplete",
+            "The body did not come whole, or not in time.",
+        )
     }
 }
 
