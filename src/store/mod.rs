@@ -105,6 +105,34 @@ impl Store {
         }
     }
 
+    /// Where the database is, without its password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Postgres(pool) => {
+                let options = pool.connect_options();
+                let name = options.get_database().unwrap_or(options.get_username());
+                format!("the database {name} at {}:{}", options.get_host(), options.get_port())
+            }
+            Self::Sqlite { path, .. } => format!("the database {}", path.display()),
+        }
+    }
+
+    /// Why no connection can be made; none if one can.
+    pub async fn why_unreachable(&self) -> Option<String> {
+        let Self::Postgres(pool) = self else { return None };
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&pool.connect_options())).await
+        {
+            Ok(Ok(connection)) => {
+                // It was only to learn whether there is one.
+                let _ = connection.close().await;
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("nobody answers".to_owned()),
+        }
+    }
+
     fn open_postgres(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| StoreError::Config(error.to_string()))?
