@@ -275,6 +275,11 @@ async fn security_events_are_told_by_the_names_that_tools_know() {
         send(post("/auth/login", login("wrong password"), "")).await;
     }
     send(post("/auth/logout", serde_json::json!({}), &bob)).await;
+    db.execute("update sessions set expires_at = 1").await;
+    for _ in 0..2 {
+        let me = process.http.get(format!("{}/auth/me", process.url)).header("cookie", &admin);
+        assert_eq!(send(me).await.status, 401);
+    }
     process.terminate();
     assert!(process.ended().await.success());
 
@@ -282,6 +287,7 @@ async fn security_events_are_told_by_the_names_that_tools_know() {
     let told = |action: &str| log.matches(&format!("\"action\":\"{action}\"")).count();
     for (action, times) in [
         ("sys_startup", 1),
+        ("accounts.hashing_timed", 1),
         ("user_created", 2),
         ("authn_login_success", 2),
         ("session_created", 2),
@@ -292,6 +298,7 @@ async fn security_events_are_told_by_the_names_that_tools_know() {
         ("authn_login_fail_max", 1),
         ("excess_rate_limit_exceeded", 1),
         ("session_logout", 1),
+        ("session_expired", 1),
         ("sys_shutdown", 1),
     ] {
         assert_eq!(told(action), times, "{action}:\n{log}");

@@ -2,7 +2,7 @@
 
 use crate::harness::app::{Answer, send};
 use crate::harness::people::PASSWORD;
-use crate::harness::{Engine, TestApp, TestDatabase};
+use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
@@ -52,7 +52,9 @@ fn problem(answer: &Answer) -> Value {
 /// S26, S28, S29: every route, as nobody and as somebody who sees it, and whatever answers instead of one.
 #[tokio::test]
 async fn every_answer_carries_the_protective_headers() {
-    let app = app(&[("APP_URL", "https://pay.test"), ("METRICS_TOKEN", "t")]).await;
+    const VERSION: &str = "7.8.9-canary";
+    let variables = [("APP_URL", "https://pay.test"), ("METRICS_TOKEN", "t"), ("APP_VERSION", VERSION)];
+    let app = app(&variables).await;
     let admin = app.person(Role::Admin).await;
     let mut asked: Vec<(&str, String, String)> = routes()
         .into_iter()
@@ -71,12 +73,15 @@ async fn every_answer_carries_the_protective_headers() {
     asked.sort_by_key(|(_, path, _)| path.contains("logout"));
     for cookie in [None, Some(admin.cookie.as_str())] {
         for (method, path, body) in &asked {
-            let mut headers = vec![("content-type", "application/json")];
+            let mut headers = vec![("content-type", "application/json"), ("x-request-id", "sweep.1")];
             headers.extend(cookie.map(|cookie| ("cookie", cookie)));
             let answer = ask(&app, method, path, &headers, body).await;
             assert!(cookie.is_none() || answer.status != 401 || path == "/metrics" || path == "/auth/login");
             let what = format!("{method} {path}: {}", answer.status);
             check_protective_headers(&answer, &what);
+            assert_eq!(answer.headers["x-request-id"], "sweep.1", "{what}");
+            // S38
+            assert!(cookie.is_some() || !format!("{answer:?}").contains(VERSION), "{what}");
             let kept = answer.headers["cache-control"].to_str().unwrap();
             assert!(kept == "no-store" || (answer.status == 200 && path.starts_with("/assets/")), "{what}");
         }
@@ -169,6 +174,13 @@ async fn changes_are_not_taken_from_other_sites() {
         if !allowed {
             assert!(change.headers.get_all("vary").iter().any(|v| v.to_str().unwrap().contains("Origin")));
             assert_eq!(problem(&change)["error"], "Cross-site request");
+        }
+    }
+    let cross_site = [("sec-fetch-site", "cross-site"), ("cookie", person.cookie.as_str())];
+    for Route { method, path, .. } in routes() {
+        if method != "GET" && path != "/webhook" {
+            let answer = ask(&app, method, &example(path), &cross_site, "{}").await;
+            assert_eq!(answer.status, 403, "{method} {path}");
         }
     }
     // A form of another site cannot name this content type without asking first.
@@ -293,6 +305,53 @@ async fn a_panic_is_an_anonymous_500_and_the_next_request_is_served() {
     }
     assert_eq!(app.app.counters.http_5xx(), 2);
     server.abort();
+}
+
+on_each_engine! {
+    what_the_database_says_is_for_the_log_only,
+}
+
+/// S33: the tables are gone from under every handler, but for those that say who asks.
+async fn what_the_database_says_is_for_the_log_only(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    let tables = match db.engine {
+        Engine::Sqlite => "select name from sqlite_master where type = 'table' and name not like 'sqlite%'",
+        Engine::Postgres => "select tablename::text from pg_tables where schemaname = 'public'",
+    };
+    let kept = ["users", "sessions", "_sqlx_migrations"];
+    let tables: Vec<_> = db.texts(tables).await.into_iter().filter(|name| !kept.contains(&&**name)).collect();
+    assert!(tables.len() > 10, "{tables:?}");
+    for table in &tables {
+        db.execute(&format!("alter table {table} rename to gone_{table}")).await;
+    }
+    let booking = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": "2031-05-05", "time": "10:00",
+        "password": "correct horse battery", "role": "OPS", "name": "x", "amount": 600, "currency": "EUR",
+    });
+    let mut failed = 0;
+    for Route { method, path, .. } in routes() {
+        if path.contains("logout") {
+            continue;
+        }
+        let headers = [
+            ("content-type", "application/json"),
+            ("cookie", admin.cookie.as_str()),
+            ("idempotency-key", "k"),
+            ("x-request-id", "gone"),
+        ];
+        let answer = ask(&app, method, &example(path), &headers, &booking.to_string()).await;
+        if answer.status >= 500 {
+            failed += 1;
+            assert_eq!(problem(&answer)["error"], "Internal error", "{method} {path}");
+            for word in ["gone_", "no such table", "relation", "sqlx", "select ", "insert "] {
+                assert!(!answer.body.contains(word), "{method} {path}: {word:?} in {answer:?}");
+            }
+        }
+    }
+    assert!(failed > 20, "only {failed} routes noticed");
+    assert_eq!(app.app.counters.http_5xx(), failed);
+    assert_eq!(app.get("/livez").await.status, 200);
 }
 
 /// S19
