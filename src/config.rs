@@ -20,12 +20,14 @@ use url::Url;
 
 /// The shortest `SESSION_SECRET`, in bytes.
 pub const MIN_SESSION_SECRET: usize = 32;
+/// The fewest different bytes of a `SESSION_SECRET`: 32 random hexadecimal digits practically never have less.
+const MIN_DIFFERENT: usize = 8;
 /// The most webhook secrets at once: a roll needs two, each costs one HMAC per delivery.
 const MAX_WEBHOOK_SECRETS: usize = 8;
 /// Where SQLite and the kept secrets are if nobody says.
 const DEFAULT_SQLITE: &str = "sqlite://data/checkout.db";
 /// What secrets are called in examples that nobody filled in.
-const PLACEHOLDERS: [&str; 10] = [
+const PLACEHOLDERS: [&str; 12] = [
     "changeme",
     "change-me",
     "change_me",
@@ -35,7 +37,9 @@ const PLACEHOLDERS: [&str; 10] = [
     "example",
     "your-",
     "your_",
+    "your secret",
     "secret-here",
+    "secret_here",
 ];
 
 /// Where the program runs.
@@ -185,7 +189,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(&environment()?)
+        let (vars, mistakes) = environment();
+        Self::read(&vars, mistakes)
     }
 
     /// From a map of variables. In development this makes and keeps the secrets that are not given.
@@ -193,7 +198,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every mistake.
     pub fn from_vars(vars: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(vars);
+        Self::read(vars, Vec::new())
+    }
+
+    fn read(vars: &BTreeMap<String, String>, mistakes: Vec<Mistake>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(vars, mistakes);
         let r = &mut reader;
 
         let environment = read_environment(r);
@@ -221,7 +230,7 @@ impl Config {
             app_url: app_url.clone().unwrap_or_else(|| local_url(port)),
             app_url_given: app_url.is_some(),
             admin_email: r.text("ADMIN_EMAIL").map(str::to_owned),
-            admin_password: r.secret_string("ADMIN_PASSWORD"),
+            admin_password: r.password("ADMIN_PASSWORD").map(SecretString::from),
             app_version: r.text("APP_VERSION").unwrap_or(env!("CARGO_PKG_VERSION")).to_owned(),
             host: read_host(r, "HOST").unwrap_or(IpAddr::V4(default_host)),
             port,
@@ -334,9 +343,9 @@ impl Config {
     }
 }
 
-/// The process's variables over those of `.env`.
+/// The process's variables over those of `.env`, and what of them cannot be read.
 #[expect(clippy::disallowed_methods, reason = "this is the environment's home")]
-fn environment() -> Result<BTreeMap<String, String>, ConfigError> {
+fn environment() -> (BTreeMap<String, String>, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let mut mistake = |name: &str, message: String| mistakes.push(Mistake { name: name.to_owned(), message });
     let mut vars = BTreeMap::new();
@@ -363,7 +372,7 @@ fn environment() -> Result<BTreeMap<String, String>, ConfigError> {
             None => {}
         }
     }
-    if mistakes.is_empty() { Ok(vars) } else { Err(ConfigError(mistakes)) }
+    (vars, mistakes)
 }
 
 fn read_environment(r: &mut Reader<'_>) -> Environment {
@@ -429,9 +438,14 @@ fn read_session_secret(r: &mut Reader<'_>, production: bool) -> Option<SecretStr
             r.mistake("SESSION_SECRET", format!("is a placeholder; {MAKE_ONE}"));
         }
         Some(secret) => {
-            let distinct: std::collections::BTreeSet<_> = secret.bytes().collect();
-            if distinct.len() < 8 {
-                r.warn("SESSION_SECRET", format!("has few different characters; {MAKE_ONE}"));
+            let different: std::collections::BTreeSet<_> = secret.bytes().collect();
+            if different.len() < MIN_DIFFERENT {
+                let message = format!("has too few different characters to be random; {MAKE_ONE}");
+                if production {
+                    r.mistake("SESSION_SECRET", message);
+                } else {
+                    r.warn("SESSION_SECRET", message);
+                }
             }
         }
     }
@@ -444,7 +458,8 @@ fn is_placeholder(secret: &str) -> bool {
 }
 
 fn read_stripe_key(r: &mut Reader<'_>, production: bool) -> Option<SecretString> {
-    let key = r.secret("STRIPE_SECRET_KEY").map(|key| key.trim().to_owned());
+    const KINDS: [&str; 4] = ["sk_test_", "sk_live_", "rk_test_", "rk_live_"];
+    let key = r.secret("STRIPE_SECRET_KEY");
     match &key {
         None if production => r.mistake(
             "STRIPE_SECRET_KEY",
@@ -457,10 +472,15 @@ fn read_stripe_key(r: &mut Reader<'_>, production: bool) -> Option<SecretString>
             "is a publishable key (pk_…); give the secret key (sk_…) or a restricted one (rk_…)",
         ),
         Some(key) => {
-            let known = ["sk_test_", "sk_live_", "rk_test_", "rk_live_"].iter().any(|p| key.starts_with(p));
-            let clean = key.bytes().all(|b| b.is_ascii_graphic());
-            if !(known && clean) {
-                r.mistake("STRIPE_SECRET_KEY", "give a key that starts with sk_test_, sk_live_ or rk_");
+            let rest = KINDS.iter().find_map(|kind| key.strip_prefix(kind)).unwrap_or_default();
+            let clean = rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            if rest.is_empty() || !clean {
+                r.mistake("STRIPE_SECRET_KEY", "give a whole key that starts with sk_test_, sk_live_ or rk_");
+            } else if production && is_placeholder(key) {
+                r.mistake(
+                    "STRIPE_SECRET_KEY",
+                    "is a placeholder; copy the key from https://dashboard.stripe.com/apikeys",
+                );
             } else if is_live(key) && !production {
                 r.warn("STRIPE_SECRET_KEY", "is a live key outside production: payments are real");
             }
@@ -496,6 +516,12 @@ fn read_webhook_secrets(
         r.mistake(
             NAME,
             "one of the secrets is empty, which would accept anybody's signature; remove the comma",
+        );
+    }
+    if production && secrets.iter().any(|secret| is_placeholder(secret)) {
+        r.mistake(
+            NAME,
+            "is a placeholder, by which anybody could sign; copy the endpoint's secret (whsec_…)",
         );
     }
     if secrets.len() > MAX_WEBHOOK_SECRETS {
@@ -592,7 +618,7 @@ fn read_cookie(r: &mut Reader<'_>, production: bool, app_url: Option<&str>) -> C
         _ => None,
     });
     if secure == Some(false) && production {
-        r.warn("COOKIE_SECURE", "is off in production: session cookies also travel over http");
+        r.mistake("COOKIE_SECURE", "must not be false in production: session cookies would travel over http");
     }
     let secure = secure.unwrap_or(https);
     let same_site = r

@@ -11,20 +11,19 @@ use crate::domain::payment::Outcome;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Clocks that differ by more seconds want somebody's attention: 300 s is where deliveries are refused.
 pub const CLOCKS_DIFFER: i64 = 30;
 /// Why deliveries are refused before they are events. The first five are `SignatureError::reason`'s.
-const REJECT_REASONS: [&str; 8] = [
+const REJECT_REASONS: [&str; 7] = [
     "header_missing",
     "header_malformed",
     "no_v1_signature",
     "secret_or_body",
     "timestamp_out_of_tolerance",
     "body_too_large",
-    "body_incomplete",
     "other",
 ];
 /// The background work, as it is named in logs and metrics.
@@ -59,7 +58,7 @@ pub struct Counters {
     limited: Family<3>,
     drift: AtomicU64,
     background_failures: Family<{ BACKGROUND.len() }>,
-    connections: AtomicI64,
+    connections: Arc<AtomicI64>,
     connections_refused: AtomicU64,
 }
 
@@ -123,7 +122,7 @@ impl Counters {
             limited: Family::new(["login", "checkout", "webhook"]),
             drift: AtomicU64::new(0),
             background_failures: Family::new(BACKGROUND),
-            connections: AtomicI64::new(0),
+            connections: Arc::default(),
             connections_refused: AtomicU64::new(0),
         }
     }
@@ -210,9 +209,9 @@ impl Counters {
 
     /// A connection was accepted, until the guard is dropped.
     #[must_use]
-    pub fn connection(&self) -> Connection<'_> {
+    pub fn connection(&self) -> Connection {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        Connection(&self.connections)
+        Connection(self.connections.clone())
     }
 
     /// A connection was closed unserved, because there were too many.
@@ -336,9 +335,9 @@ impl Counters {
 
 /// An open connection, counted until this is dropped.
 #[derive(Debug)]
-pub struct Connection<'c>(&'c AtomicI64);
+pub struct Connection(Arc<AtomicI64>);
 
-impl Drop for Connection<'_> {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

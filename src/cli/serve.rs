@@ -40,7 +40,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
 
     let store = Store::open(config.database_url.expose_secret())?;
     let _lock = only_one(&store)?;
-    migrate(&store, &clock).await?;
+    migrate(&store, &clock).await.with_context(|| format!("cannot use {}", store.place()))?;
 
     let address = SocketAddr::new(config.host, config.port);
     let listener = TcpListener::bind(address).await.with_context(|| {
@@ -64,6 +64,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     if let Err(error) = reconcile::catch_up(&app).await {
         tracing::warn!(module = "reconcile", action = "reconcile.catch_up_failed", "{error}");
     }
+    let timed = app.clone();
+    tokio::spawn(async move { timed.accounts.time_hashing().await });
     let background = background::start(&app);
 
     let ended = http::server::serve(&app, listener, http::server::signals()?).await;
@@ -103,13 +105,21 @@ fn only_one(store: &Store) -> anyhow::Result<Option<std::fs::File>> {
 /// Brings the schema up to date, waiting a while for a server that is still starting.
 async fn migrate(store: &Store, clock: &Clock) -> anyhow::Result<()> {
     let given_up = tokio::time::Instant::now() + DATABASE_PATIENCE;
+    let mut told = false;
     loop {
         match store.migrate(clock.now()).await {
             Err(error)
                 if (matches!(error, StoreError::Unavailable(_)) || error.is_collision())
                     && tokio::time::Instant::now() < given_up =>
             {
-                tracing::warn!(module = "store", action = "store.waiting", "{error}");
+                // The pool only knows that it waited in vain.
+                let why = store.why_unreachable().await.unwrap_or_else(|| error.to_string());
+                tracing::warn!(module = "store", action = "store.waiting", "{why}");
+                if !told {
+                    let patience = DATABASE_PATIENCE.as_secs();
+                    eprintln!("checkout-backend: waiting up to {patience} s for {}: {why}", store.place());
+                    told = true;
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             result => return Ok(result?),

@@ -42,8 +42,9 @@ pub(super) struct Reader<'v> {
 }
 
 impl<'v> Reader<'v> {
-    pub(super) fn new(vars: &'v BTreeMap<String, String>) -> Self {
-        let mut reader = Self { vars, mistakes: Vec::new(), warnings: Vec::new() };
+    /// `mistakes` are those made before.
+    pub(super) fn new(vars: &'v BTreeMap<String, String>, mistakes: Vec<Mistake>) -> Self {
+        let mut reader = Self { vars, mistakes, warnings: Vec::new() };
         reader.warn_of_misspellings();
         reader
     }
@@ -82,11 +83,24 @@ impl<'v> Reader<'v> {
         value
     }
 
-    /// A secret from `NAME`, or from the file that `NAME_FILE` names.
-    ///
-    /// Not trimmed inside, since a password may begin with a blank; a file's last line end is not
-    /// part of it.
+    /// A secret from `NAME`, or from the file that `NAME_FILE` names, trimmed: no key has blanks at its
+    /// ends, but files and copied lines do.
     pub(super) fn secret(&mut self, name: &str) -> Option<String> {
+        let value = self.password(name)?;
+        let trimmed = value.trim();
+        if trimmed.is_empty() {
+            // Only a file gets here: an empty variable counts as not set.
+            if self.text(name).is_none() && self.text(&format!("{name}_FILE")).is_some() {
+                self.mistake(&format!("{name}_FILE"), "the file is empty");
+            }
+            return None;
+        }
+        Some(trimmed.to_owned())
+    }
+
+    /// The same, not trimmed, since a password may begin with a blank; a file's last line end is not
+    /// part of it.
+    pub(super) fn password(&mut self, name: &str) -> Option<String> {
         let file_name = format!("{name}_FILE");
         let value = self.vars.get(name).filter(|value| !value.is_empty());
         match (value, self.text(&file_name)) {

@@ -23,6 +23,7 @@ use crate::store::{Store, StoreError};
 use hashing::Hashing;
 use secrecy::{ExposeSecret, SecretString};
 use sessions::Sessions;
+use std::time::Duration;
 
 /// Accounts and sessions.
 #[derive(Debug)]
@@ -92,6 +93,8 @@ pub enum FirstStart {
     Nobody,
 }
 
+/// What comparing one password may take: OWASP's "less than one second".
+const HASHING_BUDGET: Duration = Duration::from_secs(1);
 /// The account of the unconfigured first start.
 const FIRST_EMAIL: &str = "admin@localhost";
 
@@ -173,6 +176,19 @@ impl Accounts {
         } else {
             FirstStart::Nothing
         })
+    }
+
+    /// Tells the log how long a password takes to compare here, and warns if that is beyond what people and
+    /// the machine bear. To be called once at the start.
+    pub async fn time_hashing(&self) {
+        let Ok(took) = self.hashing.time().await else { return };
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let action = "accounts.hashing_timed";
+        if took > HASHING_BUDGET {
+            tracing::warn!(module = "accounts", action, duration_ms, "comparing a password is too slow here");
+        } else {
+            tracing::info!(module = "accounts", action, duration_ms, "comparing a password takes so long");
+        }
     }
 
     /// Everybody, by address.

@@ -183,7 +183,10 @@ pub async fn bad_deliveries(State(limits): State<Limits>, request: Request, next
     let left = limits.bad_deliveries.count(address);
     match left.remaining {
         Some(_) => response,
-        None => limits.refuse(Limited::Webhook, left).into_response(),
+        None => {
+            let refused = limits.refuse(Limited::Webhook, left).into_response();
+            with_headers(refused, "webhook-failures", BAD_DELIVERIES, 0, left.resets_in)
+        }
     }
 }
 

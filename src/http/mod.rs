@@ -180,6 +180,7 @@ pub fn router(app: &Shared) -> Router {
         .layer(from_fn(security::timeout))
         .layer(CatchPanicLayer::custom(security::panicked))
         .layer(from_fn_with_state(app.clone(), security::cross_site))
+        .layer(from_fn(security::head))
         .layer(from_fn_with_state(app.clone(), request::observe))
         .layer(from_fn_with_state(app.clone(), security::headers))
         .with_state(app.clone())

@@ -38,6 +38,9 @@ const HSTS: &str = "max-age=63072000";
 /// The longest that a handler may take. Stripe's own patience is below it, the webhook's further.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest address and headers of a request together, in bytes.
+const MAX_HEAD: usize = 32 * 1024;
+
 /// Routes that pages of `ALLOWED_ORIGINS` may call: none of them looks at the session.
 const OPEN_ROUTES: [&str; 3] = ["/create-checkout-session", "/api/bookings", "/api/checkout/{session}"];
 
@@ -129,6 +132,19 @@ fn preflight_answer(origin: &HeaderValue) -> Response {
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     vary(response)
+}
+
+/// Refuses a head that is longer than anybody's need. hyper would do so too, but its answer has neither
+/// headers nor a body; here it is one like all others.
+pub async fn head(request: Request, next: Next) -> Response {
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if uri + headers.sum::<usize>() > MAX_HEAD {
+        let message = "Send fewer or shorter headers: together they are over the limit.";
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Problem::new(status, "Head too large", message).into_response();
+    }
+    next.run(request).await
 }
 
 /// Ends a handler that takes too long.

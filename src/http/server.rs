@@ -1,8 +1,7 @@
 //! Listening, and stopping without cutting anybody off.
 //!
 //! Our own accept loop, because a connection must not be had for nothing: one that sends no head, no
-//! body, or reads no answer is closed after [`STALL`], and there are never more than
-//! [`MAX_CONNECTIONS`]. See [`timed`].
+//! body, or reads no answer is closed, and there are never more than [`MAX_CONNECTIONS`]. See [`timed`].
 
 mod timed;
 
@@ -15,25 +14,26 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use timed::{Phase, TimedBody, TimedIo};
+use timed::{Attended, Patience, Progress, TimedBody, TimedIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower::ServiceExt;
 
 /// Connections at once. What comes above is closed unserved.
 pub const MAX_CONNECTIONS: usize = 4096;
-/// How long a peer may keep us waiting: for a request's head, its body, or for room to write.
-pub const STALL: Duration = Duration::from_secs(10);
-/// How long a connection may be idle between requests. Above the usual minute of proxies, so that it
-/// is they who close it.
-const IDLE: Duration = Duration::from_secs(75);
-/// The longest head of a request, in bytes; hyper answers 431.
-const MAX_HEAD: usize = 32 * 1024;
+/// How long a peer may keep us waiting. Idle connections have more than the usual minute of proxies, so
+/// that it is they who close them.
+const PATIENCE: Patience = Patience { stall: Duration::from_secs(10), idle: Duration::from_secs(75) };
+/// What is kept of a head, in bytes, until it is known to be too long: hyper's 431 is a bare one, so it is
+/// the last resort, and [`super::security::head`] answers what is below it.
+const MAX_HEAD: usize = 128 * 1024;
 /// After SIGTERM new connections are still served so long, while `/readyz` sends balancers away.
 const LINGER: Duration = Duration::from_secs(1);
 /// Then requests in flight have so long: with [`LINGER`] it is done in ten seconds.
@@ -171,51 +171,178 @@ fn connection(
 ) {
     // Answers are small and awaited; a peer that is gone makes this fail, and the next read tells.
     let _ = stream.set_nodelay(true);
-    let phase = Phase::default();
-    let io = TokioIo::new(TimedIo::new(stream, phase.clone(), STALL, IDLE));
+    let progress = Progress::default();
+    let counted = app.counters.connection();
     let (app, service) = (app.clone(), service.clone());
-    let counted = app.clone();
-    let requests = phase.clone();
-    let serve = hyper::service::service_fn(move |request| {
-        phase.request_begins();
-        let (app, service, phase) = (app.clone(), service.clone(), phase.clone());
-        async move {
-            let response = answer(&app, service, request, peer).await;
-            phase.request_ends();
-            Ok::<_, Infallible>(response)
-        }
+    let mut conversation = converse(stream, progress.clone(), PATIENCE, move |request| {
+        let (app, service) = (app.clone(), service.clone());
+        async move { answer(&app, service, request, peer).await }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // The stream itself knows how long a head may take.
-        .header_read_timeout(None)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(io, serve);
     tokio::spawn(async move {
-        let _counted = counted.counters.connection();
-        let mut connection = std::pin::pin!(connection);
-        // An error here is the peer's: it went away, was too slow, or does not speak HTTP.
-        let closed = tokio::select! {
-            _ = connection.as_mut() => true,
-            // A request may be on its way, and once that is answered the connection closes by itself.
+        let ended = tokio::select! {
+            () = &mut conversation => true,
+            // A first request may be on its way, and once that is answered the connection closes by itself.
             _ = stopping.changed() => {
-                requests.is_at_head() && tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await.is_ok()
+                progress.none_yet() && tokio::time::timeout(FIRST_REQUEST, &mut conversation).await.is_ok()
             }
         };
-        if !closed {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+        if !ended {
+            conversation.connection().graceful_shutdown();
+            conversation.await;
         }
-        drop((place, stopping));
+        drop((place, stopping, counted));
     });
 }
 
+type Conversation<T, S> = Attended<http1::Connection<TokioIo<TimedIo<T>>, S>>;
+
+/// Speaks HTTP on a stream until either side ends it or the peer keeps us waiting.
+fn converse<T, F>(
+    stream: T,
+    progress: Progress,
+    patience: Patience,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> Conversation<T, impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response> + Send,
+{
+    let stream = TimedIo::new(stream, progress.clone(), patience);
+    let serve = {
+        let progress = progress.clone();
+        service_fn(move |request| {
+            progress.request_begins();
+            let (progress, answer) = (progress.clone(), answer(request));
+            async move {
+                let response = answer.await;
+                progress.request_ends();
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_buf_size(MAX_HEAD);
+    Attended::new(http.serve_connection(TokioIo::new(stream), serve), progress, patience)
+}
+
 async fn answer(app: &Shared, service: Router, request: Request<Incoming>, peer: SocketAddr) -> Response {
-    let mut request = request.map(|body| Body::new(TimedBody::new(body, STALL)));
+    let mut request = request.map(|body| Body::new(TimedBody::new(body, PATIENCE.stall)));
     request.extensions_mut().insert(ConnectInfo(peer));
     let Ok(mut response) = service.oneshot(request).await;
     if app.is_draining() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    const SOON: Duration = Duration::from_millis(50);
+    /// Longer than any test has.
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+    const CHUNKED: &str =
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    const PART: &str = "GET / HTTP/1.1\r\nx: ";
+
+    /// A peer's end of a connection whose requests are answered with this many bytes.
+    fn connect(patience: Patience, size: usize) -> DuplexStream {
+        let (peer, stream) = tokio::io::duplex(4096);
+        tokio::spawn(converse(stream, Progress::default(), patience, move |request| async move {
+            let whole = request.into_body().collect().await;
+            assert!(whole.is_ok(), "{whole:?}");
+            Response::new(Body::from("x".repeat(size)))
+        }));
+        peer
+    }
+
+    /// Sends `bytes`, then more of a header every now and then if it `drips`, and reads until the server
+    /// ends the connection: the number of answers.
+    async fn answers_until_the_end(patience: Patience, bytes: &str, drips: bool) -> usize {
+        let (mut reader, mut writer) = tokio::io::split(connect(patience, 1));
+        writer.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        let drip = async {
+            while drips && writer.write_all(b"y").await.is_ok() {
+                tokio::time::sleep(SOON / 10).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let end = async {
+            tokio::select! {
+                end = reader.read_to_end(&mut answers) => drop(end),
+                () = drip => {}
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), end)
+            .await
+            .unwrap_or_else(|_| panic!("kept open after {bytes:?}, drips: {drips}"));
+        String::from_utf8_lossy(&answers).matches("HTTP/1.1 200").count()
+    }
+
+    #[tokio::test]
+    async fn a_head_that_has_begun_is_due_soon_wherever_its_beginning_is() {
+        let patience = Patience { stall: SOON, idle: NEVER };
+        for before in ["", GET, POST, CHUNKED, &GET.repeat(3), &POST.repeat(3), &[GET, CHUNKED].concat()] {
+            let requests = before.matches(" / ").count();
+            for drips in [false, true] {
+                let bytes = format!("{before}{PART}");
+                assert_eq!(answers_until_the_end(patience, &bytes, drips).await, requests, "{bytes:?}");
+            }
+        }
+        assert_eq!(answers_until_the_end(patience, "", false).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_begins_after_a_pause_is_due_soon() {
+        let mut peer = connect(Patience { stall: SOON, idle: NEVER }, 1);
+        for request in [GET, POST] {
+            peer.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nx") {
+                answer.push(peer.read_u8().await.unwrap());
+            }
+        }
+        peer.write_all(PART.as_bytes()).await.unwrap();
+        let end = tokio::time::timeout(Duration::from_secs(60), peer.read_u8()).await;
+        assert!(end.expect("kept open").is_err());
+    }
+
+    #[tokio::test]
+    async fn between_requests_a_connection_has_the_patience_of_an_idle_one() {
+        let patience = Patience { stall: NEVER, idle: SOON };
+        for before in [GET, POST, CHUNKED, &GET.repeat(3), &POST.repeat(3), &[CHUNKED, POST, GET].concat()] {
+            let requests = before.matches(" / ").count();
+            assert_eq!(answers_until_the_end(patience, before, false).await, requests, "{before:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_no_answer_or_only_sips_it_is_left() {
+        let silent = Patience { stall: SOON, idle: NEVER };
+        let mut peer = connect(silent, 1024 * 1024);
+        peer.write_all(GET.as_bytes()).await.unwrap();
+        let gone = async { while peer.write_all(b"y").await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(60), gone).await.expect("kept open");
+
+        let sipping = Patience { stall: NEVER, idle: SOON };
+        let mut peer = connect(sipping, 1024 * 1024);
+        peer.write_all(GET.as_bytes()).await.unwrap();
+        let (mut sips, mut sip) = (0, [0; 64]);
+        let sipping = async {
+            while peer.read(&mut sip).await.is_ok_and(|read| read > 0) {
+                sips += 1;
+                tokio::time::sleep(SOON / 50).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), sipping).await.expect("kept open");
+        // It had not come to the end.
+        assert!((1..1024 * 1024 / 64).contains(&sips), "{sips}");
+    }
 }

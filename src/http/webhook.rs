@@ -31,7 +31,7 @@ pub async fn receive(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Acknowledgement>, Problem> {
-    let body = body.map_err(|error| refuse_body(&app, &error))?;
+    let body = body.map_err(|rejection| refuse_body(&app, rejection.status()))?;
     let now = app.clock.now();
     let header = headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
     let verified = signature::verify(header, &body, &app.config.webhook_secrets, now.as_unix_seconds())
@@ -65,26 +65,27 @@ pub async fn receive(
     }
 }
 
-/// A body that is too long, or never came whole.
-fn refuse_body(app: &Shared, error: &BytesRejection) -> Problem {
-    let status = error.status();
-    let (reason, problem) = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        (
-            "body_too_large",
-            Problem::new(status, "Body too large", "Stripe's events are below 1 MiB; this is more."),
-        )
-    } else {
-        ("body_incomplete", Problem::new(status, "Bad request", "The body did not come whole."))
-    };
+/// What did not come whole cannot be verified.
+fn refuse_body(app: &Shared, status: StatusCode) -> Problem {
+    let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+    let reason = if too_large { "body_too_large" } else { "other" };
     app.counters.webhook_rejected(reason);
     tracing::warn!(
         module = "webhook",
-        action = "stripe.webhook.processing_failed",
+        action = "stripe.webhook.unreadable",
         outcome = Outcome::Rejected.as_str(),
         reason,
-        "nothing was read"
+        "the body is too large, or did not come whole"
     );
-    problem
+    if too_large {
+        Problem::new(status, "Body too large", "Send less: the body is over the limit.")
+    } else {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "Body incomplete",
+            "The body did not come whole, or not in time.",
+        )
+    }
 }
 
 fn refuse_signature(app: &Shared, error: SignatureError) -> Problem {

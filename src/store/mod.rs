@@ -113,6 +113,21 @@ impl Store {
         (!path.as_os_str().is_empty() && !in_memory(url) && !path.exists()).then(|| path.to_path_buf())
     }
 
+    /// Why no connection can be made; none if one can.
+    pub async fn why_unreachable(&self) -> Option<String> {
+        let Self::Postgres(pool) = self else { return None };
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&pool.connect_options())).await
+        {
+            Ok(Ok(connection)) => {
+                // It was only to learn whether there is one.
+                let _ = connection.close().await;
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("nobody answers".to_owned()),
+        }
+    }
+
     fn open_postgres(url: &str) -> Result<Self, StoreError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| StoreError::Config(error.to_string()))?

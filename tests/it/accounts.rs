@@ -190,14 +190,19 @@ async fn a_new_password_ends_every_session(db: TestDatabase) {
 /// S08
 async fn a_cheap_hash_of_the_original_service_is_renewed_at_sign_in(db: TestDatabase) {
     let app = TestApp::start(&db).await;
-    let cheap = bcrypt::hash_with_result(PASSWORD, 4).unwrap().format_for_version(bcrypt::Version::TwoA);
-    app.account_with_hash("old@pay.test", Role::Ops, &cheap).await;
-    assert_eq!(app.login("old@pay.test", "wrong password").await.status, 401);
-    assert_eq!(db.texts("select password_hash from users").await, [cheap]);
-    assert_eq!(app.login("old@pay.test", PASSWORD).await.status, 200);
-    let renewed = db.texts("select password_hash from users").await;
-    assert!(renewed[0].starts_with("$2b$12$"), "{renewed:?}");
-    assert_eq!(app.login("old@pay.test", PASSWORD).await.status, 200);
+    use bcrypt::Version::{TwoA, TwoB, TwoY};
+    for (cost, version) in [(4, TwoA), (10, TwoB), (11, TwoY)] {
+        let cheap = bcrypt::hash_with_result(PASSWORD, cost).unwrap().format_for_version(version);
+        let email = format!("old-{cost}@pay.test");
+        let kept = format!("select password_hash from users where email = '{email}'");
+        app.account_with_hash(&email, Role::Ops, &cheap).await;
+        assert_eq!(app.login(&email, "wrong password").await.status, 401);
+        assert_eq!(db.texts(&kept).await, [cheap]);
+        assert_eq!(app.login(&email, PASSWORD).await.status, 200);
+        let renewed = db.texts(&kept).await;
+        assert!(renewed[0].starts_with("$2b$12$"), "{renewed:?}");
+        assert_eq!(app.login(&email, PASSWORD).await.status, 200);
+    }
 }
 
 /// S08, S09
@@ -208,6 +213,10 @@ async fn a_new_password_must_be_long_enough_whole_and_not_the_first_guess(db: Te
         let made = accounts.create("ada@pay.test", bad, Role::Ops, Actor::CLI).await;
         assert!(matches!(made, Err(AccountError::Invalid(_))), "{bad}: {made:?}");
     }
+    let admin = app.person(Role::Admin).await;
+    let body = json!({ "email": "ada@pay.test", "password": "é".repeat(37), "role": "OPS" });
+    let refused = app.post_json("/api/users", &body, &[("cookie", &admin.cookie)]).await;
+    assert_eq!((refused.status, &refused.json()["details"][0]["path"]), (400, &json!("password")));
     let whole = "é".repeat(36);
     accounts.create("ada@pay.test", &whole, Role::Ops, Actor::CLI).await.unwrap();
     assert_eq!(app.login("ada@pay.test", &whole).await.status, 200);

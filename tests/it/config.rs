@@ -1,5 +1,7 @@
 //! The configuration: what holds by default, and what refuses the start.
 
+use crate::harness::process::free_port;
+use crate::harness::{Engine, TestDatabase, TestProcess, eventually};
 use checkout_backend::config::{
     Config, ConfigError, LogFormat, PollEvents, SameSite, SessionStore, VARIABLES,
 };
@@ -120,17 +122,30 @@ fn production_refuses_what_is_not_safe() {
         ("SESSION_SECRET", ""),
         ("SESSION_SECRET", "short"),
         ("SESSION_SECRET", "changeme-changeme-changeme-changeme"),
+        ("SESSION_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        ("SESSION_SECRET", "abcabcabcabcabcabcabcabcabcabcabcabcabc"),
+        ("SESSION_SECRET", "                                          "),
+        ("SESSION_SECRET", "your secret, at least 32 characters long"),
+        ("COOKIE_SECURE", "false"),
+        ("COOKIE_SECURE", "0"),
         ("APP_URL", ""),
         ("APP_URL", "http://pay.test"),
         ("STRIPE_SECRET_KEY", ""),
         ("STRIPE_SECRET_KEY", "pk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_SECRET_KEY", "sk_live_"),
+        ("STRIPE_SECRET_KEY", "sk_live_your_key_here"),
+        ("STRIPE_SECRET_KEY", "sk_live_4eC39 HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_SECRET_KEY", "sk_prod_4eC39HqLyjWDarjtT1zdp7dc"),
         ("STRIPE_WEBHOOK_SECRET", ""),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_4eC39HqLyjW,whsec_replace_me"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgres://checkout:change-me@db:5432/checkout"),
         ("STRIPE_API_BASE", "http://stripe.test"),
+        ("NOTIFY_URL", "http://hook.test"),
     ];
     for (name, value) in cases {
-        assert_eq!(mistakes(&production(&[(name, value)])), [*name], "{name}={value}");
+        let vars = production(&[("NOTIFY_SECRET", "n"), (name, value)]);
+        assert_eq!(mistakes(&vars), [*name], "{name}={value}");
     }
 }
 
@@ -179,6 +194,20 @@ fn every_other_variable_says_what_it_takes() {
         ("HOST", "example.test"),
         ("TRUST_PROXY", "true"),
         ("TRUST_PROXY", "17"),
+        ("TRUST_PROXY", "-1"),
+        ("TRUST_PROXY", "1.5"),
+        ("NODE_ENV", "staging"),
+        ("PORT", "65536"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("ALLOWED_ORIGINS", "https://shop.test,"),
+        ("ALLOWED_ORIGINS", "shop.test"),
+        ("ALLOWED_ORIGINS", "https://user@shop.test"),
+        ("APP_URL", "https://pay.test?x=1"),
+        ("APP_URL", "https://user:password@pay.test"),
+        ("PAYLOAD_RETENTION_DAYS", "3651"),
+        ("DATABASE_URL", "mysql://db/checkout"),
+        ("STRIPE_SECRET_KEY", "whsec_4eC39HqLyjW"),
+        ("STRIPE_API_BASE", "api.stripe.com"),
         ("ALLOWED_ORIGINS", "*"),
         ("ALLOWED_ORIGINS", "https://shop.test/path"),
         ("APP_URL", "https://pay.test/path"),
@@ -257,6 +286,112 @@ fn secrets_may_stand_in_files() {
     assert_eq!(mistakes(&production(&[("SESSION_SECRET_FILE", path)])), ["SESSION_SECRET"], "given twice");
     let missing = production(&[("SESSION_SECRET", ""), ("SESSION_SECRET_FILE", "/nowhere/at/all")]);
     assert_eq!(mistakes(&missing), ["SESSION_SECRET_FILE"]);
+    for nothing in ["", "\n", " \r\n\r\n"] {
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, nothing).unwrap();
+        let vars = production(&[("SESSION_SECRET", ""), ("SESSION_SECRET_FILE", empty.to_str().unwrap())]);
+        assert_eq!(mistakes(&vars), ["SESSION_SECRET_FILE"], "{nothing:?}");
+    }
+}
+
+#[test]
+fn every_secret_may_stand_in_a_file_with_blanks_and_line_ends_around_it() {
+    let values = [
+        ("DATABASE_URL", "postgres://u:p@db/checkout"),
+        ("SESSION_SECRET", "fedcba98765432100123456789abcdef"),
+        ("STRIPE_SECRET_KEY", "rk_test_4eC39HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_new, whsec_old"),
+        ("ADMIN_PASSWORD", " a blank may begin it"),
+        ("METRICS_TOKEN", "let-me-in"),
+        ("NOTIFY_URL", "https://hook.test/x"),
+        ("NOTIFY_SECRET", "whsec_notify"),
+        ("SMTP_URL", "smtps://u:p@mail.test"),
+    ];
+    let secrets: Vec<_> = VARIABLES.iter().filter(|v| v.secret).map(|v| v.name).collect();
+    assert_eq!(secrets, values.map(|(name, _)| name));
+    let folder = tempfile::tempdir().unwrap();
+    let mut vars = production(&[("MAIL_FROM", "shop@pay.test")]);
+    for (name, value) in values {
+        let path = folder.path().join(name);
+        let text = if name == "ADMIN_PASSWORD" { format!("{value}\r\n") } else { format!(" {value} \r\n\n") };
+        std::fs::write(&path, text).unwrap();
+        vars.remove(name);
+        vars.insert(format!("{name}_FILE"), path.to_str().unwrap().to_owned());
+    }
+    let config = Config::from_vars(&vars).unwrap();
+    let (notify, mail) = (config.notify.unwrap(), config.mail.unwrap());
+    let read = [
+        config.database_url.expose_secret(),
+        config.session_secret.expose_secret(),
+        config.stripe_secret_key.as_ref().unwrap().expose_secret(),
+        &config.webhook_secrets.iter().map(|s| s.expose_secret().to_owned()).collect::<Vec<_>>().join(", "),
+        config.admin_password.as_ref().unwrap().expose_secret(),
+        config.metrics_token.as_ref().unwrap().expose_secret(),
+        notify.url.expose_secret(),
+        notify.secret.expose_secret(),
+        mail.smtp_url.expose_secret(),
+    ];
+    assert_eq!(read, values.map(|(_, value)| value));
+}
+
+/// S37: as whoever runs it sees it, lines of `.env` included.
+#[tokio::test]
+async fn a_refused_configuration_is_misuse_and_every_mistake_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".env"), "APP_URL=http://pay.test\nthis is no line\n").unwrap();
+    let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
+        .current_dir(folder.path())
+        .env_clear()
+        .envs([("APP_ENV", "production"), ("SESSION_SECRET", "short-canary"), ("COOKIE_SECURE", "false")])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(refused.stdout.is_empty(), "{refused:?}");
+    let talk = String::from_utf8(refused.stderr).unwrap();
+    let names: Vec<_> = talk.lines().skip(1).map(|line| line.trim().split(':').next().unwrap()).collect();
+    for name in [
+        ".env",
+        "DATABASE_URL",
+        "STRIPE_SECRET_KEY",
+        "APP_URL",
+        "SESSION_SECRET",
+        "STRIPE_WEBHOOK_SECRET",
+        "COOKIE_SECURE",
+    ] {
+        assert_eq!(names.iter().filter(|told| **told == name).count(), 1, "{name}: {talk}");
+    }
+    assert!(!talk.contains("canary"), "{talk}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only .env is there");
+}
+
+#[tokio::test]
+async fn a_start_without_its_database_says_what_it_waits_for_and_why() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let variables =
+        [("DATABASE_URL", "postgres://shop:canary-password@127.0.0.1:1/orders"), ("LOG_LEVEL", "info")];
+    let log = db.folder.path().join("log");
+    let output = std::fs::File::create(&log).unwrap().into();
+    let mut process = TestProcess::spawn(&db, free_port(), "http://127.0.0.1:1", &variables, output);
+    let told = process.says("waiting").await;
+    assert!(told.contains("orders at 127.0.0.1:1") && told.contains("refused"), "{told}");
+    let read_log = || std::fs::read_to_string(&log).unwrap();
+    eventually("the log says so too", async || read_log().contains("\"store.waiting\"")).await;
+    assert!(!told.contains("canary") && !read_log().contains("canary"), "{told} {}", read_log());
+    process.kill().await;
+}
+
+#[tokio::test]
+async fn a_start_with_the_wrong_database_ends_and_says_why() {
+    let db = TestDatabase::fresh(Engine::Postgres).await;
+    let url = format!("{}_missing", db.url);
+    let variables = [("DATABASE_URL", url.as_str())];
+    let mut process =
+        TestProcess::spawn(&db, free_port(), "http://127.0.0.1:1", &variables, std::process::Stdio::null());
+    let told = process.says("cannot use the database").await;
+    assert!(told.contains("_missing at") && told.contains("does not exist"), "{told}");
+    assert_eq!(process.ended().await.code(), Some(1));
+    db.remove().await;
 }
 
 #[test]

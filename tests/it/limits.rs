@@ -6,7 +6,10 @@ use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
 use checkout_backend::domain::role::Role;
 use futures_util::future::join_all;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -16,6 +19,8 @@ on_each_engine! {
     the_limit_is_shared_between_instances,
     tries_at_the_same_time_cannot_pass_together,
     strangers_can_be_slowed_down_but_cannot_lock_the_owner_out,
+    the_delay_of_an_account_grows_and_holds_on_every_instance,
+    deliveries_are_taken_while_hundreds_sign_in,
 }
 
 fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
@@ -104,6 +109,75 @@ async fn strangers_can_be_slowed_down_but_cannot_lock_the_owner_out(db: TestData
     assert_eq!(from("198.51.100.200", PASSWORD).await.status, 200);
 }
 
+/// S12
+async fn the_delay_of_an_account_grows_and_holds_on_every_instance(db: TestDatabase) {
+    let (one, other) = (behind_a_proxy(&db).await, behind_a_proxy(&db).await);
+    let now = one.clock.now();
+    one.clock.freeze(now);
+    other.clock.freeze(now);
+    one.account("ada@pay.test", Role::Admin).await;
+    let mut stranger = 0;
+    let mut fail = async |app: &TestApp| {
+        stranger += 1;
+        let from = format!("203.0.113.{stranger}");
+        app.login_with("ada@pay.test", "wrong password", &[("x-forwarded-for", &from)]).await
+    };
+    let owner = [("x-forwarded-for", "198.51.100.7")];
+    assert_eq!(one.login_with("ada@pay.test", PASSWORD, &owner).await.status, 200);
+    for app in [&one, &other, &one, &other, &one] {
+        assert_eq!(fail(app).await.status, 401);
+    }
+    for seconds in [10, 20, 40, 80, 160] {
+        for app in [&one, &other] {
+            let refused = fail(app).await;
+            assert_eq!((refused.status, header(&refused, "retry-after")), (429, &*seconds.to_string()));
+        }
+        assert_eq!(other.login_with("ada@pay.test", PASSWORD, &owner).await.status, 200, "the owner's place");
+        one.clock.advance(Duration::from_secs(seconds));
+        other.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(fail(&other).await.status, 401, "after {seconds} s");
+    }
+}
+
+/// S13: if passwords were compared where requests are served, each delivery would wait for a whole round
+/// of sign-ins.
+async fn deliveries_are_taken_while_hundreds_sign_in(db: TestDatabase) {
+    const PEOPLE: usize = 200;
+    const DELIVERIES: usize = 20;
+    let app = Arc::new(behind_a_proxy(&db).await);
+    let bookings = app.pending_bookings(DELIVERIES).await;
+    let (judged, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut people = JoinSet::new();
+    for person in 0..PEOPLE {
+        let (app, judged, asked) = (app.clone(), judged.clone(), asked.clone());
+        people.spawn(async move {
+            loop {
+                // Everybody from everywhere, so that only the hashing holds them.
+                let n = asked.fetch_add(1, Ordering::Relaxed);
+                let from = format!("10.{}.{}.{}", n / 65_536, n / 256 % 256, n % 256);
+                let email = format!("guess-{person}-{n}@pay.test");
+                let answer = app.login_with(&email, "wrong password", &[("x-forwarded-for", &from)]).await;
+                assert!([401, 503].contains(&answer.status), "{answer:?}");
+                if answer.status == 401 {
+                    judged.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    while asked.load(Ordering::Relaxed) < PEOPLE || judged.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let before = judged.load(Ordering::Relaxed);
+    for (n, booking) in bookings.iter().enumerate() {
+        let event = app.paid(&format!("evt_busy_{n}"), booking, &format!("cs_busy_{n}"));
+        let answer = app.deliver(&event).await;
+        assert_eq!((answer.status, answer.outcome().as_str()), (200, "processed"));
+    }
+    let meanwhile = judged.load(Ordering::Relaxed) - before;
+    assert!(meanwhile < PEOPLE, "{meanwhile} passwords were compared while {DELIVERIES} deliveries waited");
+    people.abort_all();
+}
+
 #[tokio::test]
 async fn checkouts_of_an_address_are_limited_but_bad_input_is_not_counted() {
     let db = TestDatabase::fresh(Engine::Sqlite).await;
@@ -137,6 +211,9 @@ async fn valid_deliveries_are_never_limited_only_failures_are() {
     }
     assert!(statuses[..300].iter().all(|status| *status == 400), "{statuses:?}");
     assert!(statuses[300..].iter().all(|status| *status == 429), "{statuses:?}");
+    let refused = app.deliver_raw("{}", Some("t=1,v1=00")).await;
+    assert!(header(&refused, "retry-after").parse::<u32>().unwrap() <= 60);
+    assert_eq!(header(&refused, "ratelimit-policy"), "webhook-failures;q=300;w=60");
     let booking = app.pending_booking().await;
     let answer = app.deliver(&app.paid("evt_after_noise", &booking, "cs_after_noise")).await;
     assert_eq!((answer.status, answer.outcome().as_str()), (200, "processed"));

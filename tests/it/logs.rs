@@ -2,12 +2,15 @@
 
 use crate::harness::app::send;
 use crate::harness::process::free_port;
-use crate::harness::{Engine, TestDatabase, TestProcess};
+use crate::harness::{Engine, TestApp, TestDatabase, TestProcess, eventually};
 use checkout_backend::clock::Clock;
 use checkout_backend::config::LogFormat;
 use checkout_backend::domain::time::Timestamp;
 use checkout_backend::telemetry;
+use futures_util::future::join_all;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// As if the program itself logged.
 const OURS: &str = "checkout_backend::test";
@@ -99,7 +102,15 @@ fn long_texts_are_cut() {
 }
 
 /// What must never be seen again: each is sent or configured somewhere in a run.
-const CANARIES: [&str; 12] = [
+const CANARIES: [&str; 20] = [
+    "Lovelace",
+    "ada@example.org",
+    "203.0.113.77",
+    "canary-notify-url",
+    "canary-notify-secret",
+    "canary-smtp-user",
+    "canary-smtp-password",
+    "canary-shop@pay.test",
     "Canarina",
     "Kanarienvogel",
     "canary-customer",
@@ -118,7 +129,19 @@ const CANARIES: [&str; 12] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_leaves_no_trace_of_people_or_secrets() {
     let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let paid = {
+        let app = TestApp::start(&db).await;
+        let booking = app.pending_booking().await;
+        let paid = app.paid("evt_canary_paid", &booking, "cs_canary_paid");
+        app.app.store.close().await;
+        paid
+    };
     let variables = [
+        ("TRUST_PROXY", "1"),
+        ("NOTIFY_URL", "http://127.0.0.1:1/canary-notify-url"),
+        ("NOTIFY_SECRET", "canary-notify-secret"),
+        ("SMTP_URL", "smtp://canary-smtp-user:canary-smtp-password@127.0.0.1:1"),
+        ("MAIL_FROM", "canary-shop@pay.test"),
         ("LOG_LEVEL", "trace"),
         ("STRIPE_SECRET_KEY", "sk_test_canary"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_canary"),
@@ -130,7 +153,8 @@ async fn a_run_leaves_no_trace_of_people_or_secrets() {
     let process = TestProcess::start(&db, free_port(), "http://127.0.0.1:1", &variables).await;
     let post = |path: &str, body: serde_json::Value| {
         let request = process.http.post(format!("{}{path}", process.url)).body(body.to_string());
-        request.header("content-type", "application/json").header("x-odd", "canary-header")
+        let request = request.header("content-type", "application/json").header("x-odd", "canary-header");
+        request.header("x-forwarded-for", "203.0.113.77").header("x-request-id", "\"}{canary-header")
     };
     let customer = serde_json::json!({
         "firstName": "Canarina", "lastName": "Kanarienvogel", "email": "canary-customer@example.org",
@@ -147,24 +171,29 @@ async fn a_run_leaves_no_trace_of_people_or_secrets() {
         send(process.http.get(format!("{}/canary-query", process.url))).await,
         send(process.http.get(format!("{}/metrics", process.url)).bearer_auth("canary-metrics-token")).await,
     ];
-    let signed = {
-        let body = serde_json::json!({
-            "id": "evt_1", "object": "event", "type": "checkout.session.completed", "created": 1, "livemode": false,
-            "data": { "object": { "id": "cs_1", "object": "checkout.session", "customer_details": customer } },
-        });
+    let unknown = serde_json::json!({
+        "id": "evt_1", "object": "event", "type": "checkout.session.completed", "created": 1, "livemode": false,
+        "data": { "object": { "id": "cs_1", "object": "checkout.session", "customer_details": customer } },
+    });
+    for event in [unknown, paid] {
         let secrets = [secrecy::SecretString::from("whsec_canary")];
         let at = Clock::system().now().as_unix_seconds();
-        let header = checkout_backend::stripe::signature::sign(&secrets, at, body.to_string().as_bytes());
-        send(post("/webhook", body).header("stripe-signature", header)).await
-    };
-    assert_eq!(signed.status, 200, "{signed:?}");
-    answers.push(signed);
+        let header = checkout_backend::stripe::signature::sign(&secrets, at, event.to_string().as_bytes());
+        let signed = send(post("/webhook", event).header("stripe-signature", header)).await;
+        assert_eq!(signed.status, 200, "{signed:?}");
+        answers.push(signed);
+    }
+    assert_eq!(answers.last().unwrap().outcome(), "processed", "{answers:?}");
     let signed_in = send(post("/auth/login", login("canary-password"))).await;
     assert_eq!(signed_in.status, 200, "{signed_in:?}");
     let session = crate::harness::people::cookie(&signed_in);
+    let read_log = || std::fs::read_to_string(db.folder.path().join("log")).unwrap();
+    // Nobody takes the notification or the mail, and the log says so without their addresses.
+    eventually("an effect has failed", async || read_log().contains("\"effect.failed\"")).await;
     process.kill().await;
 
-    let log = std::fs::read_to_string(db.folder.path().join("log")).unwrap();
+    let log = read_log();
+    let log = log.trim_end_matches(|c| c != '\n');
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.len() > 15, "{log}");
     for line in &lines {
@@ -179,6 +208,44 @@ async fn a_run_leaves_no_trace_of_people_or_secrets() {
             assert!(!answer.body.contains(canary), "{canary} in {answer:?}");
         }
     }
+}
+
+/// R15
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_takes_keeps_no_request_waiting() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let mut process =
+        TestProcess::spawn(&db, free_port(), "http://127.0.0.1:1", &[("LOG_LEVEL", "info")], Stdio::piped());
+    process.says("is ready").await;
+    // A pipe that nobody reads is soon full, and so is what waits for it.
+    let full = serve_until_lines_are_dropped(&process, 0).await;
+    process.stop_reading_its_log();
+    let closed = serve_until_lines_are_dropped(&process, full).await;
+    assert!(closed > full);
+    process.terminate();
+    assert!(process.ended().await.success());
+}
+
+/// How many lines were dropped, once it is more than `before`; every request on the way is served.
+async fn serve_until_lines_are_dropped(process: &TestProcess, before: u64) -> u64 {
+    let get = |path: &str| {
+        let request = process.http.get(format!("{}{path}", process.url));
+        send(request.header("x-request-id", "x".repeat(64)))
+    };
+    let serving = async {
+        loop {
+            for answer in join_all((0..64).map(|_| get("/livez"))).await {
+                assert_eq!(answer.status, 200);
+            }
+            let metrics = get("/metrics").await.body;
+            let dropped = metrics.lines().find_map(|l| l.strip_prefix("checkout_log_lines_dropped_total "));
+            let dropped = dropped.unwrap().parse().unwrap();
+            if dropped > before {
+                return dropped;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(300), serving).await.expect("no line was dropped")
 }
 
 /// S34
@@ -208,6 +275,11 @@ async fn security_events_are_told_by_the_names_that_tools_know() {
         send(post("/auth/login", login("wrong password"), "")).await;
     }
     send(post("/auth/logout", serde_json::json!({}), &bob)).await;
+    db.execute("update sessions set expires_at = 1").await;
+    for _ in 0..2 {
+        let me = process.http.get(format!("{}/auth/me", process.url)).header("cookie", &admin);
+        assert_eq!(send(me).await.status, 401);
+    }
     process.terminate();
     assert!(process.ended().await.success());
 
@@ -215,6 +287,7 @@ async fn security_events_are_told_by_the_names_that_tools_know() {
     let told = |action: &str| log.matches(&format!("\"action\":\"{action}\"")).count();
     for (action, times) in [
         ("sys_startup", 1),
+        ("accounts.hashing_timed", 1),
         ("user_created", 2),
         ("authn_login_success", 2),
         ("session_created", 2),
@@ -225,6 +298,7 @@ async fn security_events_are_told_by_the_names_that_tools_know() {
         ("authn_login_fail_max", 1),
         ("excess_rate_limit_exceeded", 1),
         ("session_logout", 1),
+        ("session_expired", 1),
         ("sys_shutdown", 1),
     ] {
         assert_eq!(told(action), times, "{action}:\n{log}");

@@ -63,6 +63,7 @@ async fn prometheus_can_read_every_line() {
     let booking = app.pending_booking().await;
     app.deliver(&app.paid("evt_scraped", &booking, "cs_scraped")).await;
     app.deliver_raw("{}", None).await;
+    assert_eq!(app.deliver_raw(" ".repeat(1024 * 1024 + 1), Some("t=1,v1=00")).await.status, 413);
     app.get("/nowhere/4711").await;
     let answer = app.get("/metrics").await;
     assert_eq!(answer.status, 200);
@@ -71,6 +72,8 @@ async fn prometheus_can_read_every_line() {
     assert_eq!(samples["checkout_webhook_received_total"], 1.0);
     assert_eq!(samples["checkout_webhook_deliveries_total{outcome=\"processed\"}"], 1.0);
     assert_eq!(samples["checkout_webhook_rejects_total{reason=\"header_missing\"}"], 1.0);
+    assert_eq!(samples["checkout_webhook_rejects_total{reason=\"body_too_large\"}"], 1.0);
+    assert_eq!(samples["checkout_webhook_deliveries_total{outcome=\"rejected\"}"], 2.0);
     assert_eq!(samples["checkout_webhook_duration_seconds_count"], 1.0);
     assert_eq!(samples["checkout_database_up"], 1.0);
     assert!(samples.contains_key(r#"checkout_build_info{version="a\"b\\c"}"#), "{samples:?}");

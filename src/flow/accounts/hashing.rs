@@ -2,7 +2,7 @@
 
 use crate::domain::password::MAX_BYTES;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// The work that a guess costs, as a power of two.
@@ -49,6 +49,16 @@ impl Hashing {
     pub(super) async fn verify(&self, password: &str, hash: Option<String>) -> Result<Verified, Overloaded> {
         let password = password.to_owned();
         self.run(move || verify(&password, hash.as_deref())).await
+    }
+
+    /// How long a comparison takes on this machine when nobody else is served.
+    pub(super) async fn time(&self) -> Result<Duration, Overloaded> {
+        self.run(|| {
+            let began = Instant::now();
+            spend("", COST);
+            began.elapsed()
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(

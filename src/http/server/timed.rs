@@ -1,86 +1,161 @@
-//! A stream and a body that give up on a peer that keeps us waiting.
+//! Giving up on a peer that keeps us waiting.
+//!
+//! hyper has a limit for heads, but counts the time between two requests into it: whoever keeps a
+//! connection for the next request would lose it after ten seconds. So we tell the two apart. The stream
+//! sees no heads, but it sees when hyper comes for more: while a request is served, hyper does so only
+//! after it has used up all that it was given. If its last look found nothing, nothing of the next head
+//! has come; else a part of it may be in hyper's hands. After the answer hyper may not look at all until
+//! something comes, so the time is kept around the connection and not in the stream.
 
 use hyper::body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// What a connection is doing, told by the service and known by the stream.
+/// How long a peer may keep us waiting.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For a request's head or body, and for room to write.
+    pub(super) stall: Duration,
+    /// For the next request to begin, and for an answer that is taken in sips.
+    pub(super) idle: Duration,
+}
+
+/// How far a connection is: told by the service and the stream, all in the connection's one task.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Phase(Arc<AtomicU8>);
+pub(super) struct Progress(Arc<State>);
 
-/// A head is being read: from the connection's start, or from its first byte.
-const HEAD: u8 = 0;
-/// A request is being served. Its body and its handler have limits of their own.
-const SERVING: u8 = 1;
-/// Between two requests.
-const IDLE: u8 = 2;
+#[derive(Debug, Default)]
+struct State {
+    /// How many requests have begun and ended: odd while one is served.
+    turn: AtomicUsize,
+    /// Whether nothing of the next head has come.
+    idle: AtomicBool,
+}
 
-impl Phase {
+impl Progress {
+    /// A head is whole: the request is served.
     pub(super) fn request_begins(&self) {
-        self.0.store(SERVING, Ordering::Relaxed);
+        self.0.idle.store(false, Ordering::Relaxed);
+        self.0.turn.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The request is answered.
     pub(super) fn request_ends(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+        self.0.turn.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether a request's head is awaited or has come in part.
-    pub(super) fn is_at_head(&self) -> bool {
-        self.get() == HEAD
+    /// Whether no request has begun yet.
+    pub(super) fn none_yet(&self) -> bool {
+        self.turn() == 0
     }
 
-    fn get(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+    /// hyper has looked for more, and did or did not get it.
+    fn looked(&self, found: bool) {
+        if found || is_served(self.turn()) {
+            self.0.idle.store(!found, Ordering::Relaxed);
+        }
+    }
+
+    fn turn(&self) -> usize {
+        self.0.turn.load(Ordering::Relaxed)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.0.idle.load(Ordering::Relaxed)
     }
 }
 
-/// A stream that fails when its peer stalls.
+fn is_served(turn: usize) -> bool {
+    turn % 2 == 1
+}
+
+/// A connection that ends when its peer lets it wait for a head.
+#[derive(Debug)]
+pub(super) struct Attended<C> {
+    connection: Pin<Box<C>>,
+    progress: Progress,
+    patience: Patience,
+    /// What `deadline` was set for: the turn, and whether the connection is idle.
+    waiting: (usize, bool),
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<C> Attended<C> {
+    /// The first head is due from now on.
+    pub(super) fn new(connection: C, progress: Progress, patience: Patience) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(patience.stall));
+        Self { connection: Box::pin(connection), progress, patience, waiting: (0, false), deadline }
+    }
+
+    pub(super) fn connection(&mut self) -> Pin<&mut C> {
+        self.connection.as_mut()
+    }
+}
+
+impl<C: Future> Future for Attended<C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        // An error is the peer's: it went away, took no answer, or does not speak HTTP.
+        if this.connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let waiting = (this.progress.turn(), this.progress.is_idle());
+        if is_served(waiting.0) {
+            // The body, the handler and the answer have limits of their own.
+            return Poll::Pending;
+        }
+        if waiting != this.waiting {
+            this.waiting = waiting;
+            let patience = if waiting.1 { this.patience.idle } else { this.patience.stall };
+            this.deadline.as_mut().reset(Instant::now() + patience);
+        }
+        this.deadline.as_mut().poll(cx)
+    }
+}
+
+/// A stream that tells when it is read, and fails when its peer takes no answer.
 #[derive(Debug)]
 pub(super) struct TimedIo<T> {
     inner: T,
-    phase: Phase,
-    stall: Duration,
-    idle: Duration,
-    /// The phase that `reading` was set for.
-    timed: u8,
-    reading: Pin<Box<Sleep>>,
-    writing: Option<Pin<Box<Sleep>>>,
+    progress: Progress,
+    patience: Patience,
+    writing: Option<Writing>,
+}
+
+/// What holds while the peer takes its time with an answer.
+#[derive(Debug)]
+struct Writing {
+    deadline: Pin<Box<Sleep>>,
+    /// Not even sips move the deadline beyond this.
+    end: Instant,
 }
 
 impl<T> TimedIo<T> {
-    pub(super) fn new(inner: T, phase: Phase, stall: Duration, idle: Duration) -> Self {
-        let reading = Box::pin(tokio::time::sleep(stall));
-        Self { inner, phase, stall, idle, timed: HEAD, reading, writing: None }
-    }
-
-    /// Sets the read deadline anew when the phase has changed.
-    fn follow_phase(&mut self) {
-        let phase = self.phase.get();
-        if phase != self.timed {
-            self.timed = phase;
-            let patience = if phase == HEAD { self.stall } else { self.idle };
-            self.reading.as_mut().reset(Instant::now() + patience);
-        }
+    pub(super) fn new(inner: T, progress: Progress, patience: Patience) -> Self {
+        Self { inner, progress, patience, writing: None }
     }
 
     fn written(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Patience { stall, idle } = self.patience;
         if done.is_ready() {
-            self.writing = None;
-            // Somebody who reads is not idle.
-            if self.timed != HEAD {
-                self.reading.as_mut().reset(Instant::now() + self.idle);
+            if let Some(writing) = &mut self.writing {
+                writing.deadline.as_mut().reset((Instant::now() + stall).min(writing.end));
             }
             return done;
         }
-        let stall = self.stall;
-        let deadline = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        ready!(deadline.as_mut().poll(cx));
+        let writing = self.writing.get_or_insert_with(|| {
+            let end = Instant::now() + idle;
+            Writing { deadline: Box::pin(tokio::time::sleep(stall.min(idle))), end }
+        });
+        ready!(writing.deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -92,23 +167,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedIo<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.follow_phase();
-        match Pin::new(&mut this.inner).poll_read(cx, buffer) {
-            Poll::Ready(result) => {
-                // The first byte after a pause begins the next request's head.
-                if this.timed == IDLE {
-                    this.phase.0.store(HEAD, Ordering::Relaxed);
-                    this.follow_phase();
-                }
-                Poll::Ready(result)
-            }
-            // While a request is served this is the long patience of an idle connection: whatever is served
-            // has shorter limits of its own, so who reaches it has stalled.
-            Poll::Pending => {
-                ready!(this.reading.as_mut().poll(cx));
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-        }
+        let read = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        this.progress.looked(read.is_ready());
+        read
     }
 }
 
@@ -133,8 +194,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedIo<T> {
         self.inner.is_write_vectored()
     }
 
+    /// hyper flushes when it has written all that it had.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        this.writing = None;
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

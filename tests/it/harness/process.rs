@@ -23,6 +23,20 @@ pub struct TestProcess {
 impl TestProcess {
     /// The program on this database and port, with Stripe's API at `stripe_base`. Returns when it is ready.
     pub async fn start(db: &TestDatabase, port: u16, stripe_base: &str, variables: &[(&str, &str)]) -> Self {
+        let log = std::fs::File::create(db.folder.path().join("log")).unwrap();
+        let mut process = Self::spawn(db, port, stripe_base, variables, log.into());
+        process.says("is ready").await;
+        process
+    }
+
+    /// The same with standard output elsewhere, and whether it gets ready or not.
+    pub fn spawn(
+        db: &TestDatabase,
+        port: u16,
+        stripe_base: &str,
+        variables: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_checkout-backend"));
         command
             .arg("serve")
@@ -38,33 +52,35 @@ impl TestProcess {
             .env("LOG_LEVEL", "error")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stdout(std::fs::File::create(db.folder.path().join("log")).unwrap())
+            .stdout(log)
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let talk = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = format!("http://127.0.0.1:{port}");
-        let mut process = Self { child, url, http: client(), talk };
-        process.says("is ready").await;
-        process
+        Self { child, url: format!("http://127.0.0.1:{port}"), http: client(), talk }
     }
 
-    /// Waits until it says something with these words on standard error.
+    /// Closes the reading end of a piped standard output.
+    pub fn stop_reading_its_log(&mut self) {
+        drop(self.child.stdout.take().expect("standard output is no pipe"));
+    }
+
+    /// Waits until it says something with these words on standard error, and returns that line.
     ///
     /// # Panics
     /// If it ends or says nothing of the kind.
-    pub async fn says(&mut self, words: &str) {
+    pub async fn says(&mut self, words: &str) -> String {
         let mut said = Vec::new();
         let listening = async {
             while let Some(line) = self.talk.next_line().await.unwrap() {
                 if line.contains(words) {
-                    return;
+                    return line;
                 }
                 said.push(line);
             }
             panic!("it ended without saying {words:?}: {said:?}");
         };
-        tokio::time::timeout(PATIENCE, listening).await.unwrap_or_else(|_| panic!("never said {words:?}"));
+        tokio::time::timeout(PATIENCE, listening).await.unwrap_or_else(|_| panic!("never said {words:?}"))
     }
 
     /// Delivers an event as Stripe does. An error means that no whole answer came.
