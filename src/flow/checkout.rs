@@ -9,6 +9,7 @@
 use crate::app::App;
 use crate::domain::Fault;
 use crate::domain::booking::{Booking, BookingRequest, NewBooking, Progress, Status};
+use crate::domain::calendar;
 use crate::domain::ids::{BookingId, SessionId};
 use crate::domain::lang::Lang;
 use crate::domain::offer::Offer;
@@ -433,9 +434,11 @@ async fn create(
     let reference = booking.id.to_string();
     let instance = app.instance.to_string();
     let base = &app.config.app_url;
+    let slot = calendar::slot(lang, &booking.slot);
     let session = NewSession {
         name: &offer.name,
-        description: &booking.slot.to_string(),
+        description: &slot,
+        payment_description: &format!("{}, {slot}", offer.name),
         amount: booking.price.amount,
         currency: booking.price.currency.as_str(),
         reference: &reference,
