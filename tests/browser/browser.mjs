@@ -225,6 +225,101 @@ test("who comes too late is told, sees the free slots, and types nothing twice",
   await late.leave();
 });
 
+/** What the page says about the day: its field, its times, the pressed button, the summary. */
+const dayOnPage = (page) => page.evaluate(() => ({
+  field: document.querySelector("#date").value,
+  times: document.querySelector("#slots").dataset.date,
+  shown: document.querySelector("[name=shown]").value.split("|")[0],
+  pressed: document.querySelector(".day[aria-pressed=true]")?.value,
+  free: document.querySelector("#slots [role=status]").textContent,
+  summary: document.querySelector("[data-show=slot]").textContent,
+}));
+
+test("coming back with the browser's button never books another day than the one shown", async () => {
+  const { page, leave } = await visitor();
+  await page.goto(SERVICE_URL);
+  const first = await page.inputValue("#date");
+  const button = page.locator("button.day").nth(5);
+  const chosen = await button.getAttribute("value");
+  assert.notEqual(chosen, first);
+  await button.click();
+  await page.waitForSelector(`#slots[data-date="${chosen}"]`);
+  await page.check("input[name=time][value='14:00']");
+  await fillDetails(page, "Ada8");
+  await page.click("footer a");
+  await page.waitForURL(/accessibility/);
+  await page.goBack();
+  // The browser fills the field in as it was left; the times follow it.
+  await page.waitForFunction(() => document.querySelector("#slots").dataset.date === document.querySelector("#date").value);
+  await page.check("input[name=time][value='14:00']");
+  const { field, times, shown, pressed, free, summary } = await dayOnPage(page);
+  assert.equal(field, chosen, "the browser filled it in: else this test shows nothing");
+  assert.deepEqual([times, shown, pressed], [field, field, field]);
+  const day = await page.getAttribute("#slots", "data-day");
+  assert.ok(free.includes(day) && summary === `${day}, 14:00`, `${free} ${summary}`);
+  await fillDetails(page, "Ada8");
+  await page.click("#pay");
+  await page.waitForURL(/\/c\/pay\//);
+  await pay(page);
+  await page.waitForSelector("#result[data-status='payé']");
+  assert.ok((await page.textContent("#result")).includes(`${day} à 14:00`));
+  await leave();
+});
+
+test("the times of the day before are gone if those of a new day cannot be loaded", async () => {
+  const { page, context, leave } = await visitor();
+  await page.goto(SERVICE_URL);
+  await page.check("input[name=time]:enabled >> nth=0");
+  await fillDetails(page, "Ada9");
+  await context.route("**/slots?**", (route) => route.abort());
+  const button = page.locator("button.day").nth(6);
+  const chosen = await button.getAttribute("value");
+  await button.click();
+  await page.waitForSelector("#slots:not(:has(input[name=time]))");
+  assert.match(await page.textContent("#slots [role=status]"), /n’ont pas pu être affichés/);
+  await page.click("button[name=day][value='']");
+  await page.waitForSelector(`#slots[data-date="${chosen}"] input[name=time]`);
+  assert.equal(await page.inputValue("#firstName"), "Ada9");
+  await leave();
+});
+
+test("without script a day that was changed shows its own times before anything is booked", async () => {
+  const { page, leave } = await visitor({ javaScriptEnabled: false });
+  await page.goto(SERVICE_URL);
+  const date = day();
+  await page.check("input[name=time]:enabled >> nth=0");
+  await fillDetails(page, "Ada10");
+  await page.fill("#date", date);
+  assert.ok(!(await page.isVisible("[data-show=slot]")), "a summary that cannot follow the choice is not shown");
+  await page.click("footer a");
+  await page.waitForURL(/accessibility/);
+  await page.goBack();
+  assert.equal(await page.inputValue("#date"), date, "filled in by the browser, beside the times of another day");
+  assert.notEqual(await page.getAttribute("#slots", "data-date"), date);
+  await page.click("#pay");
+  await page.waitForSelector("#errors");
+  assert.match(await page.textContent("#errors"), /Le jour ou la prestation a changé/);
+  assert.equal(await page.getAttribute("#slots", "data-date"), date);
+  assert.equal(await page.locator("input[name=time]:checked").count(), 0);
+  await page.check("input[name=time][value='15:00']");
+  await page.click("#pay");
+  await page.waitForURL(/\/c\/pay\//);
+  await leave();
+});
+
+test("how many times are free is told in the line that was there", async () => {
+  const { page, leave } = await visitor();
+  await page.goto(SERVICE_URL);
+  await page.evaluate(() => { window.line = document.querySelector("#slots [role=status]"); });
+  const before = await page.textContent("#slots [role=status]");
+  const button = page.locator("button.day").nth(3);
+  await button.click();
+  await page.waitForSelector(`#slots[data-date="${await button.getAttribute("value")}"]`);
+  assert.ok(await page.evaluate(() => window.line.isConnected), "a new node would not be read out");
+  assert.notEqual(await page.textContent("#slots [role=status]"), before);
+  await leave();
+});
+
 test("another day keeps what was typed, with and without script", async () => {
   for (const javaScriptEnabled of [true, false]) {
     const { page, leave } = await visitor({ javaScriptEnabled });

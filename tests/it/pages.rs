@@ -13,6 +13,8 @@ on_each_engine! {
     the_storefront_offers_the_hours_that_are_free,
     a_sent_form_leads_to_the_payment_page_by_a_link,
     a_full_slot_is_told_with_what_was_typed,
+    a_time_that_was_shown_for_another_day_or_offer_is_not_booked,
+    a_time_that_the_form_does_not_offer_is_refused,
     what_is_wrong_is_told_in_the_readers_language,
     only_the_browser_that_made_a_booking_is_shown_what_was_typed,
     the_result_page_tells_the_state_and_nothing_personal,
@@ -135,6 +137,13 @@ fn set_cookies(answer: &Answer) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The value of a field that nobody sees.
+fn hidden(page: &Answer, name: &str) -> String {
+    let start = format!("<input type=\"hidden\" name=\"{name}\" value=\"");
+    let (_, rest) = page.body.split_once(&start).unwrap_or_else(|| panic!("no {name} in {}", page.body));
+    rest.split('"').next().unwrap().to_owned()
+}
+
 /// The whole tag of the slot's radio button.
 fn slot<'a>(page: &'a Answer, time: &str) -> &'a str {
     let start = page.body.find(&format!("value=\"{time}\"")).unwrap_or_else(|| panic!("no slot {time}"));
@@ -200,6 +209,64 @@ async fn a_full_slot_is_told_with_what_was_typed(db: TestDatabase) {
     assert!(answer.body.contains("value=\"ada@example.org\""));
     assert!(slot(&answer, "10:00").contains("disabled"));
     assert!(!slot(&answer, "11:00").contains("disabled"));
+}
+
+async fn a_time_that_was_shown_for_another_day_or_offer_is_not_booked(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let page = shop.app.page(&format!("/?date={DAY}"), "").await;
+    let (offer, shown) = (hidden(&page, "offer"), hidden(&page, "shown"));
+    let send = async |date: &str, offer: &str, shown: &str| {
+        let mut fields = wish("10:00").to_vec();
+        fields[3].1 = date;
+        fields.extend([("offer", offer), ("shown", shown)]);
+        shop.book(&fields, "").await.0
+    };
+    // The day was changed, by hand or by a browser that came back; the times are the other day's.
+    let refused = send("2031-03-04", &offer, &shown).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("Le jour ou la prestation a changé"), "{}", refused.body);
+    assert!(refused.body.contains("data-date=\"2031-03-04\"") && refused.body.contains("ada@example.org"));
+    assert!(!slot(&refused, "10:00").contains("checked"), "it was chosen for another day");
+    // The same with another offer, and with a page that says nothing sensible.
+    let admin = shop.app.person(Role::Admin).await;
+    let fields =
+        [("name", "Massage"), ("amount", "75"), ("currency", "EUR"), ("capacity", "1"), ("active", "yes")];
+    assert_eq!(shop.app.post_form("/dashboard/offers", &fields, &admin.cookie).await.status, 303);
+    let other = db.texts("select id from offers where name = 'Massage'").await.remove(0);
+    for (offer, shown) in [(other.as_str(), shown.as_str()), (&offer, ""), (&offer, "x"), ("", &shown)] {
+        let refused = send(DAY, offer, shown).await;
+        assert_eq!(refused.status, 400, "{offer} {shown}");
+        assert!(refused.body.contains("Le jour ou la prestation a changé"));
+    }
+    assert_eq!(db.number("select count(*) from bookings").await, 0);
+    // What the answer shows can be booked.
+    let booked = send("2031-03-04", &offer, &hidden(&refused, "shown")).await;
+    assert_eq!(booked.status, 200, "{}", booked.body);
+    assert_eq!(db.texts("select slot_date from bookings").await, ["2031-03-04"]);
+}
+
+async fn a_time_that_the_form_does_not_offer_is_refused(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    for time in ["10:17", " 10:17 ", "08:00", "19:00", "00:00"] {
+        let mut fields = wish(time).to_vec();
+        fields[2].1 = "x";
+        let (refused, _) = shop.book(&fields, "").await;
+        assert_eq!(refused.status, 400, "{time}");
+        for text in ["Cette heure n’est pas proposée.", "nom@exemple.fr"] {
+            assert!(refused.body.contains(text), "{time}: {text}");
+        }
+        assert_eq!(shop.book(&wish(time), "").await.0.status, 400, "{time}");
+    }
+    assert_eq!(db.number("select count(*) from bookings").await, 0);
+    // A program may take any time, and its customer comes back to it here.
+    let body = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": DAY, "time": "10:17",
+    });
+    let answer = shop.app.post_json("/api/bookings", &body, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let cookie = format!("hold={}", set_cookies(&answer)["hold"]);
+    let resumed = shop.app.post_form("/resume", &[], &cookie).await;
+    assert!(resumed.body.contains(answer.json()["url"].as_str().unwrap()), "{}", resumed.body);
 }
 
 async fn what_is_wrong_is_told_in_the_readers_language(db: TestDatabase) {

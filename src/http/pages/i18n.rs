@@ -87,6 +87,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     to_payment: "Continuer vers le paiement" / "Continue to payment",
     hold_promise: "La place vous est gardée 35 minutes. Rien n’est débité avant que vous ne payiez." /
         "The seat is held for you for 35 minutes. Nothing is charged until you pay.",
+    slots_failed: "Les créneaux de ce jour n’ont pas pu être affichés. Appuyez sur « Voir les créneaux »." /
+        "The slots of this day could not be shown. Press “Show the slots”.",
     taken: "complet" / "full",
     past: "passé" / "past",
     not_offered: "indisponible" / "not available",
@@ -252,8 +254,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     currency: "Devise" / "Currency",
     capacity: "Places par créneau" / "Seats per slot",
     grid: "Heures proposées" / "Times offered",
-    grid_hint: "HH:MM séparées par des espaces. Vide : toutes les heures de 09:00 à 18:00." /
-        "HH:MM separated by blanks. Empty: every hour from 09:00 to 18:00.",
+    grid_hint: "HH:MM séparées par des espaces. Vide : le formulaire propose chaque heure de 09:00 à 18:00, et l’API accepte n’importe laquelle." /
+        "HH:MM separated by blanks. Empty: the form offers every hour from 09:00 to 18:00, and the API takes any time.",
     any_hour: "Toutes les heures de 09:00 à 18:00" / "Every hour from 09:00 to 18:00",
     active: "Proposée à la réservation" / "Can be booked",
     inactive: "Retirée" / "Withdrawn",
@@ -491,6 +493,10 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
         ("unknown_offer", _) => (
             "Cette prestation n’est plus proposée. Choisissez-en une autre.",
             "This offer is no longer available. Choose another one.",
+        ),
+        ("other_times", _) => (
+            "Le jour ou la prestation a changé : choisissez une heure parmi celles affichées maintenant.",
+            "The day or the offer has changed: choose one of the times that are shown now.",
         ),
         ("not_on_grid", _) => (
             "Cette heure n’est pas proposée. Choisissez-en une autre.",

@@ -3,7 +3,7 @@
 use super::{Fields, FormError, Page, format, i18n};
 use crate::app::Shared;
 use crate::domain::Fault;
-use crate::domain::booking::{Booking, BookingRequest, Status};
+use crate::domain::booking::{Booking, BookingRequest, NewBooking, Status};
 use crate::domain::lang::Lang;
 use crate::domain::offer::Offer;
 use crate::domain::slot::{Slot, SlotError};
@@ -45,6 +45,7 @@ struct Storefront {
     date: String,
     day_text: String,
     first_day: String,
+    shown: String,
     slots_sentence: String,
     slots: Vec<SlotView>,
     first_name: String,
@@ -59,6 +60,7 @@ struct SlotsOnly {
     faults: Faults,
     date: String,
     day_text: String,
+    shown: String,
     slots_sentence: String,
     slots: Vec<SlotView>,
 }
@@ -213,9 +215,9 @@ pub async fn slots(
         date: choice.date.unwrap_or_default(),
         ..Typed::default()
     };
-    let Storefront { page, faults, date, day_text, slots_sentence, slots, .. } =
+    let Storefront { page, faults, date, day_text, shown, slots_sentence, slots, .. } =
         view(&app, page, typed, &headers, Faults::default(), Vec::new()).await?;
-    let slots = SlotsOnly { page, faults, date, day_text, slots_sentence, slots };
+    let slots = SlotsOnly { page, faults, date, day_text, shown, slots_sentence, slots };
     Ok(slots.page.show(&slots))
 }
 
@@ -226,7 +228,43 @@ pub async fn submit(
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    book(&app, page, Typed::of(&fields), &headers).await
+    let mut typed = Typed::of(&fields);
+    if let Some(fault) = misfit(&app, &typed, fields.sent("shown")).await? {
+        let parsed = NewBooking::parse(&typed.request(), &app.config.timezone, app.clock.now());
+        let mut faults = parsed.err().unwrap_or_default();
+        faults.retain(|other| other.path != fault.path);
+        faults.push(fault);
+        typed.time.clear();
+        let response = refuse(&app, page, typed, &headers, CheckoutError::Invalid(faults)).await?;
+        return Ok(with_hold_cookie(&app, &headers, response));
+    }
+    book(&app, page, typed, &headers).await
+}
+
+/// What is wrong with the time although it is a time: it was chosen among those of another day or
+/// offer, or it is not among those that the form offers.
+///
+/// A browser that comes back to the form fills in the date as it was left, beside the times of the day
+/// that the page was made for; without script the two differ until the new day's times are asked for.
+/// `shown` says which times were on the page. A program that sends no `shown` was shown none.
+async fn misfit(app: &Shared, typed: &Typed, shown: Option<&str>) -> Result<Option<Fault>, StoreError> {
+    if shown.is_some_and(|shown| shown != shown_text(&typed.date, &typed.offer)) {
+        let message = "was chosen among the times of another day or offer";
+        return Ok(Some(Fault::coded("time", "other_times", message)));
+    }
+    let offers = checkout::active_offers(app).await?;
+    let offer = offers
+        .iter()
+        .find(|offer| typed.offer.trim().is_empty() || offer.id.to_string() == typed.offer.trim());
+    let (Some(offer), Ok(_)) = (offer, Slot::parse_time(typed.time.trim())) else { return Ok(None) };
+    let message = "must be one of the times of this offer";
+    let offered = times_of(offer).iter().any(|time| time == typed.time.trim());
+    Ok((!offered).then(|| Fault::coded("time", "not_on_grid", message)))
+}
+
+/// The day and the offer to which the times on a page belong.
+fn shown_text(date: &str, offer: &str) -> String {
+    format!("{date}|{offer}")
 }
 
 /// The same form with another day, for browsers without script: what was typed stays.
@@ -377,6 +415,7 @@ async fn view(
         ),
     });
     let day_text = format::day(lang, date);
+    let chosen_offer = chosen.map(|offer| offer.id.to_string()).unwrap_or_default();
     let free = slots.iter().filter(|slot| slot.free).count();
     Ok(Storefront {
         errors,
@@ -387,6 +426,7 @@ async fn view(
         chosen_price: chosen.map(|offer| format::money(lang, offer.price)).unwrap_or_default(),
         days: (0..DAYS).map(|n| day_view(lang, plus_days(today, n), date)).collect(),
         date: date.to_string(),
+        shown: shown_text(&date.to_string(), &chosen_offer),
         slots_sentence: i18n::free_slots(lang, free, &day_text),
         day_text,
         first_day: today.to_string(),
@@ -458,11 +498,6 @@ fn slot_views(
     typed: &Typed,
     mine: Option<&Booking>,
 ) -> Vec<SlotView> {
-    let times: Vec<String> = if offer.grid.is_empty() {
-        HOURS.map(|hour| format!("{hour:02}:00")).collect()
-    } else {
-        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect()
-    };
     let now = app.clock.now();
     let view = |time: String| {
         let slot = Slot::parse(&date.to_string(), &time).ok()?;
@@ -480,7 +515,16 @@ fn slot_views(
         let chosen = free && typed.time == time && typed.date == date.to_string();
         Some(SlotView { time, free, chosen, note, target: false })
     };
-    times.into_iter().filter_map(view).collect()
+    times_of(offer).into_iter().filter_map(view).collect()
+}
+
+/// The times at which the form offers it, as `HH:MM`.
+fn times_of(offer: &Offer) -> Vec<String> {
+    if offer.grid.is_empty() {
+        HOURS.map(|hour| format!("{hour:02}:00")).collect()
+    } else {
+        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect()
+    }
 }
 
 fn bookable(app: &Shared, slot: &Slot, now: Timestamp) -> Result<(), fn(&Page) -> &'static str> {
