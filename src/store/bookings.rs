@@ -178,6 +178,23 @@ impl Tx {
         id.map(|id| parse("bookings.id", &id, |text| BookingId::parse(text).ok())).transpose()
     }
 
+    /// The unpaid bookings for which a browser holds a seat, the oldest first; at most 20.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn holds_of(&mut self, owner_hash: &str) -> Result<Vec<Booking>, StoreError> {
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings
+             where owner_hash = $1 and status = 'en attente' and seat is not null
+             order by created_at, id limit 20")
+            .bind(owner_hash)
+            .fetch_all(conn)
+            .await)?;
+        let mut holds = self.load_bookings(&ids, "").await?;
+        holds.sort_by_key(|booking| (booking.created_at, booking.id));
+        Ok(holds)
+    }
+
     /// The last booking that a browser made.
     ///
     /// # Errors

@@ -320,6 +320,25 @@ test("how many times are free is told in the line that was there", async () => {
   await leave();
 });
 
+test("choosing another slot gives the first one up", async () => {
+  const { page, leave } = await visitor();
+  const { date } = await book(page, { who: "Ada11", time: "16:00" });
+  const paymentPage = page.url();
+  await page.goto(`${SERVICE_URL}/cancel`);
+  await page.click("a:has-text('Modifier ma réservation')");
+  assert.match(await page.textContent("main"), /celui-ci sera libéré/);
+  await page.check("input[name=time][value='17:00']");
+  await page.click("#pay");
+  await page.waitForURL(/\/c\/pay\//);
+  assert.notEqual(page.url(), paymentPage);
+  await page.goto(paymentPage);
+  assert.equal(await page.locator("#number").count(), 0, "the first cannot be paid any more");
+  await page.goto(`${SERVICE_URL}/?date=${date}`);
+  assert.ok(await page.isEnabled("input[name=time][value='16:00']"));
+  assert.match(await page.textContent("label:has(input[value='17:00'])"), /à vous/);
+  await leave();
+});
+
 test("another day keeps what was typed, with and without script", async () => {
   for (const javaScriptEnabled of [true, false]) {
     const { page, leave } = await visitor({ javaScriptEnabled });

@@ -4,7 +4,9 @@ use crate::harness::app::{Answer, WEBHOOK_SECRET, send};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::role::Role;
-use checkout_backend::stripe::sim::{PayOutcome, Sim, SimConfig, WebhookTarget};
+use checkout_backend::stripe::sim::{
+    ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget,
+};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,6 +17,9 @@ on_each_engine! {
     a_full_slot_is_told_with_what_was_typed,
     a_time_that_was_shown_for_another_day_or_offer_is_not_booked,
     a_time_that_the_form_does_not_offer_is_refused,
+    another_slot_gives_the_first_one_up_once_its_payment_page_is_closed,
+    a_slot_that_was_paid_meanwhile_is_not_replaced,
+    nothing_is_replaced_while_stripe_does_not_say_that_it_is_closed,
     what_is_wrong_is_told_in_the_readers_language,
     only_the_browser_that_made_a_booking_is_shown_what_was_typed,
     the_result_page_tells_the_state_and_nothing_personal,
@@ -267,6 +272,88 @@ async fn a_time_that_the_form_does_not_offer_is_refused(db: TestDatabase) {
     let cookie = format!("hold={}", set_cookies(&answer)["hold"]);
     let resumed = shop.app.post_form("/resume", &[], &cookie).await;
     assert!(resumed.body.contains(answer.json()["url"].as_str().unwrap()), "{}", resumed.body);
+}
+
+/// The status of every session, the oldest booking's first.
+async fn session_states(shop: &Shop) -> Vec<String> {
+    let sessions =
+        "select stripe_session_id from bookings where stripe_session_id is not null order by created_at";
+    let sessions = shop.app.db.texts(sessions).await;
+    let status = |id: &String| shop.sim.object(id).unwrap()["status"].as_str().unwrap().to_owned();
+    sessions.iter().map(status).collect()
+}
+
+async fn another_slot_gives_the_first_one_up_once_its_payment_page_is_closed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let statuses = "select slot_time || ' ' || status from bookings order by created_at";
+    let (_, _, cookie) = shop.pending("16:00").await;
+    let form = shop.app.page("/", &cookie).await;
+    assert!(form.body.contains("Si vous choisissez un autre créneau, celui-ci sera libéré."));
+    // What the customer holds is not lost to a slot that is full.
+    shop.pending("17:00").await;
+    assert_eq!(shop.book(&wish("17:00"), &cookie).await.0.status, 409);
+    assert_eq!(db.texts(statuses).await, ["16:00 en attente", "17:00 en attente"]);
+
+    let (answer, _) = shop.book(&wish("18:00"), &cookie).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(db.texts(statuses).await, ["16:00 expiré", "17:00 en attente", "18:00 en attente"]);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "open"], "and nobody else's is touched");
+    let page = shop.app.page(&format!("/?date={DAY}"), "").await;
+    assert!(!slot(&page, "16:00").contains("disabled"), "free for others");
+    // And back again, by a new booking; the one that was changed to is given up in turn.
+    assert_eq!(shop.book(&wish("16:00"), &cookie).await.0.status, 200);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open"]);
+
+    // A program says itself what it wants: its second booking is a second one.
+    let body = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": DAY, "time": "10:00",
+    });
+    assert_eq!(shop.app.post_json("/api/bookings", &body, &[("cookie", &cookie)]).await.status, 200);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open", "open"]);
+    // The page that a customer takes up again is the one that counts.
+    assert_eq!(shop.book(&wish("16:00"), &cookie).await.0.status, 200);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open", "expired"]);
+}
+
+async fn a_slot_that_was_paid_meanwhile_is_not_replaced(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, cookie) = shop.pending("16:00").await;
+    // Paid in another tab; no webhook has told us yet.
+    assert_eq!(shop.sim.pay(&session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+    let (answer, _) = shop.book(&wish("18:00"), &cookie).await;
+    assert_eq!(answer.status, 409);
+    let told = "Votre place du lundi 3 mars 2031 à 16:00 est déjà payée";
+    assert!(answer.body.contains(told), "{}", answer.body);
+    assert!(!answer.body.contains("/c/pay/"), "no second payment page");
+    let statuses = db.texts("select slot_time || ' ' || status from bookings order by created_at").await;
+    assert_eq!(statuses, ["16:00 payé", "18:00 expiré"]);
+    assert!(session_states(&shop).await.iter().all(|status| status != "open"));
+    // Who wants another one besides gets it: nothing unpaid is held any more.
+    assert_eq!(shop.book(&wish("18:00"), &cookie).await.0.status, 200);
+}
+
+async fn nothing_is_replaced_while_stripe_does_not_say_that_it_is_closed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, _, cookie) = shop.pending("16:00").await;
+    let fault = ApiFault {
+        kind: ApiFaultKind::ResetBefore,
+        method: Some("POST".to_owned()),
+        path: Some("/v1/checkout/sessions/".to_owned()),
+        percent: 100,
+        next: None,
+        ms: 0,
+    };
+    shop.sim.set_faults(Faults { api: vec![fault], ..Faults::default() });
+    let (answer, _) = shop.book(&wish("18:00"), &cookie).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("Votre place reste gardée") && !answer.body.contains("/c/pay/"));
+    let statuses = "select slot_time || ' ' || status from bookings order by created_at";
+    assert_eq!(db.texts(statuses).await, ["16:00 en attente", "18:00 en attente"]);
+    assert_eq!(session_states(&shop).await, ["open"], "the first can be paid, the second not yet");
+    shop.sim.set_faults(Faults::default());
+    assert_eq!(shop.book(&wish("18:00"), &cookie).await.0.status, 200);
+    assert_eq!(db.texts(statuses).await, ["16:00 expiré", "18:00 en attente"]);
+    assert_eq!(session_states(&shop).await, ["expired", "open"]);
 }
 
 async fn what_is_wrong_is_told_in_the_readers_language(db: TestDatabase) {

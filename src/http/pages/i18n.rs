@@ -94,6 +94,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     not_offered: "indisponible" / "not available",
     yours: "à vous" / "yours",
     held_title: "Une place vous attend" / "A seat is waiting for you",
+    held_replaced: "Si vous choisissez un autre créneau, celui-ci sera libéré." /
+        "If you choose another slot, this one is given up.",
     resume: "Reprendre le paiement" / "Resume payment",
 
     going_title: "Encore un pas : le paiement" / "One more step: payment",
@@ -569,6 +571,19 @@ pub fn held(lang: Lang, slot: &str, until: &str) -> String {
     match lang {
         Lang::Fr => format!("Votre place du {slot} est gardée jusqu’à {until}. Rien n’a encore été payé."),
         Lang::En => format!("Your seat on {slot} is held until {until}. Nothing has been paid yet."),
+    }
+}
+
+/// A slot that was to be replaced by another and was paid meanwhile, in a sentence.
+#[must_use]
+pub fn not_replaced(lang: Lang, slot: &str) -> String {
+    match lang {
+        Lang::Fr => format!(
+            "Votre place du {slot} est déjà payée, ou son paiement est en route : elle n’a pas été remplacée."
+        ),
+        Lang::En => {
+            format!("Your seat on {slot} is already paid, or its payment is on its way: it was not replaced.")
+        }
     }
 }
 

@@ -238,7 +238,7 @@ pub async fn submit(
         let response = refuse(&app, page, typed, &headers, CheckoutError::Invalid(faults)).await?;
         return Ok(with_hold_cookie(&app, &headers, response));
     }
-    book(&app, page, typed, &headers).await
+    book(&app, page, typed, &headers, true).await
 }
 
 /// What is wrong with the time although it is a time: it was chosen among those of another day or
@@ -288,7 +288,7 @@ pub async fn resume(State(app): State<Shared>, page: Page, headers: HeaderMap) -
     match remembered(&app, &headers).await? {
         Some(booking) => {
             // A language switched since then is no other booking.
-            book(&app, page, Typed::from_booking(&booking), &headers).await
+            book(&app, page, Typed::from_booking(&booking), &headers, false).await
         }
         None => Ok(Redirect::to("/").into_response()),
     }
@@ -299,14 +299,20 @@ pub async fn back_to_form() -> Redirect {
     Redirect::to("/")
 }
 
-async fn book(app: &Shared, page: Page, typed: Typed, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn book(
+    app: &Shared,
+    page: Page,
+    typed: Typed,
+    headers: &HeaderMap,
+    instead: bool,
+) -> Result<Response, Problem> {
     tracing::info!(
         module = "checkout",
         action = "booking.checkout_session.requested",
         "somebody wants to book"
     );
     let (cookie, owner_hash) = hold::cookie_of(app, headers);
-    let caller = Caller { idempotency_key: None, owner_hash: Some(owner_hash), lang: page.lang };
+    let caller = Caller { idempotency_key: None, owner_hash: Some(owner_hash), lang: page.lang, instead };
     let response = match checkout::start(app, &typed.request(), &caller).await {
         Ok(Started { url, .. }) => {
             // A redirect would be blocked by `form-action 'self'`: a page with a link is not.
@@ -336,8 +342,18 @@ async fn refuse(
             let line = FormError { target: "time".to_owned(), message: t.slot_full.to_owned() };
             (StatusCode::CONFLICT, Faults { time, ..Faults::default() }, vec![line])
         }
-        CheckoutError::AlreadyPaid(_) => {
-            (StatusCode::CONFLICT, Faults::default(), FormError::general(t.already_paid))
+        CheckoutError::AlreadyPaid(id) => {
+            let mut tx = app.store.read().await?;
+            let paid = tx.booking(*id).await?.map(|booking| booking.slot);
+            tx.rollback().await?;
+            let text = match paid {
+                // Another slot than the one that was sent: the one that was to be replaced.
+                Some(slot) if Slot::parse(&typed.date, &typed.time) != Ok(slot) => {
+                    i18n::not_replaced(page.lang, &format::slot(page.lang, &slot))
+                }
+                Some(_) | None => t.already_paid.to_owned(),
+            };
+            (StatusCode::CONFLICT, Faults::default(), FormError::general(&text))
         }
         CheckoutError::Stripe { .. } => {
             let problem = Problem::from(error);
