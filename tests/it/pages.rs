@@ -23,6 +23,7 @@ on_each_engine! {
     what_is_wrong_is_told_in_the_readers_language,
     only_the_browser_that_made_a_booking_is_shown_what_was_typed,
     the_result_page_tells_the_state_and_nothing_personal,
+    a_result_page_without_script_rests_after_a_minute,
     the_result_page_asks_stripe_if_the_webhook_is_late,
     a_forged_session_changes_nothing,
     no_text_that_a_customer_types_becomes_markup,
@@ -414,10 +415,44 @@ async fn the_result_page_tells_the_state_and_nothing_personal(db: TestDatabase) 
         assert!(page.body.contains(&format!("data-status=\"{status}\"")), "{status}");
         let unsettled = matches!(status, Status::Pending | Status::Processing);
         assert_eq!(page.body.contains("data-poll"), unsettled);
-        assert_eq!(page.body.contains("<noscript><meta http-equiv=\"refresh\""), unsettled);
+        let label = match status {
+            Status::Pending => "<dt>À payer</dt>",
+            _ => "<dt>Prix</dt>",
+        };
+        assert!(page.body.contains(label), "{status}: nothing is to be paid unless it can be");
         assert!(page.body.contains(&booking));
         assert!(!page.body.contains("Lovelace") && !page.body.contains("example.org"));
     }
+}
+
+async fn a_result_page_without_script_rests_after_a_minute(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, _) = shop.pending("10:00").await;
+    let mut path = format!("/success?session_id={session}");
+    let link = format!("href=\"{path}\">Actualiser</a>");
+    let mut looks = 0;
+    loop {
+        let page = shop.app.page(&path, "").await;
+        assert_eq!(page.status, 200);
+        let Some((_, next)) = page.body.split_once("<noscript><meta http-equiv=\"refresh\" content=\"5;url=")
+        else {
+            assert!(page.body.contains(&link), "{}", page.body);
+            break;
+        };
+        assert!(!page.body.contains(&link));
+        path = next.split('"').next().unwrap().replace("&#38;", "&");
+        looks += 1;
+        assert!(looks < 50, "it never rests");
+    }
+    assert_eq!(looks, 12);
+    // A delayed payment takes days: the reader asks. And no address breaks the page.
+    for looks in ["", "x", "-1", "999"] {
+        let page = shop.app.page(&format!("/success?session_id={session}&looks={looks}"), "").await;
+        assert_eq!(page.status, 200, "{looks}");
+    }
+    db.execute("update bookings set status = 'en traitement'").await;
+    let page = shop.app.page(&format!("/success?session_id={session}"), "").await;
+    assert!(page.body.contains(&link) && !page.body.contains("http-equiv=\"refresh\""));
 }
 
 async fn the_result_page_asks_stripe_if_the_webhook_is_late(db: TestDatabase) {

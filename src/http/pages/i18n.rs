@@ -131,6 +131,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     amount_due: "À payer" / "To pay",
     reference: "Référence" / "Reference",
     updates_itself: "Cette page se met à jour toute seule." / "This page updates by itself.",
+    look_again: "Actualiser" / "Refresh",
     book_again: "Réserver à nouveau" / "Book again",
 
     cancel_title: "Rien n’a été payé" / "Nothing was paid",
