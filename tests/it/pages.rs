@@ -30,7 +30,10 @@ on_each_engine! {
     the_dashboard_sends_strangers_to_the_sign_in_and_back,
     a_role_sees_what_it_may_do_and_no_more,
     a_refund_asks_once_more_and_is_made_once,
+    a_refund_that_cannot_be_is_told_before_the_review_with_what_was_typed,
     an_unpaid_booking_is_cancelled_from_its_page,
+    a_filter_that_cannot_be_used_is_told_beside_its_field,
+    each_field_of_an_offer_or_account_names_its_own_error,
     a_replay_shows_what_it_would_change_first,
     a_case_is_settled_from_its_page,
     domain_values_are_the_same_in_every_language,
@@ -664,19 +667,144 @@ async fn a_refund_asks_once_more_and_is_made_once(db: TestDatabase) {
     assert!(page.body.contains("partiellement remboursé") && page.body.contains("value=\"47,50\""));
 }
 
+async fn a_refund_that_cannot_be_is_told_before_the_review_with_what_was_typed(db: TestDatabase) {
+    let shop = Shop::open_with(&db, true).await;
+    let admin = shop.app.person(Role::Admin).await;
+    let (booking, _) = shop.paid("10:00").await;
+    let path = format!("/dashboard/bookings/{booking}/refund");
+    for (amount, status, text) in [
+        ("0", 400, "au-dessus de zéro"),
+        ("douze", 400, "au-dessus de zéro"),
+        ("1000", 409, "Il ne reste pas autant à rembourser."),
+        ("60,01", 409, "Il ne reste pas autant à rembourser."),
+    ] {
+        let refused = shop.app.post_form(&path, &[("key", "k"), ("amount", amount)], &admin.cookie).await;
+        assert_eq!(refused.status, status, "{amount}");
+        assert!(refused.body.contains("<p class=\"error\" id=\"amount-error\">"), "{amount}");
+        assert!(refused.body.contains(text) && refused.body.contains("href=\"#amount\""), "{amount}");
+        assert!(refused.body.contains(&format!("value=\"{amount}\"")), "{amount} is still there");
+        assert!(!refused.body.contains("name=\"confirmed\""), "{amount}");
+    }
+    // The review says what becomes of the seat.
+    let (freed, kept) = ("la place sera libérée", "garde sa place");
+    for (amount, says, not) in [("60", freed, kept), ("59,99", kept, freed)] {
+        let review = shop.app.post_form(&path, &[("key", "k"), ("amount", amount)], &admin.cookie).await;
+        assert_eq!(review.status, 200, "{amount}");
+        assert!(review.body.contains(says) && !review.body.contains(not), "{amount}");
+    }
+    // What is under way counts: of the rest, all is all.
+    let fields = [("key", "k1"), ("amount", "12.50"), ("confirmed", "yes")];
+    assert_eq!(shop.app.post_form(&path, &fields, &admin.cookie).await.status, 303);
+    crate::harness::eventually("the refund is known", async || {
+        db.number("select count(*) from refunds").await == 1
+    })
+    .await;
+    let review = async |amount: &str| {
+        shop.app.post_form(&path, &[("key", "k2"), ("amount", amount)], &admin.cookie).await
+    };
+    assert!(review("47,50").await.body.contains(freed));
+    assert_eq!(review("47,51").await.status, 409);
+}
+
 async fn an_unpaid_booking_is_cancelled_from_its_page(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let admin = shop.app.person(Role::Admin).await;
     let (booking, session, _) = shop.pending("10:00").await;
     let path = format!("/dashboard/bookings/{booking}");
     assert!(shop.app.page(&path, &admin.cookie).await.body.contains("/cancel\""));
-    let done = shop.app.post_form(&format!("{path}/cancel"), &[], &admin.cookie).await;
+    let review = shop.app.post_form(&format!("{path}/cancel"), &[], &admin.cookie).await;
+    assert_eq!(review.status, 200);
+    assert!(
+        review.body.contains("Annuler cette réservation\u{202f}?") && review.body.contains("Ada Lovelace")
+    );
+    assert_eq!(db.texts("select status from bookings").await, ["en attente"], "only asked");
+    let sure = [("confirmed", "yes")];
+    let done = shop.app.post_form(&format!("{path}/cancel"), &sure, &admin.cookie).await;
     assert_eq!((done.status, location(&done)), (303, format!("{path}?done=cancel").as_str()));
     assert_eq!(db.texts("select status from bookings").await, ["annulé"]);
     assert_eq!(shop.sim.object(&session).unwrap()["status"], "expired");
     let (paid, _) = shop.paid("11:00").await;
-    let refused = shop.app.post_form(&format!("/dashboard/bookings/{paid}/cancel"), &[], &admin.cookie).await;
-    assert_eq!(refused.status, 409);
+    for fields in [&sure[..], &[]] {
+        let path = format!("/dashboard/bookings/{paid}/cancel");
+        assert_eq!(shop.app.post_form(&path, fields, &admin.cookie).await.status, 409);
+    }
+}
+
+async fn a_filter_that_cannot_be_used_is_told_beside_its_field(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (booking, _) = shop.paid("10:00").await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    for (path, id, fr, en) in [
+        (
+            "/dashboard/ledger?bookingId=abc",
+            "bookingId",
+            "Donnez la référence complète",
+            "Give the booking’s whole reference",
+        ),
+        ("/dashboard/ledger?outcome=abc", "outcome", "Choisissez une valeur", "Choose a value"),
+        ("/dashboard?date=abc", "date", "Donnez une date du calendrier", "Give a date of the calendar"),
+        ("/dashboard?status=abc", "status", "Choisissez une valeur", "Choose a value"),
+    ] {
+        for (lang, text) in [("fr", fr), ("en", en)] {
+            let page = shop.app.page_in(lang, path, &reader.cookie).await;
+            assert_eq!(page.status, 400, "{path}");
+            assert!(page.body.contains(&format!("id=\"{id}-error\">{text}")), "{path} {lang}: {}", page.body);
+            assert!(page.body.contains(&format!("aria-describedby=\"{id}-error\"")), "{path}");
+            assert!(page.body.contains(&format!("href=\"#{id}\"")), "{path}");
+            assert!(!page.body.contains(&booking), "{path}: a filter that is not understood shows nothing");
+        }
+    }
+    let typed = shop.app.page("/dashboard/ledger?bookingId=abc", &reader.cookie).await;
+    assert!(typed.body.contains("value=\"abc\""), "it can be corrected");
+    for path in ["/dashboard?nonsense=1", "/dashboard/ledger?next=nonsense"] {
+        let page = shop.app.page(path, &reader.cookie).await;
+        assert_eq!(page.status, 400, "{path}");
+        assert!(page.body.contains("filtre inutilisable") && !page.body.contains(&booking), "{path}");
+    }
+    let page = shop.app.page(&format!("/dashboard/ledger?bookingId={booking}"), &reader.cookie).await;
+    assert_eq!((page.status, page.body.contains("class=\"error\"")), (200, false));
+}
+
+async fn each_field_of_an_offer_or_account_names_its_own_error(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    let fields = [
+        ("name", " "),
+        ("amount", "douze"),
+        ("currency", "XYZ"),
+        ("capacity", "0"),
+        ("grid", "9h 10:00 <midi> 25:00"),
+    ];
+    let page = app.post_form("/dashboard/offers", &fields, &admin.cookie).await;
+    assert_eq!(page.status, 400);
+    for (field, typed) in fields {
+        let error = format!("<p class=\"error\" id=\"{field}-error\">");
+        assert_eq!(page.body.matches(&error).count(), 1, "{field}: {}", page.body);
+        assert_eq!(page.body.matches(&format!("href=\"#{field}\"")).count(), 1, "{field}");
+        assert!(
+            page.body.contains(&format!("{field}-error\" aria-invalid=\"true\""))
+                || page.body.contains(&format!("aria-invalid=\"true\" aria-describedby=\"{field}-error\"")),
+            "{field}"
+        );
+        assert!(field == "grid" || page.body.contains(&format!("value=\"{}\"", typed.trim())), "{field}");
+    }
+    let named = "À écrire comme 09:00\u{202f}: «\u{202f}9h\u{202f}», «\u{202f}&#60;midi&#62;\u{202f}», «\u{202f}25:00\u{202f}».";
+    assert!(page.body.contains(named), "{}", page.body);
+    // A readable amount is not blamed for a currency that is none.
+    let fields = [("name", "x"), ("amount", "12,50"), ("currency", "XYZ"), ("capacity", "1")];
+    let page = app.post_form("/dashboard/offers", &fields, &admin.cookie).await;
+    assert!(page.body.contains("id=\"currency-error\"") && !page.body.contains("id=\"amount-error\""));
+
+    let fields = [("email", "x"), ("password", "short"), ("role", "OPS")];
+    let page = app.post_form("/dashboard/users", &fields, &admin.cookie).await;
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("aria-invalid=\"true\" aria-describedby=\"email-error\""), "{}", page.body);
+    assert!(page.body.contains("aria-describedby=\"password-hint password-error\" aria-invalid=\"true\""));
+    assert!(page.body.contains("id=\"email-error\">") && page.body.contains("id=\"password-error\">"));
+    let path = format!("/dashboard/users/{}/password", admin.id);
+    let page = app.post_form(&path, &[("password", "short")], &admin.cookie).await;
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("aria-describedby=\"password-hint password-error\" aria-invalid=\"true\""));
 }
 
 async fn a_replay_shows_what_it_would_change_first(db: TestDatabase) {

@@ -187,6 +187,9 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     refund_continue: "Vérifier le remboursement" / "Review the refund",
     refund_confirm: "Confirmer le remboursement" / "Confirm the refund",
     refund_irreversible: "Un remboursement ne peut pas être repris." / "A refund cannot be taken back.",
+    refund_frees_seat: "Tout sera remboursé : la place sera libérée et pourra être réservée par quelqu’un d’autre." /
+        "All of it goes back: the seat is freed, and somebody else can book it.",
+    refund_keeps_seat: "La réservation reste valable et garde sa place." / "The booking stays valid and keeps its seat.",
     refund_done: "Le remboursement a été demandé à Stripe." / "The refund was requested from Stripe.",
     refund_uncertain: "Stripe n’a pas répondu clairement. La demande est enregistrée et sera vérifiée automatiquement ; ne la refaites pas." /
         "Stripe gave no clear answer. The request is stored and is checked automatically; do not repeat it.",
@@ -194,6 +197,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     cancel_booking: "Annuler la réservation" / "Cancel the booking",
     cancel_booking_hint: "La session de paiement est fermée chez Stripe, puis la place est libérée." /
         "The payment session is closed at Stripe, then the seat is freed.",
+    cancel_question: "Annuler cette réservation ?" / "Cancel this booking?",
+    cancel_confirm: "Confirmer l’annulation" / "Confirm the cancellation",
     cancel_done: "La réservation est annulée." / "The booking is cancelled.",
     events_of_booking: "Événements de cette réservation" / "Events of this booking",
     event: "Événement" / "Event",
@@ -505,6 +510,17 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "Cette heure n’est pas proposée. Choisissez-en une autre.",
             "That time is not offered. Choose another one.",
         ),
+        ("invalid", "bookingId") => (
+            "Donnez la référence complète de la réservation, ou rien.",
+            "Give the booking’s whole reference, or nothing.",
+        ),
+        ("invalid", "date") => {
+            ("Donnez une date du calendrier, ou rien.", "Give a date of the calendar, or nothing.")
+        }
+        ("invalid", "status" | "outcome" | "offer") => {
+            ("Choisissez une valeur de la liste.", "Choose a value of the list.")
+        }
+        ("invalid", "email" | "type") => ("Ce texte est trop long.", "This text is too long."),
         ("password_short", _) => (
             "Le mot de passe est trop court : 8 caractères au moins, 15 c’est mieux.",
             "The password is too short: at least 8 characters, 15 are better.",
@@ -585,6 +601,27 @@ pub fn not_replaced(lang: Lang, slot: &str) -> String {
         Lang::En => {
             format!("Your seat on {slot} is already paid, or its payment is on its way: it was not replaced.")
         }
+    }
+}
+
+/// A filter that a list does not have, or a link to its continuation that cannot be read.
+#[must_use]
+pub fn unknown_filter(lang: Lang, name: &str) -> String {
+    match lang {
+        Lang::Fr => format!("L’adresse contient un filtre inutilisable : {name}."),
+        Lang::En => format!("The address holds a filter that cannot be used: {name}."),
+    }
+}
+
+/// Texts that were to be times of day.
+#[must_use]
+pub fn not_times(lang: Lang, texts: &[&str]) -> String {
+    let (open, close) = (lang.pick("« ", "“"), lang.pick(" »", "”"));
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{open}{text}{close}")).collect();
+    let quoted = quoted.join(", ");
+    match lang {
+        Lang::Fr => format!("À écrire comme 09:00 : {quoted}."),
+        Lang::En => format!("To be written like 09:00: {quoted}."),
     }
 }
 

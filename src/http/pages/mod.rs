@@ -264,6 +264,18 @@ impl FormError {
     }
 }
 
+/// What templates say beside a field.
+pub trait BesideField {
+    /// The first line about this field.
+    fn at(&self, field: &str) -> Option<&str>;
+}
+
+impl BesideField for Vec<FormError> {
+    fn at(&self, field: &str) -> Option<&str> {
+        self.iter().find(|error| error.target == field).map(|error| error.message.as_str())
+    }
+}
+
 #[derive(Template)]
 #[template(path = "accessibility.html")]
 struct Accessibility {

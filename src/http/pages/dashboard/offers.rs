@@ -7,16 +7,20 @@ use crate::domain::ids::OfferId;
 use crate::domain::lang::Lang;
 use crate::domain::money::{Currency, Money};
 use crate::domain::offer::{Offer, OfferTerms};
+use crate::domain::slot::Slot;
 use crate::flow::offers;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{Fields, FormError, format};
+use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+
+/// How many texts that are no times are named at most.
+const NAMED: usize = 5;
 
 #[derive(Template)]
 #[template(path = "dashboard/offers.html")]
@@ -54,7 +58,6 @@ struct Typed {
     capacity: String,
     grid: String,
     active: bool,
-    faulty: Vec<String>,
 }
 
 impl Typed {
@@ -66,7 +69,6 @@ impl Typed {
             capacity: "1".to_owned(),
             grid: String::new(),
             active: true,
-            faulty: Vec::new(),
         }
     }
 
@@ -78,7 +80,6 @@ impl Typed {
             capacity: offer.capacity.to_string(),
             grid: grid_text(offer),
             active: offer.active,
-            faulty: Vec::new(),
         }
     }
 
@@ -91,7 +92,6 @@ impl Typed {
             capacity: text("capacity"),
             grid: text("grid"),
             active: fields.sent("active").is_some(),
-            faulty: Vec::new(),
         }
     }
 
@@ -102,19 +102,41 @@ impl Typed {
             .and_then(|currency| Money::from_decimal(&self.amount, currency))
             .map_or(-1, |money| money.amount);
         let capacity = self.capacity.parse().unwrap_or(-1);
-        let grid: Vec<String> = self
-            .grid
-            .split([' ', ',', ';', '\t', '\n', '\r'])
-            .filter(|t| !t.is_empty())
-            .map(Into::into)
-            .collect();
-        OfferTerms::parse(&self.name, amount, &self.currency, capacity, self.active, &grid)
+        let grid: Vec<String> = self.times().map(Into::into).collect();
+        let terms = OfferTerms::parse(&self.name, amount, &self.currency, capacity, self.active, &grid);
+        terms.map_err(|mut faults| {
+            // Without a currency nobody has looked at the amount: at least it must be a number.
+            if faults.iter().all(|fault| fault.path != "amount") && !is_number(&self.amount) {
+                faults.push(Fault::coded("amount", "price", "must be an amount such as 60.00"));
+            }
+            faults
+        })
     }
 
-    /// What a faulty field says to assistive technology.
-    fn is_faulty(&self, name: &str) -> bool {
-        self.faulty.iter().any(|path| path == name)
+    fn times(&self) -> impl Iterator<Item = &str> {
+        self.grid.split([' ', ',', ';', '\t', '\n', '\r']).filter(|text| !text.is_empty())
     }
+
+    /// A line for each field that is wrong, in the order of the form.
+    fn errors(&self, lang: Lang, faults: &[Fault]) -> Vec<FormError> {
+        let line = |field: &&str| {
+            let fault = faults.iter().find(|fault| fault.path == *field)?;
+            let not_times: Vec<&str> = self.times().filter(|text| Slot::parse_time(text).is_err()).collect();
+            let message = match *field {
+                "grid" if !not_times.is_empty() => {
+                    i18n::not_times(lang, not_times.get(..NAMED).unwrap_or(&not_times))
+                }
+                _ => i18n::fault(lang, fault),
+            };
+            Some(FormError { target: (*field).to_owned(), message })
+        };
+        ["name", "amount", "currency", "capacity", "grid"].iter().filter_map(line).collect()
+    }
+}
+
+/// Whether it is an amount in any currency: three decimals are the most that one has.
+fn is_number(text: &str) -> bool {
+    Currency::parse("kwd").is_ok_and(|currency| Money::from_decimal(text, currency).is_some())
 }
 
 fn grid_text(offer: &Offer) -> String {
@@ -198,9 +220,8 @@ pub async fn update(
     }
 }
 
-fn refused(page: Page, id: Option<OfferId>, mut typed: Typed, faults: &[Fault]) -> Response {
-    typed.faulty = faults.iter().map(|fault| fault.path.clone()).collect();
-    let errors = FormError::of(page.lang, faults);
+fn refused(page: Page, id: Option<OfferId>, typed: Typed, faults: &[Fault]) -> Response {
+    let errors = typed.errors(page.lang, faults);
     form(page, id, StatusCode::BAD_REQUEST, typed, errors)
 }
 
