@@ -16,7 +16,8 @@ const HEAVIEST_PAGE = 50 * 1024;
 let browser;
 /** Each purchase has a day of its own. */
 let nextDay = 3;
-const day = () => new Date(Date.now() + nextDay++ * 86_400_000).toISOString().slice(0, 10);
+const dayIn = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+const day = () => dayIn(nextDay++);
 
 before(async () => {
   browser = await chromium.launch({
@@ -481,6 +482,7 @@ test("an unknown session gives a friendly page and changes nothing", async () =>
 
 /** Every page, with a state in which it shows most. */
 async function everyPage(page) {
+  const date = dayIn(nextDay);
   const booking = await paidBooking("Ada6");
   const id = booking.split("/").pop();
   await page.goto(`${SERVICE_URL}/dashboard/ledger?bookingId=${id}`);
@@ -499,7 +501,9 @@ async function everyPage(page) {
     ["not-found", "/nowhere"],
     ["accessibility", "/accessibility"],
     ["bookings", "/dashboard"],
-    ["bookings-none", "/dashboard?email=nobody@example.org"],
+    ["bookings-none", "/dashboard?who=nobody@example.org"],
+    ["bookings-fault", "/dashboard/ledger?bookingId=abc"],
+    ["day", `/dashboard/day?date=${date}`],
     ["booking", `/dashboard/bookings/${id}`],
     ["ledger", "/dashboard/ledger"],
     ["event", event],

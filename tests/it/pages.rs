@@ -33,6 +33,8 @@ on_each_engine! {
     a_refund_that_cannot_be_is_told_before_the_review_with_what_was_typed,
     an_unpaid_booking_is_cancelled_from_its_page,
     a_filter_that_cannot_be_used_is_told_beside_its_field,
+    the_day_shows_who_comes_in_the_order_of_the_clock,
+    a_customer_is_found_by_a_part_of_name_or_address,
     each_field_of_an_offer_or_account_names_its_own_error,
     a_replay_shows_what_it_would_change_first,
     a_case_is_settled_from_its_page,
@@ -765,6 +767,76 @@ async fn a_filter_that_cannot_be_used_is_told_beside_its_field(db: TestDatabase)
     assert_eq!((page.status, page.body.contains("class=\"error\"")), (200, false));
 }
 
+async fn the_day_shows_who_comes_in_the_order_of_the_clock(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    let path = format!("/dashboard/day?date={DAY}");
+    let empty = shop.app.page(&path, &reader.cookie).await;
+    assert_eq!(empty.status, 200);
+    assert!(empty.body.contains("Personne n’est attendu") && empty.body.contains("lundi 3 mars 2031"));
+    for (time, name) in [("14:00", "Béa"), ("09:00", "Chloé"), ("11:00", "Denis"), ("10:00", "Émile")] {
+        let (booking, _) = shop.paid(time).await;
+        db.execute(&format!("update bookings set first_name = '{name}' where id = '{booking}'")).await;
+    }
+    // Not there: who has not paid, whose seat was given back, and another day's.
+    shop.pending("16:00").await;
+    db.execute("update bookings set status = 'annulé', seat = null where first_name = 'Denis'").await;
+    let mut tomorrow = wish("09:00");
+    (tomorrow[0].1, tomorrow[3].1) = ("Zoé", "2031-03-04");
+    assert_eq!(shop.book(&tomorrow, "").await.0.status, 200);
+
+    let page = shop.app.page(&path, &reader.cookie).await;
+    let places: Vec<Option<usize>> = ["Chloé Lovelace", "Émile Lovelace", "Béa Lovelace"]
+        .iter()
+        .map(|name| page.body.find(name))
+        .collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {}", page.body);
+    for absent in ["Denis", "Zoé", "Ada"] {
+        assert!(!page.body.contains(absent), "{absent}");
+    }
+    assert!(page.body.contains("1 place de plus est gardée pendant un paiement."));
+    assert!(page.body.contains("?date=2031-03-02\"") && page.body.contains("?date=2031-03-04\""));
+    let unreadable = shop.app.page("/dashboard/day?date=abc", &reader.cookie).await;
+    assert_eq!(unreadable.status, 400);
+    assert!(unreadable.body.contains("id=\"date-error\""));
+    assert_eq!(shop.app.page("/dashboard/day", &reader.cookie).await.status, 200);
+}
+
+async fn a_customer_is_found_by_a_part_of_name_or_address(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    for (time, first, last, email) in [
+        ("09:00", "Élodie", "Martin", "elodie.m@example.org"),
+        ("10:00", "Grace", "Hopper", "Grace_H@Example.org"),
+        ("11:00", "100% Bob", "O'Neil", "bob@example.net"),
+    ] {
+        let fields =
+            [("firstName", first), ("lastName", last), ("email", email), ("date", DAY), ("time", time)];
+        assert_eq!(shop.book(&fields, "").await.0.status, 200, "{first}");
+    }
+    let names = ["Élodie Martin", "Grace Hopper", "100% Bob O&#39;Neil"];
+    for (who, found) in [
+        ("martin", vec![0]),
+        ("Élodie", vec![0]),
+        ("CE HOP", vec![1]),
+        ("grace_h@", vec![1]),
+        ("EXAMPLE.ORG", vec![0, 1]),
+        ("o'neil", vec![2]),
+        // Signs of the database's own are only signs.
+        ("100%", vec![2]),
+        ("e_h", vec![1]),
+        ("!", vec![]),
+        ("nobody", vec![]),
+        ("", vec![0, 1, 2]),
+    ] {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("who", who).finish();
+        let page = shop.app.page(&format!("/dashboard?{query}"), &reader.cookie).await;
+        assert_eq!(page.status, 200, "{who}");
+        let shown: Vec<usize> = (0..names.len()).filter(|n| page.body.contains(names[*n])).collect();
+        assert_eq!(shown, found, "{who}");
+    }
+}
+
 async fn each_field_of_an_offer_or_account_names_its_own_error(db: TestDatabase) {
     let app = TestApp::start(&db).await;
     let admin = app.person(Role::Admin).await;
@@ -937,6 +1009,7 @@ async fn no_page_holds_a_script_or_a_style_of_its_own() {
         "/success",
         "/accessibility",
         "/dashboard",
+        "/dashboard/day",
         "/dashboard/ledger",
         "/dashboard/cases",
         "/dashboard/offers",

@@ -165,6 +165,14 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     date: "Date" / "Date",
     customer: "Client" / "Customer",
     amount: "Montant" / "Amount",
+    who: "Nom ou adresse e-mail" / "Name or e-mail",
+    coming: "Qui vient" / "Who is coming",
+    coming_none: "Personne n’est attendu ce jour-là." / "Nobody is expected on that day.",
+    coming_cut: "Seules les 500 premières réservations sont affichées." / "Only the first 500 bookings are shown.",
+    day_before: "Jour précédent" / "Day before",
+    day_after: "Jour suivant" / "Day after",
+    show_day: "Voir ce jour" / "Show this day",
+    time: "Heure" / "Time",
     booked_on: "Réservé le" / "Booked on",
     held_until: "Place gardée jusqu’à" / "Seat held until",
     older: "Page suivante" / "Next page",
@@ -520,7 +528,7 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
         ("invalid", "status" | "outcome" | "offer") => {
             ("Choisissez une valeur de la liste.", "Choose a value of the list.")
         }
-        ("invalid", "email" | "type") => ("Ce texte est trop long.", "This text is too long."),
+        ("invalid", "who" | "type") => ("Ce texte est trop long.", "This text is too long."),
         ("password_short", _) => (
             "Le mot de passe est trop court : 8 caractères au moins, 15 c’est mieux.",
             "The password is too short: at least 8 characters, 15 are better.",
@@ -579,6 +587,17 @@ pub fn seats_left(lang: Lang, seats: i64) -> String {
         (Lang::Fr, _) => format!("{seats} places"),
         (Lang::En, 1) => "1 seat".to_owned(),
         (Lang::En, _) => format!("{seats} seats"),
+    }
+}
+
+/// Seats that are held for somebody who has not paid yet.
+#[must_use]
+pub fn seats_waiting(lang: Lang, seats: usize) -> String {
+    match (lang, seats) {
+        (Lang::Fr, 1) => "1 place de plus est gardée pendant un paiement.".to_owned(),
+        (Lang::Fr, _) => format!("{seats} places de plus sont gardées pendant un paiement."),
+        (Lang::En, 1) => "1 more seat is held during a payment.".to_owned(),
+        (Lang::En, _) => format!("{seats} more seats are held during a payment."),
     }
 }
 

@@ -147,6 +147,7 @@ impl Page {
         let role = self.user.as_ref().map_or(Role::ReadOnly, |user| user.role);
         let all = [
             ("/dashboard", self.t.bookings, Role::ReadOnly),
+            ("/dashboard/day", self.t.coming, Role::ReadOnly),
             ("/dashboard/ledger", self.t.ledger, Role::ReadOnly),
             ("/dashboard/cases", self.t.cases, Role::Ops),
             ("/dashboard/metrics", self.t.metrics, Role::Ops),

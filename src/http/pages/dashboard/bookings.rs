@@ -39,7 +39,7 @@ struct Bookings {
     statuses: Vec<Choice>,
     offers: Vec<Choice>,
     date: String,
-    email: String,
+    who: String,
     filtered: bool,
     rows: Vec<Row>,
     pager: Pager,
@@ -136,11 +136,11 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         date: query.take("date", "must be a date as YYYY-MM-DD", |text| {
             Slot::parse_date(text).ok().map(|date| date.to_string())
         }),
-        email: query
-            .take("email", "must be an e-mail address", |text| (text.len() <= 254).then(|| text.to_owned())),
+        email: None,
+        who: query.take("who", "must be a short text", |text| (text.len() <= 254).then(|| text.to_owned())),
         offer: query.take("offer", "must be the id of an offer", |text| OfferId::parse(text).ok()),
     };
-    let errors = filter_errors(&page, query, &["status", "date", "email"]);
+    let errors = filter_errors(&page, query, &["status", "date", "who"]);
     let mut tx = app.store.read().await?;
     let bookings = match errors.is_empty() {
         true => tx.list_bookings(&filter, &wanted).await?,
@@ -174,12 +174,12 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         filtered: !errors.is_empty()
             || filter.status.is_some()
             || filter.date.is_some()
-            || filter.email.is_some()
+            || filter.who.is_some()
             || filter.offer.is_some(),
         rows: bookings.items.iter().map(|booking| row(lang, &app.config.timezone, booking, &names)).collect(),
         pager: Pager::of(&page, bookings.next.as_ref()),
         date: typed(&page, "date"),
-        email: typed(&page, "email"),
+        who: typed(&page, "who"),
         errors,
         page,
     };

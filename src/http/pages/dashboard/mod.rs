@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bookings;
 pub mod cases;
+pub mod day;
 pub mod ledger;
 pub mod metrics;
 pub mod offers;
