@@ -27,6 +27,8 @@ if (booking) {
   const date = booking.elements.date;
   const show = (name, text) => booking.querySelector(`[data-show=${name}]`).replaceChildren(text);
   const offer = () => new FormData(booking).get("offer");
+  // Whether the times on the page are those of another day or offer than the one that is filled in.
+  const stale = () => booking.querySelector("[name=shown]").value !== `${date.value}|${offer()}`;
   let asked = 0;
 
   const summarise = () => {
@@ -37,7 +39,7 @@ if (booking) {
     }
     const time = new FormData(booking).get("time");
     const place = booking.querySelector("[data-show=slot]");
-    place.replaceChildren(time ? `${booking.querySelector("#slots").dataset.day}, ${time}` : place.dataset.empty);
+    place.replaceChildren(time && !stale() ? `${booking.querySelector("#slots").dataset.day}, ${time}` : place.dataset.empty);
   };
 
   const load = async () => {
@@ -48,13 +50,24 @@ if (booking) {
       const query = new URLSearchParams({ offer: offer(), date: date.value });
       const fresh = (await page(`${booking.dataset.slots}?${query}`)).querySelector("#slots");
       if (turn !== asked || !fresh) return;
-      const same = [...fresh.querySelectorAll("input:enabled")].find((input) => input.value === time);
+      const same = [...fresh.querySelectorAll("input[name=time]:enabled")].find((input) => input.value === time);
       if (same) same.checked = true;
-      booking.querySelector("#slots").replaceWith(document.adoptNode(fresh));
+      const slots = booking.querySelector("#slots");
+      // The line that tells how many are free stays: only a change of its text is read out.
+      slots.querySelector("[role=status]").textContent = fresh.querySelector("[role=status]").textContent;
+      for (const part of [".slots", "[name=shown]"]) slots.querySelector(part).replaceWith(document.adoptNode(fresh.querySelector(part)));
+      slots.querySelector(".error")?.remove();
+      slots.removeAttribute("aria-describedby");
+      Object.assign(slots.dataset, fresh.dataset);
       for (const day of booking.querySelectorAll(".day")) day.setAttribute("aria-pressed", day.value === date.value);
       summarise();
     } catch {
-      // Offline for a moment: the button without script still works.
+      if (turn !== asked) return;
+      // Offline for a moment: the times of the other day must not be taken for this one's, and the
+      // button without script still works.
+      const slots = booking.querySelector("#slots");
+      slots.querySelector(".slots").replaceChildren();
+      slots.querySelector("[role=status]").textContent = booking.dataset.failed;
       document.documentElement.classList.remove("js");
     }
   };
@@ -70,7 +83,11 @@ if (booking) {
     if (event.target === date || event.target.name === "offer") load();
     else summarise();
   });
-  addEventListener("pageshow", summarise);
+  // Coming back, the browser fills in the day that was chosen beside the times that the page was made with.
+  addEventListener("pageshow", () => {
+    if (stale()) load();
+    summarise();
+  });
   summarise();
 }
 

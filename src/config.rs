@@ -11,6 +11,8 @@ pub use place::Place;
 pub use reader::{ConfigError, Mistake};
 pub use variables::{VARIABLES, Variable};
 
+use crate::domain::account::account_email;
+use crate::domain::password::NewPassword;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -219,6 +221,7 @@ impl Config {
         let cookie = read_cookie(r, production, app_url.as_deref());
         let simulator_port = r.parse("SIMULATOR_PORT", "a number from 0 to 65535", |text| text.parse().ok());
         let (notify, mail) = (read_notify(r, production), read_mail(r));
+        let (admin_email, admin_password) = read_admin(r);
         let default_host = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
 
         let mut config = Self {
@@ -229,8 +232,8 @@ impl Config {
             webhook_secrets: Vec::new(),
             app_url: app_url.clone().unwrap_or_else(|| local_url(port)),
             app_url_given: app_url.is_some(),
-            admin_email: r.text("ADMIN_EMAIL").map(str::to_owned),
-            admin_password: r.password("ADMIN_PASSWORD").map(SecretString::from),
+            admin_email,
+            admin_password,
             app_version: r.text("APP_VERSION").unwrap_or(env!("CARGO_PKG_VERSION")).to_owned(),
             host: read_host(r, "HOST").unwrap_or(IpAddr::V4(default_host)),
             port,
@@ -643,6 +646,24 @@ fn read_cookie(r: &mut Reader<'_>, production: bool, app_url: Option<&str>) -> C
         usable.then(|| name.to_ascii_lowercase())
     });
     CookieSettings { secure, same_site, domain }
+}
+
+/// What an account could not be made with is told now, not when the first start makes it. An address alone is
+/// the owner's for mails.
+fn read_admin(r: &mut Reader<'_>) -> (Option<String>, Option<SecretString>) {
+    let email =
+        r.parse("ADMIN_EMAIL", "an address such as you@your-company.com", |text| account_email(text).ok());
+    let password = r.password("ADMIN_PASSWORD");
+    match (&password, r.text("ADMIN_EMAIL")) {
+        (Some(_), None) => r.mistake("ADMIN_PASSWORD", "has no ADMIN_EMAIL beside it: set both, or neither"),
+        (Some(password), Some(email)) => {
+            if let Err(fault) = NewPassword::parse(password, email) {
+                r.mistake("ADMIN_PASSWORD", fault.message);
+            }
+        }
+        (None, _) => {}
+    }
+    (email, password.map(SecretString::from))
 }
 
 fn read_notify(r: &mut Reader<'_>, production: bool) -> Option<NotifySettings> {

@@ -13,7 +13,10 @@ pub(super) fn load_or_make(folder: &Path, name: &str, prefix: &str) -> io::Resul
     if let Some(kept) = read(&path)? {
         return Ok(kept);
     }
-    std::fs::create_dir_all(folder)?;
+    let mut private = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private.recursive(true).create(folder)?;
     let made = format!("{prefix}{}", hex::encode(rand::random::<[u8; 32]>()));
     // Written aside and linked into place: two processes that start together agree on the first
     // one's, and nobody ever reads half a secret.

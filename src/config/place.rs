@@ -19,8 +19,8 @@ impl Place {
     /// # Errors
     /// [`ConfigError`] if `DATABASE_URL` or the environment's name cannot be used.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let vars = environment()?;
-        let mut reader = Reader::new(&vars);
+        let (vars, mistakes) = environment();
+        let mut reader = Reader::new(&vars, mistakes);
         let production = read_environment(&mut reader) == Environment::Production;
         let database_url = read_database_url(&mut reader, production);
         if reader.mistakes.is_empty() {

@@ -9,6 +9,7 @@
 use crate::app::App;
 use crate::domain::Fault;
 use crate::domain::booking::{Booking, BookingRequest, NewBooking, Progress, Status};
+use crate::domain::calendar;
 use crate::domain::ids::{BookingId, SessionId};
 use crate::domain::lang::Lang;
 use crate::domain::offer::Offer;
@@ -45,6 +46,9 @@ pub struct Caller {
     pub owner_hash: Option<String>,
     /// The language for the payment page and mails.
     pub lang: Lang,
+    /// Whether whatever else this browser holds unpaid is given up for this booking. So it is for the
+    /// storefront, where choosing another slot means it instead; a program says itself what it wants.
+    pub instead: bool,
 }
 
 /// A payment page that waits for its customer.
@@ -68,7 +72,7 @@ pub enum CheckoutError {
     /// Every seat of the slot is taken.
     #[error("the slot is full")]
     SlotFull,
-    /// The caller has paid for this slot already.
+    /// The caller has paid already: for this slot, or for the one that this was to replace.
     #[error("the booking is paid or its payment is on its way")]
     AlreadyPaid(BookingId),
     /// Another request with this `Idempotency-Key` is being served.
@@ -144,12 +148,19 @@ async fn make(
     caller: &Caller,
     key: Option<&(&str, String)>,
 ) -> Result<Started, CheckoutError> {
-    let booking = match reserve(app, wish, offer, caller, key).await? {
-        Reserved::Answered(started) => return Ok(started),
-        Reserved::Booking(booking) => booking,
-    };
+    let reserved = reserve(app, wish, offer, caller, key).await?;
     failpoint::here("checkout.before_stripe");
-    let result = open_session(app, &booking, offer).await;
+    // After the new seat is sure and before it can be paid: nobody loses a seat because the new slot is
+    // full, and nobody has two payment pages.
+    let others_gone = give_up_others(app, caller, &reserved).await;
+    let booking = match reserved {
+        Reserved::Answered(started) => return others_gone.map(|()| started),
+        Reserved::Fresh(booking) | Reserved::Unfinished(booking) => booking,
+    };
+    let result = match others_gone {
+        Ok(()) => open_session(app, &booking, offer).await,
+        Err(error) => Err(error),
+    };
     failpoint::here("checkout.after_stripe");
     if let (Err(_), Some((key, _))) = (&result, key) {
         let_go(app, key).await;
@@ -200,8 +211,10 @@ async fn choose_offer(app: &App, wish: &NewBooking) -> Result<Offer, CheckoutErr
 }
 
 enum Reserved {
-    /// A pending booking that needs its payment page.
-    Booking(Box<Booking>),
+    /// A booking that was made just now.
+    Fresh(Box<Booking>),
+    /// A pending booking of before that has no payment page yet.
+    Unfinished(Box<Booking>),
     /// There is a payment page already.
     Answered(Started),
 }
@@ -271,7 +284,7 @@ async fn reserve(
             }
             tx.commit().await?;
             tracing::info!(module = "checkout", action = "booking.pending_created", booking = %booking.id, "a seat is held");
-            return Ok(Reserved::Booking(Box::new(booking)));
+            return Ok(Reserved::Fresh(Box::new(booking)));
         }
         let lapsed = tx.lapsed_holds(offer.id, &wish.slot, app.clock.now()).await?;
         tx.rollback().await?;
@@ -344,9 +357,70 @@ async fn held_by_browser(
     }
     // Something was corrected. What was opened for the old details is closed at Stripe before
     // anything new is made, so that it cannot be paid any more.
+    give_up(app, &held, offer).await?;
+    Ok(None)
+}
+
+/// Gives up what else this browser holds, if the caller wants this booking instead. If something of it
+/// was paid meanwhile, that is what counts: then the new booking is the one that is given up.
+async fn give_up_others(app: &App, caller: &Caller, reserved: &Reserved) -> Result<(), CheckoutError> {
+    let (true, Some(owner_hash)) = (caller.instead, &caller.owner_hash) else { return Ok(()) };
+    let is_other = |held: &Booking| match reserved {
+        // Of two forms sent at once the later one counts; each giving up the other would leave nothing.
+        Reserved::Fresh(booking) => (held.created_at, held.id) < (booking.created_at, booking.id),
+        Reserved::Unfinished(booking) => held.id != booking.id,
+        Reserved::Answered(started) => held.id.to_string() != started.booking_id,
+    };
+    let mut tx = app.store.read().await?;
+    let mut others = Vec::new();
+    for held in tx.holds_of(owner_hash).await?.into_iter().filter(is_other) {
+        others.extend(tx.offer(held.offer).await?.map(|offer| (held, offer)));
+    }
+    tx.rollback().await?;
+    for (held, offer) in others {
+        let Err(error) = give_up(app, &held, &offer).await else { continue };
+        if let (CheckoutError::AlreadyPaid(_), Reserved::Fresh(new) | Reserved::Unfinished(new)) =
+            (&error, reserved)
+        {
+            free_again(app, new).await;
+        }
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Frees the seat of a booking that nobody wants any more. What fails here is left to the
+/// reconciliation: no payment page was shown for it.
+async fn free_again(app: &App, booking: &Booking) {
+    let freed = async {
+        let mut tx = app.store.read().await?;
+        let offer = tx.offer(booking.offer).await?;
+        tx.rollback().await?;
+        match offer {
+            Some(offer) => give_up(app, booking, &offer).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = freed.await {
+        tracing::warn!(module = "checkout", action = "booking.seat_not_freed", booking = %booking.id, "{error}");
+    }
+}
+
+/// Closes a booking's payment page at Stripe and ends it by what Stripe says. One that has none gets it
+/// first: a lost try may have made it, and only what is known can be closed.
+///
+/// # Errors
+/// [`CheckoutError::AlreadyPaid`] if it was paid meanwhile; else a [`CheckoutError`] while it can still be
+/// paid, or while that is not known.
+async fn give_up(app: &App, held: &Booking, offer: &Offer) -> Result<(), CheckoutError> {
     let session = match held.session.clone() {
         Some(session) => session,
-        None => open_session(app, &held, offer).await?.0,
+        None => match open_session(app, held, offer).await {
+            Ok((session, ..)) => session,
+            // Stripe refused the address: there is no session, and the seat was let go.
+            Err(CheckoutError::Invalid(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        },
     };
     let stripe = |error| CheckoutError::Stripe { booking: held.id, error };
     let object = match app.stripe.expire_session(&session).await {
@@ -363,7 +437,7 @@ async fn held_by_browser(
     };
     match observe::session(&app.recorder, &object).await? {
         Some(_) if text(&object, "status") == Some("complete") => Err(CheckoutError::AlreadyPaid(held.id)),
-        _ => Ok(None),
+        _ => Ok(()),
     }
 }
 
@@ -377,7 +451,7 @@ async fn resume_by_key(app: &App, booking: Booking, key: &str) -> Result<Option<
             tx.finish_key(SCOPE, key, &serde_json::to_string(started).unwrap_or_default()).await?;
             tx.commit().await?;
         }
-        Ok(Some(Reserved::Booking(_)) | None) => {}
+        Ok(Some(Reserved::Fresh(_) | Reserved::Unfinished(_)) | None) => {}
         Err(_) => let_go(app, key).await,
     }
     resumed
@@ -386,7 +460,7 @@ async fn resume_by_key(app: &App, booking: Booking, key: &str) -> Result<Option<
 /// Goes on with a pending booking: its open payment page if it has one. None if it has just ended.
 async fn resume(app: &App, booking: Booking) -> Result<Option<Reserved>, CheckoutError> {
     let Some(session) = booking.session.clone() else {
-        return Ok(Some(Reserved::Booking(Box::new(booking))));
+        return Ok(Some(Reserved::Unfinished(Box::new(booking))));
     };
     let object = app
         .stripe
@@ -468,9 +542,11 @@ async fn create(
     let reference = booking.id.to_string();
     let instance = app.instance.to_string();
     let base = &app.config.app_url;
+    let slot = calendar::slot(lang, &booking.slot);
     let session = NewSession {
         name: &offer.name,
-        description: &booking.slot.to_string(),
+        description: &slot,
+        payment_description: &format!("{}, {slot}", offer.name),
         amount: booking.price.amount,
         currency: booking.price.currency.as_str(),
         reference: &reference,

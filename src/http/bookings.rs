@@ -28,6 +28,7 @@ pub async fn list(State(app): State<Shared>, RawQuery(query): RawQuery) -> Resul
         email: query
             .take("email", "must be an e-mail address", |text| (text.len() <= 254).then(|| text.to_owned())),
         offer: query.take("offer", "must be the id of an offer", |text| OfferId::parse(text).ok()),
+        who: None,
     };
     query.finish()?;
     let mut tx = app.store.read().await?;

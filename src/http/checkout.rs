@@ -44,6 +44,7 @@ async fn start(
         idempotency_key: idempotency_key(headers)?,
         owner_hash: Some(owner_hash),
         lang: preferred_lang(headers),
+        instead: false,
     };
     Ok(checkout::start(app, &request, &caller).await?)
 }

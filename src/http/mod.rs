@@ -106,6 +106,7 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/login", Public, post(login::submit)),
         route("POST", "/logout", Public, post(login::sign_out)),
         route("GET", "/dashboard", For(ReadOnly), get(dashboard::bookings::list)),
+        route("GET", "/dashboard/day", For(ReadOnly), get(dashboard::day::show)),
         route("GET", "/dashboard/bookings/{id}", For(ReadOnly), get(dashboard::bookings::show)),
         route("POST", "/dashboard/bookings/{id}/refund", For(Admin), post(dashboard::bookings::refund)),
         route("POST", "/dashboard/bookings/{id}/cancel", For(Admin), post(dashboard::bookings::cancel)),

@@ -51,6 +51,8 @@ pub struct BookingFilter {
     pub email: Option<String>,
     /// Only of this offer.
     pub offer: Option<OfferId>,
+    /// Only of customers whose name or address holds this text, however it is capitalised.
+    pub who: Option<String>,
 }
 
 impl Tx {
@@ -176,6 +178,42 @@ impl Tx {
             .fetch_optional(conn)
             .await)?;
         id.map(|id| parse("bookings.id", &id, |text| BookingId::parse(text).ok())).transpose()
+    }
+
+    /// The unpaid bookings for which a browser holds a seat, the oldest first; at most 20.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn holds_of(&mut self, owner_hash: &str) -> Result<Vec<Booking>, StoreError> {
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings
+             where owner_hash = $1 and status = 'en attente' and seat is not null
+             order by created_at, id limit 20")
+            .bind(owner_hash)
+            .fetch_all(conn)
+            .await)?;
+        let mut holds = self.load_bookings(&ids, "").await?;
+        holds.sort_by_key(|booking| (booking.created_at, booking.id));
+        Ok(holds)
+    }
+
+    /// The bookings that hold a seat on a date, in the order of their times; at most `limit`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn seats_of_day(&mut self, date: &str, limit: i64) -> Result<Vec<Booking>, StoreError> {
+        // The offers are named so that the index of seats serves.
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings
+             where offer_id in (select id from offers) and slot_date = $1 and seat is not null
+             order by slot_time, id limit $2")
+            .bind(date)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        let mut bookings = self.load_bookings(&ids, "").await?;
+        bookings.sort_by_key(|booking| (booking.slot, booking.id));
+        Ok(bookings)
     }
 
     /// The last booking that a browser made.
@@ -586,11 +624,14 @@ impl Tx {
         page: &PageRequest,
     ) -> Result<Page<Booking>, StoreError> {
         let (at, id) = page.bounds();
+        let who = filter.who.as_deref().map(holds).unwrap_or_default();
         let rows: Vec<(String, i64)> = on_engine!(self, conn => sqlx::query_as(
             "select id, created_at from bookings
              where (created_at < $1 or (created_at = $1 and id < $2))
                and ($3 = '' or status = $3) and ($4 = '' or slot_date = $4)
                and ($5 = '' or lower(email) = lower($5)) and ($6 = '' or offer_id = $6)
+               and ($8 = '' or lower(first_name || ' ' || last_name) like $9 escape '!'
+                    or first_name || ' ' || last_name like $8 escape '!' or lower(email) like $9 escape '!')
              order by created_at desc, id desc limit $7")
             .bind(at)
             .bind(id)
@@ -599,6 +640,9 @@ impl Tx {
             .bind(filter.email.as_deref().unwrap_or(""))
             .bind(filter.offer.map(|offer| offer.to_string()).unwrap_or_default())
             .bind(page.fetch())
+            .bind(&who)
+            // Besides as it was typed: SQLite's lower() leaves É as it is.
+            .bind(who.to_lowercase())
             .fetch_all(conn)
             .await)?;
         let page = page.finish(rows, |(id, at)| Cursor { at: *at, id: id.clone() });
@@ -607,6 +651,18 @@ impl Tx {
         items.sort_by_key(|booking| std::cmp::Reverse((booking.created_at, booking.id)));
         Ok(Page { items, next: page.next })
     }
+}
+
+/// The pattern of what holds this text.
+fn holds(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }
 
 fn session_of(handle: &Handle) -> Option<&String> {

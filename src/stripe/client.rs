@@ -99,8 +99,10 @@ impl StripeError {
 pub struct NewSession<'a> {
     /// The offer, as the customer reads it.
     pub name: &'a str,
-    /// A line under it: the slot.
+    /// A line under it: the slot, in words.
     pub description: &'a str,
+    /// Both in one line, for the receipt and the payment in Stripe's dashboard.
+    pub payment_description: &'a str,
     /// Price.
     pub amount: i64,
     /// Lower-case code.
@@ -158,6 +160,7 @@ impl Client {
             ("allow_promotion_codes", "false"),
             ("automatic_tax[enabled]", "false"),
             ("adaptive_pricing[enabled]", "false"),
+            ("payment_intent_data[description]", session.payment_description),
             // Session metadata is not copied to the payment: both must say whose they are.
             ("metadata[booking_id]", session.reference),
             ("metadata[instance]", session.instance),

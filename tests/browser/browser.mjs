@@ -16,7 +16,8 @@ const HEAVIEST_PAGE = 50 * 1024;
 let browser;
 /** Each purchase has a day of its own. */
 let nextDay = 3;
-const day = () => new Date(Date.now() + nextDay++ * 86_400_000).toISOString().slice(0, 10);
+const dayIn = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+const day = () => dayIn(nextDay++);
 
 before(async () => {
   browser = await chromium.launch({
@@ -225,6 +226,120 @@ test("who comes too late is told, sees the free slots, and types nothing twice",
   await late.leave();
 });
 
+/** What the page says about the day: its field, its times, the pressed button, the summary. */
+const dayOnPage = (page) => page.evaluate(() => ({
+  field: document.querySelector("#date").value,
+  times: document.querySelector("#slots").dataset.date,
+  shown: document.querySelector("[name=shown]").value.split("|")[0],
+  pressed: document.querySelector(".day[aria-pressed=true]")?.value,
+  free: document.querySelector("#slots [role=status]").textContent,
+  summary: document.querySelector("[data-show=slot]").textContent,
+}));
+
+test("coming back with the browser's button never books another day than the one shown", async () => {
+  const { page, leave } = await visitor();
+  await page.goto(SERVICE_URL);
+  const first = await page.inputValue("#date");
+  const button = page.locator("button.day").nth(5);
+  const chosen = await button.getAttribute("value");
+  assert.notEqual(chosen, first);
+  await button.click();
+  await page.waitForSelector(`#slots[data-date="${chosen}"]`);
+  await page.check("input[name=time][value='14:00']");
+  await fillDetails(page, "Ada8");
+  await page.click("footer a");
+  await page.waitForURL(/accessibility/);
+  await page.goBack();
+  // The browser fills the field in as it was left; the times follow it.
+  await page.waitForFunction(() => document.querySelector("#slots").dataset.date === document.querySelector("#date").value);
+  await page.check("input[name=time][value='14:00']");
+  const { field, times, shown, pressed, free, summary } = await dayOnPage(page);
+  assert.equal(field, chosen, "the browser filled it in: else this test shows nothing");
+  assert.deepEqual([times, shown, pressed], [field, field, field]);
+  const day = await page.getAttribute("#slots", "data-day");
+  assert.ok(free.includes(day) && summary === `${day}, 14:00`, `${free} ${summary}`);
+  await fillDetails(page, "Ada8");
+  await page.click("#pay");
+  await page.waitForURL(/\/c\/pay\//);
+  await pay(page);
+  await page.waitForSelector("#result[data-status='payé']");
+  assert.ok((await page.textContent("#result")).includes(`${day} à 14:00`));
+  await leave();
+});
+
+test("the times of the day before are gone if those of a new day cannot be loaded", async () => {
+  const { page, context, leave } = await visitor();
+  await page.goto(SERVICE_URL);
+  await page.check("input[name=time]:enabled >> nth=0");
+  await fillDetails(page, "Ada9");
+  await context.route("**/slots?**", (route) => route.abort());
+  const button = page.locator("button.day").nth(6);
+  const chosen = await button.getAttribute("value");
+  await button.click();
+  await page.waitForSelector("#slots:not(:has(input[name=time]))");
+  assert.match(await page.textContent("#slots [role=status]"), /n’ont pas pu être affichés/);
+  await page.click("button[name=day][value='']");
+  await page.waitForSelector(`#slots[data-date="${chosen}"] input[name=time]`);
+  assert.equal(await page.inputValue("#firstName"), "Ada9");
+  await leave();
+});
+
+test("without script a day that was changed shows its own times before anything is booked", async () => {
+  const { page, leave } = await visitor({ javaScriptEnabled: false });
+  await page.goto(SERVICE_URL);
+  const date = day();
+  await page.check("input[name=time]:enabled >> nth=0");
+  await fillDetails(page, "Ada10");
+  await page.fill("#date", date);
+  assert.ok(!(await page.isVisible("[data-show=slot]")), "a summary that cannot follow the choice is not shown");
+  await page.click("footer a");
+  await page.waitForURL(/accessibility/);
+  await page.goBack();
+  assert.equal(await page.inputValue("#date"), date, "filled in by the browser, beside the times of another day");
+  assert.notEqual(await page.getAttribute("#slots", "data-date"), date);
+  await page.click("#pay");
+  await page.waitForSelector("#errors");
+  assert.match(await page.textContent("#errors"), /Le jour ou la prestation a changé/);
+  assert.equal(await page.getAttribute("#slots", "data-date"), date);
+  assert.equal(await page.locator("input[name=time]:checked").count(), 0);
+  await page.check("input[name=time][value='15:00']");
+  await page.click("#pay");
+  await page.waitForURL(/\/c\/pay\//);
+  await leave();
+});
+
+test("how many times are free is told in the line that was there", async () => {
+  const { page, leave } = await visitor();
+  await page.goto(SERVICE_URL);
+  await page.evaluate(() => { window.line = document.querySelector("#slots [role=status]"); });
+  const before = await page.textContent("#slots [role=status]");
+  const button = page.locator("button.day").nth(3);
+  await button.click();
+  await page.waitForSelector(`#slots[data-date="${await button.getAttribute("value")}"]`);
+  assert.ok(await page.evaluate(() => window.line.isConnected), "a new node would not be read out");
+  assert.notEqual(await page.textContent("#slots [role=status]"), before);
+  await leave();
+});
+
+test("choosing another slot gives the first one up", async () => {
+  const { page, leave } = await visitor();
+  const { date } = await book(page, { who: "Ada11", time: "16:00" });
+  const paymentPage = page.url();
+  await page.goto(`${SERVICE_URL}/cancel`);
+  await page.click("a:has-text('Modifier ma réservation')");
+  assert.match(await page.textContent("main"), /celui-ci sera libéré/);
+  await page.check("input[name=time][value='17:00']");
+  await page.click("#pay");
+  await page.waitForURL(/\/c\/pay\//);
+  assert.notEqual(page.url(), paymentPage);
+  await page.goto(paymentPage);
+  assert.equal(await page.locator("#number").count(), 0, "the first cannot be paid any more");
+  await page.goto(`${SERVICE_URL}/?date=${date}`);
+  assert.ok(await page.isEnabled("input[name=time][value='16:00']"));
+  assert.match(await page.textContent("label:has(input[value='17:00'])"), /à vous/);
+  await leave();
+});
+
 test("another day keeps what was typed, with and without script", async () => {
   for (const javaScriptEnabled of [true, false]) {
     const { page, leave } = await visitor({ javaScriptEnabled });
@@ -367,6 +482,7 @@ test("an unknown session gives a friendly page and changes nothing", async () =>
 
 /** Every page, with a state in which it shows most. */
 async function everyPage(page) {
+  const date = dayIn(nextDay);
   const booking = await paidBooking("Ada6");
   const id = booking.split("/").pop();
   await page.goto(`${SERVICE_URL}/dashboard/ledger?bookingId=${id}`);
@@ -385,7 +501,9 @@ async function everyPage(page) {
     ["not-found", "/nowhere"],
     ["accessibility", "/accessibility"],
     ["bookings", "/dashboard"],
-    ["bookings-none", "/dashboard?email=nobody@example.org"],
+    ["bookings-none", "/dashboard?who=nobody@example.org"],
+    ["bookings-fault", "/dashboard/ledger?bookingId=abc"],
+    ["day", `/dashboard/day?date=${date}`],
     ["booking", `/dashboard/bookings/${id}`],
     ["ledger", "/dashboard/ledger"],
     ["event", event],

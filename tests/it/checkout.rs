@@ -76,6 +76,14 @@ impl Shop {
         self.app.app.stripe.list("/v1/checkout/sessions", &[]).await.unwrap()
     }
 
+    /// The product's name and description on the payment page.
+    async fn sold(&self, session: &str) -> [String; 2] {
+        let path = format!("/v1/checkout/sessions/{session}/line_items");
+        let items = self.app.app.stripe.list(&path, &[]).await.unwrap();
+        let product = self.sim.object(text(&items[0]["price"], "product")).unwrap();
+        ["name", "description"].map(|member| text(&product, member).to_owned())
+    }
+
     /// How many sessions Stripe has for the booking in this answer.
     async fn sessions_for(&self, answer: &Answer) -> usize {
         let answer = answer.json();
@@ -125,6 +133,12 @@ async fn a_booking_gets_a_payment_page_that_names_it_in_every_place(db: TestData
     shop.pay(session).await;
     let intent = shop.sim.object(text(&shop.sim.object(session).unwrap(), "payment_intent")).unwrap();
     assert_eq!(intent["metadata"]["booking_id"], booking);
+    // And what it is for, in the customer's language: on the payment page and on the receipt.
+    assert_eq!(intent["description"], "Séance, lundi 3 mars 2031 à 10:00");
+    assert_eq!(shop.sold(session).await, ["Séance", "lundi 3 mars 2031 à 10:00"]);
+    let english = shop.book(&wish("11:00"), &[("accept-language", "en")]).await.json();
+    let sold = shop.sold(text(&english, "stripeSessionId")).await;
+    assert_eq!(sold, ["Séance", "Monday 3 March 2031 at 11:00"]);
     let status = shop.app.get(&format!("/api/checkout/{session}")).await;
     assert_eq!(status.json(), json!({ "status": "en attente" }), "no webhook came, and nothing is assumed");
     assert_eq!(shop.app.get("/api/checkout/cs_unknown").await.status, 404);

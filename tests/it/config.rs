@@ -190,6 +190,8 @@ fn webhook_secrets_are_a_list_without_holes() {
 fn every_other_variable_says_what_it_takes() {
     let wrong = [
         ("APP_ENV", "staging"),
+        ("ADMIN_EMAIL", "ada"),
+        ("ADMIN_PASSWORD", "a password of nobody"),
         ("PORT", "-1"),
         ("HOST", "example.test"),
         ("TRUST_PROXY", "true"),

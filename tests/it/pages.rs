@@ -4,7 +4,9 @@ use crate::harness::app::{Answer, WEBHOOK_SECRET, send};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::role::Role;
-use checkout_backend::stripe::sim::{PayOutcome, Sim, SimConfig, WebhookTarget};
+use checkout_backend::stripe::sim::{
+    ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget,
+};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,16 +15,27 @@ on_each_engine! {
     the_storefront_offers_the_hours_that_are_free,
     a_sent_form_leads_to_the_payment_page_by_a_link,
     a_full_slot_is_told_with_what_was_typed,
+    a_time_that_was_shown_for_another_day_or_offer_is_not_booked,
+    a_time_that_the_form_does_not_offer_is_refused,
+    another_slot_gives_the_first_one_up_once_its_payment_page_is_closed,
+    a_slot_that_was_paid_meanwhile_is_not_replaced,
+    nothing_is_replaced_while_stripe_does_not_say_that_it_is_closed,
     what_is_wrong_is_told_in_the_readers_language,
     only_the_browser_that_made_a_booking_is_shown_what_was_typed,
     the_result_page_tells_the_state_and_nothing_personal,
+    a_result_page_without_script_rests_after_a_minute,
     the_result_page_asks_stripe_if_the_webhook_is_late,
     a_forged_session_changes_nothing,
     no_text_that_a_customer_types_becomes_markup,
     the_dashboard_sends_strangers_to_the_sign_in_and_back,
     a_role_sees_what_it_may_do_and_no_more,
     a_refund_asks_once_more_and_is_made_once,
+    a_refund_that_cannot_be_is_told_before_the_review_with_what_was_typed,
     an_unpaid_booking_is_cancelled_from_its_page,
+    a_filter_that_cannot_be_used_is_told_beside_its_field,
+    the_day_shows_who_comes_in_the_order_of_the_clock,
+    a_customer_is_found_by_a_part_of_name_or_address,
+    each_field_of_an_offer_or_account_names_its_own_error,
     a_replay_shows_what_it_would_change_first,
     a_case_is_settled_from_its_page,
     domain_values_are_the_same_in_every_language,
@@ -135,6 +148,13 @@ fn set_cookies(answer: &Answer) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The value of a field that nobody sees.
+fn hidden(page: &Answer, name: &str) -> String {
+    let start = format!("<input type=\"hidden\" name=\"{name}\" value=\"");
+    let (_, rest) = page.body.split_once(&start).unwrap_or_else(|| panic!("no {name} in {}", page.body));
+    rest.split('"').next().unwrap().to_owned()
+}
+
 /// The whole tag of the slot's radio button.
 fn slot<'a>(page: &'a Answer, time: &str) -> &'a str {
     let start = page.body.find(&format!("value=\"{time}\"")).unwrap_or_else(|| panic!("no slot {time}"));
@@ -202,6 +222,146 @@ async fn a_full_slot_is_told_with_what_was_typed(db: TestDatabase) {
     assert!(!slot(&answer, "11:00").contains("disabled"));
 }
 
+async fn a_time_that_was_shown_for_another_day_or_offer_is_not_booked(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let page = shop.app.page(&format!("/?date={DAY}"), "").await;
+    let (offer, shown) = (hidden(&page, "offer"), hidden(&page, "shown"));
+    let send = async |date: &str, offer: &str, shown: &str| {
+        let mut fields = wish("10:00").to_vec();
+        fields[3].1 = date;
+        fields.extend([("offer", offer), ("shown", shown)]);
+        shop.book(&fields, "").await.0
+    };
+    // The day was changed, by hand or by a browser that came back; the times are the other day's.
+    let refused = send("2031-03-04", &offer, &shown).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("Le jour ou la prestation a changé"), "{}", refused.body);
+    assert!(refused.body.contains("data-date=\"2031-03-04\"") && refused.body.contains("ada@example.org"));
+    assert!(!slot(&refused, "10:00").contains("checked"), "it was chosen for another day");
+    // The same with another offer, and with a page that says nothing sensible.
+    let admin = shop.app.person(Role::Admin).await;
+    let fields =
+        [("name", "Massage"), ("amount", "75"), ("currency", "EUR"), ("capacity", "1"), ("active", "yes")];
+    assert_eq!(shop.app.post_form("/dashboard/offers", &fields, &admin.cookie).await.status, 303);
+    let other = db.texts("select id from offers where name = 'Massage'").await.remove(0);
+    for (offer, shown) in [(other.as_str(), shown.as_str()), (&offer, ""), (&offer, "x"), ("", &shown)] {
+        let refused = send(DAY, offer, shown).await;
+        assert_eq!(refused.status, 400, "{offer} {shown}");
+        assert!(refused.body.contains("Le jour ou la prestation a changé"));
+    }
+    assert_eq!(db.number("select count(*) from bookings").await, 0);
+    // What the answer shows can be booked.
+    let booked = send("2031-03-04", &offer, &hidden(&refused, "shown")).await;
+    assert_eq!(booked.status, 200, "{}", booked.body);
+    assert_eq!(db.texts("select slot_date from bookings").await, ["2031-03-04"]);
+}
+
+async fn a_time_that_the_form_does_not_offer_is_refused(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    for time in ["10:17", " 10:17 ", "08:00", "19:00", "00:00"] {
+        let mut fields = wish(time).to_vec();
+        fields[2].1 = "x";
+        let (refused, _) = shop.book(&fields, "").await;
+        assert_eq!(refused.status, 400, "{time}");
+        for text in ["Cette heure n’est pas proposée.", "nom@exemple.fr"] {
+            assert!(refused.body.contains(text), "{time}: {text}");
+        }
+        assert_eq!(shop.book(&wish(time), "").await.0.status, 400, "{time}");
+    }
+    assert_eq!(db.number("select count(*) from bookings").await, 0);
+    // A program may take any time, and its customer comes back to it here.
+    let body = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": DAY, "time": "10:17",
+    });
+    let answer = shop.app.post_json("/api/bookings", &body, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let cookie = format!("hold={}", set_cookies(&answer)["hold"]);
+    let resumed = shop.app.post_form("/resume", &[], &cookie).await;
+    assert!(resumed.body.contains(answer.json()["url"].as_str().unwrap()), "{}", resumed.body);
+}
+
+/// The status of every session, the oldest booking's first.
+async fn session_states(shop: &Shop) -> Vec<String> {
+    let sessions =
+        "select stripe_session_id from bookings where stripe_session_id is not null order by created_at";
+    let sessions = shop.app.db.texts(sessions).await;
+    let status = |id: &String| shop.sim.object(id).unwrap()["status"].as_str().unwrap().to_owned();
+    sessions.iter().map(status).collect()
+}
+
+async fn another_slot_gives_the_first_one_up_once_its_payment_page_is_closed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let statuses = "select slot_time || ' ' || status from bookings order by created_at";
+    let (_, _, cookie) = shop.pending("16:00").await;
+    let form = shop.app.page("/", &cookie).await;
+    assert!(form.body.contains("Si vous choisissez un autre créneau, celui-ci sera libéré."));
+    // What the customer holds is not lost to a slot that is full.
+    shop.pending("17:00").await;
+    assert_eq!(shop.book(&wish("17:00"), &cookie).await.0.status, 409);
+    assert_eq!(db.texts(statuses).await, ["16:00 en attente", "17:00 en attente"]);
+
+    let (answer, _) = shop.book(&wish("18:00"), &cookie).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(db.texts(statuses).await, ["16:00 expiré", "17:00 en attente", "18:00 en attente"]);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "open"], "and nobody else's is touched");
+    let page = shop.app.page(&format!("/?date={DAY}"), "").await;
+    assert!(!slot(&page, "16:00").contains("disabled"), "free for others");
+    // And back again, by a new booking; the one that was changed to is given up in turn.
+    assert_eq!(shop.book(&wish("16:00"), &cookie).await.0.status, 200);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open"]);
+
+    // A program says itself what it wants: its second booking is a second one.
+    let body = json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.org", "date": DAY, "time": "10:00",
+    });
+    assert_eq!(shop.app.post_json("/api/bookings", &body, &[("cookie", &cookie)]).await.status, 200);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open", "open"]);
+    // The page that a customer takes up again is the one that counts.
+    assert_eq!(shop.book(&wish("16:00"), &cookie).await.0.status, 200);
+    assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open", "expired"]);
+}
+
+async fn a_slot_that_was_paid_meanwhile_is_not_replaced(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, cookie) = shop.pending("16:00").await;
+    // Paid in another tab; no webhook has told us yet.
+    assert_eq!(shop.sim.pay(&session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+    let (answer, _) = shop.book(&wish("18:00"), &cookie).await;
+    assert_eq!(answer.status, 409);
+    let told = "Votre place du lundi 3 mars 2031 à 16:00 est déjà payée";
+    assert!(answer.body.contains(told), "{}", answer.body);
+    assert!(!answer.body.contains("/c/pay/"), "no second payment page");
+    let statuses = db.texts("select slot_time || ' ' || status from bookings order by created_at").await;
+    assert_eq!(statuses, ["16:00 payé", "18:00 expiré"]);
+    assert!(session_states(&shop).await.iter().all(|status| status != "open"));
+    // Who wants another one besides gets it: nothing unpaid is held any more.
+    assert_eq!(shop.book(&wish("18:00"), &cookie).await.0.status, 200);
+}
+
+async fn nothing_is_replaced_while_stripe_does_not_say_that_it_is_closed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, _, cookie) = shop.pending("16:00").await;
+    let fault = ApiFault {
+        kind: ApiFaultKind::ResetBefore,
+        method: Some("POST".to_owned()),
+        path: Some("/v1/checkout/sessions/".to_owned()),
+        percent: 100,
+        next: None,
+        ms: 0,
+    };
+    shop.sim.set_faults(Faults { api: vec![fault], ..Faults::default() });
+    let (answer, _) = shop.book(&wish("18:00"), &cookie).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("Votre place reste gardée") && !answer.body.contains("/c/pay/"));
+    let statuses = "select slot_time || ' ' || status from bookings order by created_at";
+    assert_eq!(db.texts(statuses).await, ["16:00 en attente", "18:00 en attente"]);
+    assert_eq!(session_states(&shop).await, ["open"], "the first can be paid, the second not yet");
+    shop.sim.set_faults(Faults::default());
+    assert_eq!(shop.book(&wish("18:00"), &cookie).await.0.status, 200);
+    assert_eq!(db.texts(statuses).await, ["16:00 expiré", "18:00 en attente"]);
+    assert_eq!(session_states(&shop).await, ["expired", "open"]);
+}
+
 async fn what_is_wrong_is_told_in_the_readers_language(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let (answer, _) = shop.book(&[("email", "<nobody>")], "").await;
@@ -260,10 +420,44 @@ async fn the_result_page_tells_the_state_and_nothing_personal(db: TestDatabase) 
         assert!(page.body.contains(&format!("data-status=\"{status}\"")), "{status}");
         let unsettled = matches!(status, Status::Pending | Status::Processing);
         assert_eq!(page.body.contains("data-poll"), unsettled);
-        assert_eq!(page.body.contains("<noscript><meta http-equiv=\"refresh\""), unsettled);
+        let label = match status {
+            Status::Pending => "<dt>À payer</dt>",
+            _ => "<dt>Prix</dt>",
+        };
+        assert!(page.body.contains(label), "{status}: nothing is to be paid unless it can be");
         assert!(page.body.contains(&booking));
         assert!(!page.body.contains("Lovelace") && !page.body.contains("example.org"));
     }
+}
+
+async fn a_result_page_without_script_rests_after_a_minute(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, _) = shop.pending("10:00").await;
+    let mut path = format!("/success?session_id={session}");
+    let link = format!("href=\"{path}\">Actualiser</a>");
+    let mut looks = 0;
+    loop {
+        let page = shop.app.page(&path, "").await;
+        assert_eq!(page.status, 200);
+        let Some((_, next)) = page.body.split_once("<noscript><meta http-equiv=\"refresh\" content=\"5;url=")
+        else {
+            assert!(page.body.contains(&link), "{}", page.body);
+            break;
+        };
+        assert!(!page.body.contains(&link));
+        path = next.split('"').next().unwrap().replace("&#38;", "&");
+        looks += 1;
+        assert!(looks < 50, "it never rests");
+    }
+    assert_eq!(looks, 12);
+    // A delayed payment takes days: the reader asks. And no address breaks the page.
+    for looks in ["", "x", "-1", "999"] {
+        let page = shop.app.page(&format!("/success?session_id={session}&looks={looks}"), "").await;
+        assert_eq!(page.status, 200, "{looks}");
+    }
+    db.execute("update bookings set status = 'en traitement'").await;
+    let page = shop.app.page(&format!("/success?session_id={session}"), "").await;
+    assert!(page.body.contains(&link) && !page.body.contains("http-equiv=\"refresh\""));
 }
 
 async fn the_result_page_asks_stripe_if_the_webhook_is_late(db: TestDatabase) {
@@ -475,19 +669,214 @@ async fn a_refund_asks_once_more_and_is_made_once(db: TestDatabase) {
     assert!(page.body.contains("partiellement remboursé") && page.body.contains("value=\"47,50\""));
 }
 
+async fn a_refund_that_cannot_be_is_told_before_the_review_with_what_was_typed(db: TestDatabase) {
+    let shop = Shop::open_with(&db, true).await;
+    let admin = shop.app.person(Role::Admin).await;
+    let (booking, _) = shop.paid("10:00").await;
+    let path = format!("/dashboard/bookings/{booking}/refund");
+    for (amount, status, text) in [
+        ("0", 400, "au-dessus de zéro"),
+        ("douze", 400, "au-dessus de zéro"),
+        ("1000", 409, "Il ne reste pas autant à rembourser."),
+        ("60,01", 409, "Il ne reste pas autant à rembourser."),
+    ] {
+        let refused = shop.app.post_form(&path, &[("key", "k"), ("amount", amount)], &admin.cookie).await;
+        assert_eq!(refused.status, status, "{amount}");
+        assert!(refused.body.contains("<p class=\"error\" id=\"amount-error\">"), "{amount}");
+        assert!(refused.body.contains(text) && refused.body.contains("href=\"#amount\""), "{amount}");
+        assert!(refused.body.contains(&format!("value=\"{amount}\"")), "{amount} is still there");
+        assert!(!refused.body.contains("name=\"confirmed\""), "{amount}");
+    }
+    // The review says what becomes of the seat.
+    let (freed, kept) = ("la place sera libérée", "garde sa place");
+    for (amount, says, not) in [("60", freed, kept), ("59,99", kept, freed)] {
+        let review = shop.app.post_form(&path, &[("key", "k"), ("amount", amount)], &admin.cookie).await;
+        assert_eq!(review.status, 200, "{amount}");
+        assert!(review.body.contains(says) && !review.body.contains(not), "{amount}");
+    }
+    // What is under way counts: of the rest, all is all.
+    let fields = [("key", "k1"), ("amount", "12.50"), ("confirmed", "yes")];
+    assert_eq!(shop.app.post_form(&path, &fields, &admin.cookie).await.status, 303);
+    crate::harness::eventually("the refund is known", async || {
+        db.number("select count(*) from refunds").await == 1
+    })
+    .await;
+    let review = async |amount: &str| {
+        shop.app.post_form(&path, &[("key", "k2"), ("amount", amount)], &admin.cookie).await
+    };
+    assert!(review("47,50").await.body.contains(freed));
+    assert_eq!(review("47,51").await.status, 409);
+}
+
 async fn an_unpaid_booking_is_cancelled_from_its_page(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let admin = shop.app.person(Role::Admin).await;
     let (booking, session, _) = shop.pending("10:00").await;
     let path = format!("/dashboard/bookings/{booking}");
     assert!(shop.app.page(&path, &admin.cookie).await.body.contains("/cancel\""));
-    let done = shop.app.post_form(&format!("{path}/cancel"), &[], &admin.cookie).await;
+    let review = shop.app.post_form(&format!("{path}/cancel"), &[], &admin.cookie).await;
+    assert_eq!(review.status, 200);
+    assert!(
+        review.body.contains("Annuler cette réservation\u{202f}?") && review.body.contains("Ada Lovelace")
+    );
+    assert_eq!(db.texts("select status from bookings").await, ["en attente"], "only asked");
+    let sure = [("confirmed", "yes")];
+    let done = shop.app.post_form(&format!("{path}/cancel"), &sure, &admin.cookie).await;
     assert_eq!((done.status, location(&done)), (303, format!("{path}?done=cancel").as_str()));
     assert_eq!(db.texts("select status from bookings").await, ["annulé"]);
     assert_eq!(shop.sim.object(&session).unwrap()["status"], "expired");
     let (paid, _) = shop.paid("11:00").await;
-    let refused = shop.app.post_form(&format!("/dashboard/bookings/{paid}/cancel"), &[], &admin.cookie).await;
-    assert_eq!(refused.status, 409);
+    for fields in [&sure[..], &[]] {
+        let path = format!("/dashboard/bookings/{paid}/cancel");
+        assert_eq!(shop.app.post_form(&path, fields, &admin.cookie).await.status, 409);
+    }
+}
+
+async fn a_filter_that_cannot_be_used_is_told_beside_its_field(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (booking, _) = shop.paid("10:00").await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    for (path, id, fr, en) in [
+        (
+            "/dashboard/ledger?bookingId=abc",
+            "bookingId",
+            "Donnez la référence complète",
+            "Give the booking’s whole reference",
+        ),
+        ("/dashboard/ledger?outcome=abc", "outcome", "Choisissez une valeur", "Choose a value"),
+        ("/dashboard?date=abc", "date", "Donnez une date du calendrier", "Give a date of the calendar"),
+        ("/dashboard?status=abc", "status", "Choisissez une valeur", "Choose a value"),
+    ] {
+        for (lang, text) in [("fr", fr), ("en", en)] {
+            let page = shop.app.page_in(lang, path, &reader.cookie).await;
+            assert_eq!(page.status, 400, "{path}");
+            assert!(page.body.contains(&format!("id=\"{id}-error\">{text}")), "{path} {lang}: {}", page.body);
+            assert!(page.body.contains(&format!("aria-describedby=\"{id}-error\"")), "{path}");
+            assert!(page.body.contains(&format!("href=\"#{id}\"")), "{path}");
+            assert!(!page.body.contains(&booking), "{path}: a filter that is not understood shows nothing");
+        }
+    }
+    let typed = shop.app.page("/dashboard/ledger?bookingId=abc", &reader.cookie).await;
+    assert!(typed.body.contains("value=\"abc\""), "it can be corrected");
+    for path in ["/dashboard?nonsense=1", "/dashboard/ledger?next=nonsense"] {
+        let page = shop.app.page(path, &reader.cookie).await;
+        assert_eq!(page.status, 400, "{path}");
+        assert!(page.body.contains("filtre inutilisable") && !page.body.contains(&booking), "{path}");
+    }
+    let page = shop.app.page(&format!("/dashboard/ledger?bookingId={booking}"), &reader.cookie).await;
+    assert_eq!((page.status, page.body.contains("class=\"error\"")), (200, false));
+}
+
+async fn the_day_shows_who_comes_in_the_order_of_the_clock(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    let path = format!("/dashboard/day?date={DAY}");
+    let empty = shop.app.page(&path, &reader.cookie).await;
+    assert_eq!(empty.status, 200);
+    assert!(empty.body.contains("Personne n’est attendu") && empty.body.contains("lundi 3 mars 2031"));
+    for (time, name) in [("14:00", "Béa"), ("09:00", "Chloé"), ("11:00", "Denis"), ("10:00", "Émile")] {
+        let (booking, _) = shop.paid(time).await;
+        db.execute(&format!("update bookings set first_name = '{name}' where id = '{booking}'")).await;
+    }
+    // Not there: who has not paid, whose seat was given back, and another day's.
+    shop.pending("16:00").await;
+    db.execute("update bookings set status = 'annulé', seat = null where first_name = 'Denis'").await;
+    let mut tomorrow = wish("09:00");
+    (tomorrow[0].1, tomorrow[3].1) = ("Zoé", "2031-03-04");
+    assert_eq!(shop.book(&tomorrow, "").await.0.status, 200);
+
+    let page = shop.app.page(&path, &reader.cookie).await;
+    let places: Vec<Option<usize>> = ["Chloé Lovelace", "Émile Lovelace", "Béa Lovelace"]
+        .iter()
+        .map(|name| page.body.find(name))
+        .collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {}", page.body);
+    for absent in ["Denis", "Zoé", "Ada"] {
+        assert!(!page.body.contains(absent), "{absent}");
+    }
+    assert!(page.body.contains("1 place de plus est gardée pendant un paiement."));
+    assert!(page.body.contains("?date=2031-03-02\"") && page.body.contains("?date=2031-03-04\""));
+    let unreadable = shop.app.page("/dashboard/day?date=abc", &reader.cookie).await;
+    assert_eq!(unreadable.status, 400);
+    assert!(unreadable.body.contains("id=\"date-error\""));
+    assert_eq!(shop.app.page("/dashboard/day", &reader.cookie).await.status, 200);
+}
+
+async fn a_customer_is_found_by_a_part_of_name_or_address(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let reader = shop.app.person(Role::ReadOnly).await;
+    for (time, first, last, email) in [
+        ("09:00", "Élodie", "Martin", "elodie.m@example.org"),
+        ("10:00", "Grace", "Hopper", "Grace_H@Example.org"),
+        ("11:00", "100% Bob", "O'Neil", "bob@example.net"),
+    ] {
+        let fields =
+            [("firstName", first), ("lastName", last), ("email", email), ("date", DAY), ("time", time)];
+        assert_eq!(shop.book(&fields, "").await.0.status, 200, "{first}");
+    }
+    let names = ["Élodie Martin", "Grace Hopper", "100% Bob O&#39;Neil"];
+    for (who, found) in [
+        ("martin", vec![0]),
+        ("Élodie", vec![0]),
+        ("CE HOP", vec![1]),
+        ("grace_h@", vec![1]),
+        ("EXAMPLE.ORG", vec![0, 1]),
+        ("o'neil", vec![2]),
+        // Signs of the database's own are only signs.
+        ("100%", vec![2]),
+        ("e_h", vec![1]),
+        ("!", vec![]),
+        ("nobody", vec![]),
+        ("", vec![0, 1, 2]),
+    ] {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("who", who).finish();
+        let page = shop.app.page(&format!("/dashboard?{query}"), &reader.cookie).await;
+        assert_eq!(page.status, 200, "{who}");
+        let shown: Vec<usize> = (0..names.len()).filter(|n| page.body.contains(names[*n])).collect();
+        assert_eq!(shown, found, "{who}");
+    }
+}
+
+async fn each_field_of_an_offer_or_account_names_its_own_error(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    let fields = [
+        ("name", " "),
+        ("amount", "douze"),
+        ("currency", "XYZ"),
+        ("capacity", "0"),
+        ("grid", "9h 10:00 <midi> 25:00"),
+    ];
+    let page = app.post_form("/dashboard/offers", &fields, &admin.cookie).await;
+    assert_eq!(page.status, 400);
+    for (field, typed) in fields {
+        let error = format!("<p class=\"error\" id=\"{field}-error\">");
+        assert_eq!(page.body.matches(&error).count(), 1, "{field}: {}", page.body);
+        assert_eq!(page.body.matches(&format!("href=\"#{field}\"")).count(), 1, "{field}");
+        assert!(
+            page.body.contains(&format!("{field}-error\" aria-invalid=\"true\""))
+                || page.body.contains(&format!("aria-invalid=\"true\" aria-describedby=\"{field}-error\"")),
+            "{field}"
+        );
+        assert!(field == "grid" || page.body.contains(&format!("value=\"{}\"", typed.trim())), "{field}");
+    }
+    let named = "À écrire comme 09:00\u{202f}: «\u{202f}9h\u{202f}», «\u{202f}&#60;midi&#62;\u{202f}», «\u{202f}25:00\u{202f}».";
+    assert!(page.body.contains(named), "{}", page.body);
+    // A readable amount is not blamed for a currency that is none.
+    let fields = [("name", "x"), ("amount", "12,50"), ("currency", "XYZ"), ("capacity", "1")];
+    let page = app.post_form("/dashboard/offers", &fields, &admin.cookie).await;
+    assert!(page.body.contains("id=\"currency-error\"") && !page.body.contains("id=\"amount-error\""));
+
+    let fields = [("email", "x"), ("password", "short"), ("role", "OPS")];
+    let page = app.post_form("/dashboard/users", &fields, &admin.cookie).await;
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("aria-invalid=\"true\" aria-describedby=\"email-error\""), "{}", page.body);
+    assert!(page.body.contains("aria-describedby=\"password-hint password-error\" aria-invalid=\"true\""));
+    assert!(page.body.contains("id=\"email-error\">") && page.body.contains("id=\"password-error\">"));
+    let path = format!("/dashboard/users/{}/password", admin.id);
+    let page = app.post_form(&path, &[("password", "short")], &admin.cookie).await;
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("aria-describedby=\"password-hint password-error\" aria-invalid=\"true\""));
 }
 
 async fn a_replay_shows_what_it_would_change_first(db: TestDatabase) {
@@ -620,6 +1009,7 @@ async fn no_page_holds_a_script_or_a_style_of_its_own() {
         "/success",
         "/accessibility",
         "/dashboard",
+        "/dashboard/day",
         "/dashboard/ledger",
         "/dashboard/cases",
         "/dashboard/offers",

@@ -82,6 +82,7 @@ impl Shop {
         let session = NewSession {
             name: "Séance",
             description: "2031-01-01",
+            payment_description: "Séance, 2031-01-01",
             amount: booking.price.amount,
             currency: booking.price.currency.as_str(),
             reference: &reference,

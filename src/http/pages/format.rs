@@ -1,10 +1,11 @@
-//! Money, dates and times as readers of each language write them.
+//! Money, dates and times as readers of each language write them. Whole dates in words are the domain's.
 
+pub use crate::domain::calendar::{day, month, slot, weekday};
 use crate::domain::lang::Lang;
 use crate::domain::money::{Currency, CurrencyClass, Money};
 use crate::domain::slot::Slot;
 use crate::domain::time::Timestamp;
-use jiff::civil::{Date, Weekday};
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 /// The narrow no-break space of French typography.
@@ -69,59 +70,6 @@ fn symbol(lang: Lang, currency: Currency) -> String {
     lang.pick(fr, en).to_owned()
 }
 
-const WEEKDAYS_FR: [&str; 7] = ["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"];
-const WEEKDAYS_EN: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const MONTHS_FR: [&str; 12] = [
-    "janvier",
-    "février",
-    "mars",
-    "avril",
-    "mai",
-    "juin",
-    "juillet",
-    "août",
-    "septembre",
-    "octobre",
-    "novembre",
-    "décembre",
-];
-const MONTHS_EN: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-/// The name of a day of the week.
-#[must_use]
-pub fn weekday(lang: Lang, day: Weekday) -> &'static str {
-    let names = match lang {
-        Lang::Fr => &WEEKDAYS_FR,
-        Lang::En => &WEEKDAYS_EN,
-    };
-    let index = usize::try_from(day.to_monday_zero_offset()).unwrap_or(0);
-    names.get(index).copied().unwrap_or_default()
-}
-
-/// The name of a month.
-#[must_use]
-pub fn month(lang: Lang, date: Date) -> &'static str {
-    let names = match lang {
-        Lang::Fr => &MONTHS_FR,
-        Lang::En => &MONTHS_EN,
-    };
-    let index = usize::try_from(date.month() - 1).unwrap_or(0);
-    names.get(index).copied().unwrap_or_default()
-}
-
 /// A month on a small button.
 #[must_use]
 pub fn short_month(lang: Lang, date: Date) -> String {
@@ -135,22 +83,6 @@ pub fn short_month(lang: Lang, date: Date) -> String {
     };
     let short: String = name.chars().take(keep).collect();
     if lang == Lang::Fr { format!("{short}.") } else { short }
-}
-
-/// `mercredi 25 novembre 2026` or `Wednesday 25 November 2026`.
-#[must_use]
-pub fn day(lang: Lang, date: Date) -> String {
-    let number = match (lang, date.day()) {
-        (Lang::Fr, 1) => "1er".to_owned(),
-        (_, day) => day.to_string(),
-    };
-    format!("{} {number} {} {}", weekday(lang, date.weekday()), month(lang, date), date.year())
-}
-
-/// `mercredi 25 novembre 2026 à 14:00`.
-#[must_use]
-pub fn slot(lang: Lang, slot: &Slot) -> String {
-    format!("{} {} {}", day(lang, slot.date()), lang.pick("à", "at"), slot.time_text())
 }
 
 /// `25/11/2026 14:00` or `25 Nov 2026, 14:00`.
@@ -233,8 +165,6 @@ mod tests {
     #[test]
     fn dates_are_written_as_each_language_writes_them() {
         let at = |text: &str| Slot::parse(text, "09:00").unwrap();
-        assert_eq!(slot(Lang::Fr, &at("2026-12-01")), "mardi 1er décembre 2026 à 09:00");
-        assert_eq!(slot(Lang::En, &at("2026-12-01")), "Tuesday 1 December 2026 at 09:00");
         assert_eq!(short_slot(Lang::Fr, &at("2027-02-28")), "28/02/2027 09:00");
         assert_eq!(short_slot(Lang::En, &at("2027-02-28")), "28 Feb 2027, 09:00");
         let paris = TimeZone::get("Europe/Paris").unwrap();

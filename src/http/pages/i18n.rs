@@ -86,11 +86,15 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     to_payment: "Continuer vers le paiement" / "Continue to payment",
     hold_promise: "La place vous est gardée 35 minutes. Rien n’est débité avant que vous ne payiez." /
         "The seat is held for you for 35 minutes. Nothing is charged until you pay.",
+    slots_failed: "Les créneaux de ce jour n’ont pas pu être affichés. Appuyez sur « Voir les créneaux »." /
+        "The slots of this day could not be shown. Press “Show the slots”.",
     taken: "complet" / "full",
     past: "passé" / "past",
     not_offered: "indisponible" / "not available",
     yours: "à vous" / "yours",
     held_title: "Une place vous attend" / "A seat is waiting for you",
+    held_replaced: "Si vous choisissez un autre créneau, celui-ci sera libéré." /
+        "If you choose another slot, this one is given up.",
     resume: "Reprendre le paiement" / "Resume payment",
 
     going_title: "Encore un pas : le paiement" / "One more step: payment",
@@ -126,6 +130,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     amount_due: "À payer" / "To pay",
     reference: "Référence" / "Reference",
     updates_itself: "Cette page se met à jour toute seule." / "This page updates by itself.",
+    look_again: "Actualiser" / "Refresh",
     book_again: "Réserver à nouveau" / "Book again",
 
     cancel_title: "Rien n’a été payé" / "Nothing was paid",
@@ -159,6 +164,14 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     date: "Date" / "Date",
     customer: "Client" / "Customer",
     amount: "Montant" / "Amount",
+    who: "Nom ou adresse e-mail" / "Name or e-mail",
+    coming: "Qui vient" / "Who is coming",
+    coming_none: "Personne n’est attendu ce jour-là." / "Nobody is expected on that day.",
+    coming_cut: "Seules les 500 premières réservations sont affichées." / "Only the first 500 bookings are shown.",
+    day_before: "Jour précédent" / "Day before",
+    day_after: "Jour suivant" / "Day after",
+    show_day: "Voir ce jour" / "Show this day",
+    time: "Heure" / "Time",
     booked_on: "Réservé le" / "Booked on",
     held_until: "Place gardée jusqu’à" / "Seat held until",
     older: "Page suivante" / "Next page",
@@ -181,6 +194,9 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     refund_continue: "Vérifier le remboursement" / "Review the refund",
     refund_confirm: "Confirmer le remboursement" / "Confirm the refund",
     refund_irreversible: "Un remboursement ne peut pas être repris." / "A refund cannot be taken back.",
+    refund_frees_seat: "Tout sera remboursé : la place sera libérée et pourra être réservée par quelqu’un d’autre." /
+        "All of it goes back: the seat is freed, and somebody else can book it.",
+    refund_keeps_seat: "La réservation reste valable et garde sa place." / "The booking stays valid and keeps its seat.",
     refund_done: "Le remboursement a été demandé à Stripe." / "The refund was requested from Stripe.",
     refund_uncertain: "Stripe n’a pas répondu clairement. La demande est enregistrée et sera vérifiée automatiquement ; ne la refaites pas." /
         "Stripe gave no clear answer. The request is stored and is checked automatically; do not repeat it.",
@@ -188,6 +204,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     cancel_booking: "Annuler la réservation" / "Cancel the booking",
     cancel_booking_hint: "La session de paiement est fermée chez Stripe, puis la place est libérée." /
         "The payment session is closed at Stripe, then the seat is freed.",
+    cancel_question: "Annuler cette réservation ?" / "Cancel this booking?",
+    cancel_confirm: "Confirmer l’annulation" / "Confirm the cancellation",
     cancel_done: "La réservation est annulée." / "The booking is cancelled.",
     events_of_booking: "Événements de cette réservation" / "Events of this booking",
     event: "Événement" / "Event",
@@ -251,8 +269,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     currency: "Devise" / "Currency",
     capacity: "Places par créneau" / "Seats per slot",
     grid: "Heures proposées" / "Times offered",
-    grid_hint: "HH:MM séparées par des espaces. Vide : toutes les heures de 09:00 à 18:00." /
-        "HH:MM separated by blanks. Empty: every hour from 09:00 to 18:00.",
+    grid_hint: "HH:MM séparées par des espaces. Vide : le formulaire propose chaque heure de 09:00 à 18:00, et l’API accepte n’importe laquelle." /
+        "HH:MM separated by blanks. Empty: the form offers every hour from 09:00 to 18:00, and the API takes any time.",
     any_hour: "Toutes les heures de 09:00 à 18:00" / "Every hour from 09:00 to 18:00",
     active: "Proposée à la réservation" / "Can be booked",
     inactive: "Retirée" / "Withdrawn",
@@ -468,10 +486,25 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "Cette prestation n’est plus proposée. Choisissez-en une autre.",
             "This offer is no longer available. Choose another one.",
         ),
+        ("other_times", _) => (
+            "Le jour ou la prestation a changé : choisissez une heure parmi celles affichées maintenant.",
+            "The day or the offer has changed: choose one of the times that are shown now.",
+        ),
         ("not_on_grid", _) => (
             "Cette heure n’est pas proposée. Choisissez-en une autre.",
             "That time is not offered. Choose another one.",
         ),
+        ("invalid", "bookingId") => (
+            "Donnez la référence complète de la réservation, ou rien.",
+            "Give the booking’s whole reference, or nothing.",
+        ),
+        ("invalid", "date") => {
+            ("Donnez une date du calendrier, ou rien.", "Give a date of the calendar, or nothing.")
+        }
+        ("invalid", "status" | "outcome" | "offer") => {
+            ("Choisissez une valeur de la liste.", "Choose a value of the list.")
+        }
+        ("invalid", "who" | "type") => ("Ce texte est trop long.", "This text is too long."),
         ("password_short", _) => (
             "Le mot de passe est trop court : 8 caractères au moins, 15 c’est mieux.",
             "The password is too short: at least 8 characters, 15 are better.",
@@ -533,12 +566,57 @@ pub fn seats_left(lang: Lang, seats: i64) -> String {
     }
 }
 
+/// Seats that are held for somebody who has not paid yet.
+#[must_use]
+pub fn seats_waiting(lang: Lang, seats: usize) -> String {
+    match (lang, seats) {
+        (Lang::Fr, 1) => "1 place de plus est gardée pendant un paiement.".to_owned(),
+        (Lang::Fr, _) => format!("{seats} places de plus sont gardées pendant un paiement."),
+        (Lang::En, 1) => "1 more seat is held during a payment.".to_owned(),
+        (Lang::En, _) => format!("{seats} more seats are held during a payment."),
+    }
+}
+
 /// A held slot, in a sentence.
 #[must_use]
 pub fn held(lang: Lang, slot: &str, until: &str) -> String {
     match lang {
         Lang::Fr => format!("Votre place du {slot} est gardée jusqu’à {until}. Rien n’a encore été payé."),
         Lang::En => format!("Your seat on {slot} is held until {until}. Nothing has been paid yet."),
+    }
+}
+
+/// A slot that was to be replaced by another and was paid meanwhile, in a sentence.
+#[must_use]
+pub fn not_replaced(lang: Lang, slot: &str) -> String {
+    match lang {
+        Lang::Fr => format!(
+            "Votre place du {slot} est déjà payée, ou son paiement est en route : elle n’a pas été remplacée."
+        ),
+        Lang::En => {
+            format!("Your seat on {slot} is already paid, or its payment is on its way: it was not replaced.")
+        }
+    }
+}
+
+/// A filter that a list does not have, or a link to its continuation that cannot be read.
+#[must_use]
+pub fn unknown_filter(lang: Lang, name: &str) -> String {
+    match lang {
+        Lang::Fr => format!("L’adresse contient un filtre inutilisable : {name}."),
+        Lang::En => format!("The address holds a filter that cannot be used: {name}."),
+    }
+}
+
+/// Texts that were to be times of day.
+#[must_use]
+pub fn not_times(lang: Lang, texts: &[&str]) -> String {
+    let (open, close) = (lang.pick("« ", "“"), lang.pick(" »", "”"));
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{open}{text}{close}")).collect();
+    let quoted = quoted.join(", ");
+    match lang {
+        Lang::Fr => format!("À écrire comme 09:00 : {quoted}."),
+        Lang::En => format!("To be written like 09:00: {quoted}."),
     }
 }
 

@@ -147,6 +147,7 @@ impl Page {
         let role = self.user.as_ref().map_or(Role::ReadOnly, |user| user.role);
         let all = [
             ("/dashboard", self.t.bookings, Role::ReadOnly),
+            ("/dashboard/day", self.t.coming, Role::ReadOnly),
             ("/dashboard/ledger", self.t.ledger, Role::ReadOnly),
             ("/dashboard/cases", self.t.cases, Role::Ops),
             ("/dashboard/metrics", self.t.metrics, Role::Ops),
@@ -261,6 +262,18 @@ impl FormError {
     pub fn of(lang: Lang, faults: &[Fault]) -> Vec<Self> {
         let line = |fault: &Fault| Self { target: fault.path.clone(), message: i18n::fault(lang, fault) };
         faults.iter().map(line).collect()
+    }
+}
+
+/// What templates say beside a field.
+pub trait BesideField {
+    /// The first line about this field.
+    fn at(&self, field: &str) -> Option<&str>;
+}
+
+impl BesideField for Vec<FormError> {
+    fn at(&self, field: &str) -> Option<&str> {
+        self.iter().find(|error| error.target == field).map(|error| error.message.as_str())
     }
 }
 

@@ -17,6 +17,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
+/// How often the page is asked for again without script, five seconds apart. After that the reader
+/// decides: a page that never rests is no help to who reads slowly, and a delayed payment takes days.
+const LOOKS: u8 = 12;
+
 #[derive(Template)]
 #[template(path = "success.html")]
 struct Success {
@@ -33,6 +37,8 @@ struct SuccessView {
     title: &'static str,
     lead: &'static str,
     unsettled: bool,
+    /// Where the page is asked for again without script, while it does so by itself.
+    again: Option<String>,
     session: String,
     offer: String,
     slot: String,
@@ -46,6 +52,8 @@ struct SuccessView {
 #[derive(Debug, Deserialize)]
 pub struct Returned {
     session_id: Option<String>,
+    /// How often the page has been asked for without script.
+    looks: Option<String>,
 }
 
 /// The booking's true state.
@@ -61,7 +69,8 @@ pub async fn success(
         tracing::warn!(module = "pages", action = "result.not_checked", "{error}");
     }
     let Some((booking, offer)) = booking_of(&app, &session).await? else { return Ok(unknown(page)) };
-    let view = success_view(&page, &booking, session.to_string(), offer);
+    let looks = returned.looks.and_then(|looks| looks.parse().ok()).unwrap_or(0);
+    let view = success_view(&page, &booking, session.to_string(), offer, looks);
     let success = Success { page, view };
     Ok(success.page.show(&success))
 }
@@ -88,7 +97,7 @@ async fn booking_of(app: &Shared, session: &SessionId) -> Result<Option<(Booking
     Ok(booking.map(|booking| (booking, offer.map(|offer| offer.name).unwrap_or_default())))
 }
 
-fn success_view(page: &Page, booking: &Booking, session: String, offer: String) -> SuccessView {
+fn success_view(page: &Page, booking: &Booking, session: String, offer: String, looks: u8) -> SuccessView {
     let (t, status) = (page.t, booking.status());
     let (mark, title, lead) = match status {
         Status::Pending => ("…", t.pending_title, t.pending_lead),
@@ -101,7 +110,14 @@ fn success_view(page: &Page, booking: &Booking, session: String, offer: String) 
         Status::Refunded => ("↩", t.refunded_title, t.refunded_lead),
         Status::Disputed => ("!", t.disputed_title, t.disputed_lead),
     };
-    let paid = booking.payment().is_some();
+    let amount_label = match status {
+        Status::Pending => t.amount_due,
+        // On its way, or not asked for any more.
+        Status::Processing | Status::Expired | Status::Failed | Status::Cancelled => t.price,
+        Status::Paid | Status::PartiallyRefunded | Status::Refunded | Status::Disputed => t.amount_paid,
+    };
+    let again = (status == Status::Pending && looks < LOOKS)
+        .then(|| format!("/success?session_id={session}&looks={}", looks + 1));
     SuccessView {
         status: status.as_str(),
         status_name: i18n::status(page.lang, status),
@@ -110,10 +126,11 @@ fn success_view(page: &Page, booking: &Booking, session: String, offer: String) 
         title,
         lead,
         unsettled: matches!(status, Status::Pending | Status::Processing),
+        again,
         session,
         offer,
         slot: format::slot(page.lang, &booking.slot),
-        amount_label: if paid { t.amount_paid } else { t.amount_due },
+        amount_label,
         amount: format::money(page.lang, booking.price),
         reference: booking.id.to_string(),
         offer_again: matches!(status, Status::Expired | Status::Failed | Status::Cancelled),

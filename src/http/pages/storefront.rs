@@ -3,7 +3,7 @@
 use super::{Fields, FormError, Page, format, i18n};
 use crate::app::Shared;
 use crate::domain::Fault;
-use crate::domain::booking::{Booking, BookingRequest, Status};
+use crate::domain::booking::{Booking, BookingRequest, NewBooking, Status};
 use crate::domain::lang::Lang;
 use crate::domain::offer::Offer;
 use crate::domain::slot::{Slot, SlotError};
@@ -45,6 +45,7 @@ struct Storefront {
     date: String,
     day_text: String,
     first_day: String,
+    shown: String,
     slots_sentence: String,
     slots: Vec<SlotView>,
     first_name: String,
@@ -59,6 +60,7 @@ struct SlotsOnly {
     faults: Faults,
     date: String,
     day_text: String,
+    shown: String,
     slots_sentence: String,
     slots: Vec<SlotView>,
 }
@@ -213,9 +215,9 @@ pub async fn slots(
         date: choice.date.unwrap_or_default(),
         ..Typed::default()
     };
-    let Storefront { page, faults, date, day_text, slots_sentence, slots, .. } =
+    let Storefront { page, faults, date, day_text, shown, slots_sentence, slots, .. } =
         view(&app, page, typed, &headers, Faults::default(), Vec::new()).await?;
-    let slots = SlotsOnly { page, faults, date, day_text, slots_sentence, slots };
+    let slots = SlotsOnly { page, faults, date, day_text, shown, slots_sentence, slots };
     Ok(slots.page.show(&slots))
 }
 
@@ -226,7 +228,43 @@ pub async fn submit(
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    book(&app, page, Typed::of(&fields), &headers).await
+    let mut typed = Typed::of(&fields);
+    if let Some(fault) = misfit(&app, &typed, fields.sent("shown")).await? {
+        let parsed = NewBooking::parse(&typed.request(), &app.config.timezone, app.clock.now());
+        let mut faults = parsed.err().unwrap_or_default();
+        faults.retain(|other| other.path != fault.path);
+        faults.push(fault);
+        typed.time.clear();
+        let response = refuse(&app, page, typed, &headers, CheckoutError::Invalid(faults)).await?;
+        return Ok(with_hold_cookie(&app, &headers, response));
+    }
+    book(&app, page, typed, &headers, true).await
+}
+
+/// What is wrong with the time although it is a time: it was chosen among those of another day or
+/// offer, or it is not among those that the form offers.
+///
+/// A browser that comes back to the form fills in the date as it was left, beside the times of the day
+/// that the page was made for; without script the two differ until the new day's times are asked for.
+/// `shown` says which times were on the page. A program that sends no `shown` was shown none.
+async fn misfit(app: &Shared, typed: &Typed, shown: Option<&str>) -> Result<Option<Fault>, StoreError> {
+    if shown.is_some_and(|shown| shown != shown_text(&typed.date, &typed.offer)) {
+        let message = "was chosen among the times of another day or offer";
+        return Ok(Some(Fault::coded("time", "other_times", message)));
+    }
+    let offers = checkout::active_offers(app).await?;
+    let offer = offers
+        .iter()
+        .find(|offer| typed.offer.trim().is_empty() || offer.id.to_string() == typed.offer.trim());
+    let (Some(offer), Ok(_)) = (offer, Slot::parse_time(typed.time.trim())) else { return Ok(None) };
+    let message = "must be one of the times of this offer";
+    let offered = times_of(offer).iter().any(|time| time == typed.time.trim());
+    Ok((!offered).then(|| Fault::coded("time", "not_on_grid", message)))
+}
+
+/// The day and the offer to which the times on a page belong.
+fn shown_text(date: &str, offer: &str) -> String {
+    format!("{date}|{offer}")
 }
 
 /// The same form with another day, for browsers without script: what was typed stays.
@@ -250,7 +288,7 @@ pub async fn resume(State(app): State<Shared>, page: Page, headers: HeaderMap) -
     match remembered(&app, &headers).await? {
         Some(booking) => {
             // A language switched since then is no other booking.
-            book(&app, page, Typed::from_booking(&booking), &headers).await
+            book(&app, page, Typed::from_booking(&booking), &headers, false).await
         }
         None => Ok(Redirect::to("/").into_response()),
     }
@@ -261,14 +299,20 @@ pub async fn back_to_form() -> Redirect {
     Redirect::to("/")
 }
 
-async fn book(app: &Shared, page: Page, typed: Typed, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn book(
+    app: &Shared,
+    page: Page,
+    typed: Typed,
+    headers: &HeaderMap,
+    instead: bool,
+) -> Result<Response, Problem> {
     tracing::info!(
         module = "checkout",
         action = "booking.checkout_session.requested",
         "somebody wants to book"
     );
     let (cookie, owner_hash) = hold::cookie_of(app, headers);
-    let caller = Caller { idempotency_key: None, owner_hash: Some(owner_hash), lang: page.lang };
+    let caller = Caller { idempotency_key: None, owner_hash: Some(owner_hash), lang: page.lang, instead };
     let response = match checkout::start(app, &typed.request(), &caller).await {
         Ok(Started { url, .. }) => {
             // A redirect would be blocked by `form-action 'self'`: a page with a link is not.
@@ -298,8 +342,18 @@ async fn refuse(
             let line = FormError { target: "time".to_owned(), message: t.slot_full.to_owned() };
             (StatusCode::CONFLICT, Faults { time, ..Faults::default() }, vec![line])
         }
-        CheckoutError::AlreadyPaid(_) => {
-            (StatusCode::CONFLICT, Faults::default(), FormError::general(t.already_paid))
+        CheckoutError::AlreadyPaid(id) => {
+            let mut tx = app.store.read().await?;
+            let paid = tx.booking(*id).await?.map(|booking| booking.slot);
+            tx.rollback().await?;
+            let text = match paid {
+                // Another slot than the one that was sent: the one that was to be replaced.
+                Some(slot) if Slot::parse(&typed.date, &typed.time) != Ok(slot) => {
+                    i18n::not_replaced(page.lang, &format::slot(page.lang, &slot))
+                }
+                Some(_) | None => t.already_paid.to_owned(),
+            };
+            (StatusCode::CONFLICT, Faults::default(), FormError::general(&text))
         }
         CheckoutError::Stripe { .. } => {
             let problem = Problem::from(error);
@@ -377,6 +431,7 @@ async fn view(
         ),
     });
     let day_text = format::day(lang, date);
+    let chosen_offer = chosen.map(|offer| offer.id.to_string()).unwrap_or_default();
     let free = slots.iter().filter(|slot| slot.free).count();
     Ok(Storefront {
         errors,
@@ -387,6 +442,7 @@ async fn view(
         chosen_price: chosen.map(|offer| format::money(lang, offer.price)).unwrap_or_default(),
         days: (0..DAYS).map(|n| day_view(lang, plus_days(today, n), date)).collect(),
         date: date.to_string(),
+        shown: shown_text(&date.to_string(), &chosen_offer),
         slots_sentence: i18n::free_slots(lang, free, &day_text),
         day_text,
         first_day: today.to_string(),
@@ -458,11 +514,6 @@ fn slot_views(
     typed: &Typed,
     mine: Option<&Booking>,
 ) -> Vec<SlotView> {
-    let times: Vec<String> = if offer.grid.is_empty() {
-        HOURS.map(|hour| format!("{hour:02}:00")).collect()
-    } else {
-        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect()
-    };
     let now = app.clock.now();
     let view = |time: String| {
         let slot = Slot::parse(&date.to_string(), &time).ok()?;
@@ -480,7 +531,16 @@ fn slot_views(
         let chosen = free && typed.time == time && typed.date == date.to_string();
         Some(SlotView { time, free, chosen, note, target: false })
     };
-    times.into_iter().filter_map(view).collect()
+    times_of(offer).into_iter().filter_map(view).collect()
+}
+
+/// The times at which the form offers it, as `HH:MM`.
+fn times_of(offer: &Offer) -> Vec<String> {
+    if offer.grid.is_empty() {
+        HOURS.map(|hour| format!("{hour:02}:00")).collect()
+    } else {
+        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect()
+    }
 }
 
 fn bookable(app: &Shared, slot: &Slot, now: Timestamp) -> Result<(), fn(&Page) -> &'static str> {

@@ -1,6 +1,6 @@
 //! `/dashboard` and `/dashboard/bookings/{id}`: bookings and their stories.
 
-use super::{Choice, Fact, Page, Pager, back, done, query};
+use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
 use crate::domain::booking::{Booking, Status};
 use crate::domain::ids::{BookingId, OfferId};
@@ -14,11 +14,13 @@ use crate::flow::explain;
 use crate::flow::refund::{self, RefundError};
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{Fields, FormError, format, i18n};
+use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
 use crate::store::bookings::BookingFilter;
 use crate::store::cases::CaseRecord;
+use crate::store::page::Page as Listed;
 use crate::store::refund_intents::IntentState;
+use crate::store::{StoreError, Tx};
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -31,11 +33,12 @@ use std::collections::HashMap;
 #[template(path = "dashboard/bookings.html")]
 struct Bookings {
     page: Page,
+    errors: Vec<FormError>,
     tiles: Vec<Fact>,
     statuses: Vec<Choice>,
     offers: Vec<Choice>,
     date: String,
-    email: String,
+    who: String,
     filtered: bool,
     rows: Vec<Row>,
     pager: Pager,
@@ -90,6 +93,7 @@ struct RefundForm {
     currency: String,
     amount: String,
     hint: String,
+    fault: Option<String>,
 }
 
 #[derive(Template)]
@@ -101,8 +105,18 @@ struct RefundQuestion {
     name: String,
     slot: String,
     amount_text: String,
+    consequence: &'static str,
     amount: String,
     key: String,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/cancel.html")]
+struct CancelQuestion {
+    page: Page,
+    id: String,
+    name: String,
+    slot: String,
 }
 
 struct CaseView {
@@ -121,13 +135,16 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         date: query.take("date", "must be a date as YYYY-MM-DD", |text| {
             Slot::parse_date(text).ok().map(|date| date.to_string())
         }),
-        email: query
-            .take("email", "must be an e-mail address", |text| (text.len() <= 254).then(|| text.to_owned())),
+        email: None,
+        who: query.take("who", "must be a short text", |text| (text.len() <= 254).then(|| text.to_owned())),
         offer: query.take("offer", "must be the id of an offer", |text| OfferId::parse(text).ok()),
     };
-    query.finish()?;
+    let errors = filter_errors(&page, query, &["status", "date", "who"]);
     let mut tx = app.store.read().await?;
-    let bookings = tx.list_bookings(&filter, &wanted).await?;
+    let bookings = match errors.is_empty() {
+        true => tx.list_bookings(&filter, &wanted).await?,
+        false => Listed { items: Vec::new(), next: None },
+    };
     let offers = tx.offers().await?;
     let open_cases = tx.count_open_cases().await?;
     tx.rollback().await?;
@@ -153,17 +170,20 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         ],
         statuses: Status::ALL.into_iter().map(status).collect(),
         offers: offers.iter().map(offer).collect(),
-        filtered: filter.status.is_some()
+        filtered: !errors.is_empty()
+            || filter.status.is_some()
             || filter.date.is_some()
-            || filter.email.is_some()
+            || filter.who.is_some()
             || filter.offer.is_some(),
         rows: bookings.items.iter().map(|booking| row(lang, &app.config.timezone, booking, &names)).collect(),
         pager: Pager::of(&page, bookings.next.as_ref()),
-        date: filter.date.unwrap_or_default(),
-        email: filter.email.unwrap_or_default(),
+        date: typed(&page, "date"),
+        who: typed(&page, "who"),
+        errors,
         page,
     };
-    Ok(view.page.show(&view))
+    let status = if view.errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok(view.page.show_as(status, &view))
 }
 
 fn row(lang: Lang, zone: &TimeZone, booking: &Booking, offers: &HashMap<OfferId, &str>) -> Row {
@@ -207,6 +227,10 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         Some(booking) => tx.offer(booking.offer).await?,
         None => None,
     };
+    let left = match &booking {
+        Some(booking) => refundable(&mut tx, booking).await?,
+        None => None,
+    };
     tx.rollback().await?;
     let booking = booking.ok_or_else(Problem::not_found)?;
     let story = explain::story(&app.store, id, page.lang, &app.config.timezone).await?;
@@ -231,7 +255,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         status: i18n::status(lang, booking.status()),
         tone: i18n::status_tone(booking.status()),
         story: story.steps.into_iter().map(|step| step_view(lang, zone, step)).collect(),
-        refund: refund_form(page, &booking),
+        refund: left.filter(|_| page.allows(Role::Admin)).map(|left| refund_form(page, left)),
         may_cancel: page.allows(Role::Admin) && booking.status() == Status::Pending,
         cases: cases.iter().map(|case| case_view(page, case)).collect(),
         may_see_cases: page.allows(Role::Ops),
@@ -287,16 +311,24 @@ fn step_view(lang: Lang, zone: &TimeZone, step: explain::Step) -> Step {
     }
 }
 
-/// The form to give money back, for who may and while there is some left.
-fn refund_form(page: &Page, booking: &Booking) -> Option<RefundForm> {
-    let payment = booking.payment().filter(|_| page.allows(Role::Admin))?;
-    let left = Money { amount: payment.amount - booking.refunded_amount(), ..booking.price };
-    (left.amount > 0 && payment.intent.is_some()).then(|| RefundForm {
+/// What of a booking's payment can still go back, what is under way taken off; none if nothing can.
+async fn refundable(tx: &mut Tx, booking: &Booking) -> Result<Option<Money>, StoreError> {
+    let Some(payment) = booking.payment() else { return Ok(None) };
+    let Some(intent) = &payment.intent else { return Ok(None) };
+    let gone = booking.refunded_amount().saturating_add(tx.open_refund_sum(intent).await?);
+    let left = Money { amount: payment.amount.saturating_sub(gone), ..booking.price };
+    Ok((left.amount > 0).then_some(left))
+}
+
+/// The form to give money back.
+fn refund_form(page: &Page, left: Money) -> RefundForm {
+    RefundForm {
         key: uuid::Uuid::new_v4().to_string(),
         currency: left.currency.as_str().to_ascii_uppercase(),
         amount: format::decimal(page.lang, left),
         hint: i18n::refund_left(page.lang, &format::money(page.lang, left)),
-    })
+        fault: None,
+    }
 }
 
 /// Asks once more, then gives money back.
@@ -312,20 +344,29 @@ pub async fn refund(
     let (t, lang) = (page.t, page.lang);
     let key = Some(fields.get("key")).filter(|key| (1..=64).contains(&key.len()) && key.is_ascii());
     let key = key.ok_or_else(|| Problem::fault("key", "must be the key of the form"))?.to_owned();
-    let Some(money) = Money::from_decimal(fields.get("amount"), booking.price.currency) else {
-        return refused(&app, page, &id, StatusCode::BAD_REQUEST, t.not_an_amount).await;
+    let sent = fields.get("amount");
+    let money = Money::from_decimal(sent, booking.price.currency).filter(|money| money.amount > 0);
+    let Some(money) = money else {
+        return refused(&app, page, &id, StatusCode::BAD_REQUEST, t.not_an_amount, Some(sent)).await;
     };
     if fields.sent("confirmed").is_none() {
+        let mut tx = app.store.read().await?;
+        let left = refundable(&mut tx, &booking).await?;
+        tx.rollback().await?;
+        let Some(left) = left.filter(|left| money.amount <= left.amount) else {
+            return refused(&app, page, &id, StatusCode::CONFLICT, t.refund_too_much, Some(sent)).await;
+        };
         let amount_text = format::money(lang, money);
         let question = RefundQuestion {
-            id,
             question: i18n::refund_question(lang, &amount_text),
             name: full_name(&booking),
             slot: format::slot(lang, &booking.slot),
             amount_text,
+            consequence: if money == left { t.refund_frees_seat } else { t.refund_keeps_seat },
             amount: money.decimal(),
             key,
-            page,
+            page: page.at(&format!("/dashboard/bookings/{id}")),
+            id,
         };
         return Ok(question.page.show(&question));
     }
@@ -343,19 +384,34 @@ pub async fn refund(
         Err(RefundError::NotFound) => return Err(Problem::not_found()),
         Err(RefundError::Store(error)) => return Err(error.into()),
     };
-    refused(&app, page, &id, status, text).await
+    let typed = format::decimal(lang, money);
+    refused(&app, page, &id, status, text, Some(&typed)).await
 }
 
-/// Cancels an unpaid booking.
+/// Asks once more, then cancels an unpaid booking.
 pub async fn cancel(
     State(app): State<Shared>,
     page: Page,
     signed: Signed,
     Extension(request_id): Extension<RequestId>,
     Path(id): Path<String>,
+    fields: Fields,
 ) -> Result<Response, Problem> {
-    let booking = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
-    let text = match cancel::cancel(&app, booking, signed.actor(&request_id)).await {
+    let booking = find(&app, &id).await?;
+    if fields.sent("confirmed").is_none() {
+        if booking.status() != Status::Pending {
+            let text = page.t.conflict_lead;
+            return refused(&app, page, &id, StatusCode::CONFLICT, text, None).await;
+        }
+        let question = CancelQuestion {
+            name: full_name(&booking),
+            slot: format::slot(page.lang, &booking.slot),
+            page: page.at(&format!("/dashboard/bookings/{id}")),
+            id,
+        };
+        return Ok(question.page.show(&question));
+    }
+    let text = match cancel::cancel(&app, booking.id, signed.actor(&request_id)).await {
         Ok(_) => return Ok(back(&format!("/dashboard/bookings/{id}"), "cancel")),
         Err(CancelError::NotUnpaid(_)) => page.t.conflict_lead,
         Err(CancelError::StillOpening | CancelError::SessionUnknown) => page.t.cancel_later,
@@ -364,7 +420,7 @@ pub async fn cancel(
         Err(CancelError::Record(error)) => return Err(error.into()),
         Err(CancelError::Store(error)) => return Err(error.into()),
     };
-    refused(&app, page, &id, StatusCode::CONFLICT, text).await
+    refused(&app, page, &id, StatusCode::CONFLICT, text, None).await
 }
 
 async fn find(app: &Shared, id: &str) -> Result<Booking, Problem> {
@@ -375,16 +431,23 @@ async fn find(app: &Shared, id: &str) -> Result<Booking, Problem> {
     booking.ok_or_else(Problem::not_found)
 }
 
-/// The booking again, with why it was not done.
+/// The booking again, with why it was not done and the amount that was typed, if it is about that.
 async fn refused(
     app: &Shared,
     page: Page,
     id: &str,
     status: StatusCode,
     text: &str,
+    amount: Option<&str>,
 ) -> Result<Response, Problem> {
     let page = page.at(&format!("/dashboard/bookings/{id}"));
-    let view = view(app, &page, id).await?;
-    let booking = BookingPage { errors: FormError::general(text), done: None, view, page };
+    let mut view = view(app, &page, id).await?;
+    let mut errors = FormError::general(text);
+    if let (Some(amount), Some(form)) = (amount, view.refund.as_mut()) {
+        amount.clone_into(&mut form.amount);
+        form.fault = Some(text.to_owned());
+        errors = vec![FormError { target: "amount".to_owned(), message: text.to_owned() }];
+    }
+    let booking = BookingPage { errors, done: None, view, page };
     Ok(booking.page.show_as(status, &booking))
 }

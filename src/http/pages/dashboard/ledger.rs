@@ -1,6 +1,6 @@
 //! `/dashboard/ledger`: everything that Stripe told, and what was made of it.
 
-use super::{Choice, Fact, Page, Pager, back, done, query};
+use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
 use crate::domain::ids::BookingId;
 use crate::domain::lang::Lang;
@@ -9,9 +9,10 @@ use crate::domain::role::Role;
 use crate::flow::replay::{self, ReplayError};
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{Fields, FormError, format, i18n};
+use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
 use crate::store::ledger::{Entry, LedgerFilter};
+use crate::store::page::Page as Listed;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -23,6 +24,7 @@ use jiff::tz::TimeZone;
 #[template(path = "dashboard/ledger.html")]
 struct Ledger {
     page: Page,
+    errors: Vec<FormError>,
     outcomes: Vec<Choice>,
     kind: String,
     booking: String,
@@ -81,10 +83,15 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         booking: query.take("bookingId", "must be the id of a booking", |text| BookingId::parse(text).ok()),
         session: query.take("stripeSessionId", "must be the id of a session", short),
     };
-    query.finish()?;
-    let mut tx = app.store.read().await?;
-    let entries = tx.list_entries(&filter, &wanted).await?;
-    tx.rollback().await?;
+    let errors = filter_errors(&page, query, &["outcome", "type", "bookingId"]);
+    let entries = if errors.is_empty() {
+        let mut tx = app.store.read().await?;
+        let entries = tx.list_entries(&filter, &wanted).await?;
+        tx.rollback().await?;
+        entries
+    } else {
+        Listed { items: Vec::new(), next: None }
+    };
 
     let lang = page.lang;
     let choice = |outcome: Outcome| Choice {
@@ -94,17 +101,20 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
     };
     let ledger = Ledger {
         outcomes: Outcome::ALL.into_iter().map(choice).collect(),
-        filtered: filter.outcome.is_some()
+        filtered: !errors.is_empty()
+            || filter.outcome.is_some()
             || filter.kind.is_some()
             || filter.booking.is_some()
             || filter.session.is_some(),
-        kind: filter.kind.unwrap_or_default(),
-        booking: filter.booking.map(|id| id.to_string()).unwrap_or_default(),
+        kind: typed(&page, "type"),
+        booking: typed(&page, "bookingId"),
         rows: entries.items.iter().map(|entry| row(lang, &app.config.timezone, entry)).collect(),
         pager: Pager::of(&page, entries.next.as_ref()),
+        errors,
         page,
     };
-    Ok(ledger.page.show(&ledger))
+    let status = if ledger.errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok(ledger.page.show_as(status, &ledger))
 }
 
 fn row(lang: Lang, zone: &TimeZone, entry: &Entry) -> Row {

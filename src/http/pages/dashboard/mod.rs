@@ -3,12 +3,13 @@
 pub mod audit;
 pub mod bookings;
 pub mod cases;
+pub mod day;
 pub mod ledger;
 pub mod metrics;
 pub mod offers;
 pub mod users;
 
-use super::Page;
+use super::{FormError, Page, i18n};
 use crate::http::bookings::Query;
 use crate::store::page::Cursor;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -80,6 +81,24 @@ impl Pager {
 fn query(page: &Page) -> Query {
     let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(&page.query).finish();
     Query::parse(Some(&text))
+}
+
+/// What is wrong with the filters in this page's address: told beside them, and nothing is listed, because
+/// a misspelt filter must not show everything. `fields` are those that the page has.
+fn filter_errors(page: &Page, query: Query, fields: &[&str]) -> Vec<FormError> {
+    let faults = query.finish().err().map(|problem| problem.details).unwrap_or_default();
+    let mut errors = FormError::of(page.lang, &faults);
+    for error in errors.iter_mut().filter(|error| !fields.contains(&error.target.as_str())) {
+        error.message = i18n::unknown_filter(page.lang, &error.target);
+        error.target.clear();
+    }
+    errors
+}
+
+/// What stands in a filter's field: as it was sent, even if it cannot be used.
+fn typed(page: &Page, name: &str) -> String {
+    let sent = page.query.iter().rfind(|(sent, _)| sent == name);
+    sent.map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
 /// What the last action did, told once on the page that it led back to.

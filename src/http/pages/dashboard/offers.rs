@@ -7,16 +7,20 @@ use crate::domain::ids::OfferId;
 use crate::domain::lang::Lang;
 use crate::domain::money::{Currency, Money};
 use crate::domain::offer::{Offer, OfferDraft, OfferTerms};
+use crate::domain::slot::Slot;
 use crate::flow::offers;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{Fields, FormError, format};
+use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+
+/// How many texts that are no times are named at most.
+const NAMED: usize = 5;
 
 #[derive(Template)]
 #[template(path = "dashboard/offers.html")]
@@ -54,7 +58,6 @@ struct Typed {
     capacity: String,
     grid: String,
     active: bool,
-    faulty: Vec<String>,
 }
 
 impl Typed {
@@ -66,7 +69,6 @@ impl Typed {
             capacity: "1".to_owned(),
             grid: String::new(),
             active: true,
-            faulty: Vec::new(),
         }
     }
 
@@ -78,7 +80,6 @@ impl Typed {
             capacity: offer.capacity.to_string(),
             grid: grid_text(offer),
             active: offer.active,
-            faulty: Vec::new(),
         }
     }
 
@@ -91,38 +92,54 @@ impl Typed {
             capacity: text("capacity"),
             grid: text("grid"),
             active: fields.sent("active").is_some(),
-            faulty: Vec::new(),
         }
     }
 
     fn terms(&self) -> Result<OfferTerms, Vec<Fault>> {
         // What cannot be read as a number becomes one that no offer has, and is refused with the rest.
-        let amount = Currency::parse(&self.currency)
-            .ok()
-            .and_then(|currency| Money::from_decimal(&self.amount, currency))
-            .map_or(-1, |money| money.amount);
+        let amount = match Currency::parse(&self.currency) {
+            Ok(currency) => {
+                Some(Money::from_decimal(&self.amount, currency).map_or(-1, |money| money.amount))
+            }
+            // Without a currency nobody can tell the amount: at least it must be a number.
+            Err(_) => (!is_number(&self.amount)).then_some(-1),
+        };
         let capacity = self.capacity.parse().unwrap_or(-1);
-        let grid: Vec<String> = self
-            .grid
-            .split([' ', ',', ';', '\t', '\n', '\r'])
-            .filter(|t| !t.is_empty())
-            .map(Into::into)
-            .collect();
         let draft = OfferDraft {
             name: Some(self.name.clone()),
-            amount: Some(amount),
+            amount,
             currency: Some(self.currency.clone()),
             capacity: Some(capacity),
             active: Some(self.active),
-            grid: Some(grid),
+            grid: Some(self.times().map(Into::into).collect()),
         };
         OfferTerms::check(draft, Vec::new())
     }
 
-    /// What a faulty field says to assistive technology.
-    fn is_faulty(&self, name: &str) -> bool {
-        self.faulty.iter().any(|path| path == name)
+    fn times(&self) -> impl Iterator<Item = &str> {
+        self.grid.split([' ', ',', ';', '\t', '\n', '\r']).filter(|text| !text.is_empty())
     }
+
+    /// A line for each field that is wrong, in the order of the form.
+    fn errors(&self, lang: Lang, faults: &[Fault]) -> Vec<FormError> {
+        let line = |field: &&str| {
+            let fault = faults.iter().find(|fault| fault.path == *field)?;
+            let not_times: Vec<&str> = self.times().filter(|text| Slot::parse_time(text).is_err()).collect();
+            let message = match *field {
+                "grid" if !not_times.is_empty() => {
+                    i18n::not_times(lang, not_times.get(..NAMED).unwrap_or(&not_times))
+                }
+                _ => i18n::fault(lang, fault),
+            };
+            Some(FormError { target: (*field).to_owned(), message })
+        };
+        ["name", "amount", "currency", "capacity", "grid"].iter().filter_map(line).collect()
+    }
+}
+
+/// Whether it is an amount in any currency: three decimals are the most that one has.
+fn is_number(text: &str) -> bool {
+    Currency::parse("kwd").is_ok_and(|currency| Money::from_decimal(text, currency).is_some())
 }
 
 fn grid_text(offer: &Offer) -> String {
@@ -206,9 +223,8 @@ pub async fn update(
     }
 }
 
-fn refused(page: Page, id: Option<OfferId>, mut typed: Typed, faults: &[Fault]) -> Response {
-    typed.faulty = faults.iter().map(|fault| fault.path.clone()).collect();
-    let errors = FormError::of(page.lang, faults);
+fn refused(page: Page, id: Option<OfferId>, typed: Typed, faults: &[Fault]) -> Response {
+    let errors = typed.errors(page.lang, faults);
     form(page, id, StatusCode::BAD_REQUEST, typed, errors)
 }
 

@@ -9,7 +9,7 @@ use crate::domain::role::Role;
 use crate::flow::accounts::AccountError;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{Fields, FormError, format, i18n};
+use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
 use askama::Template;
 use axum::Extension;
@@ -174,7 +174,7 @@ fn refusal(lang: Lang, error: AccountError) -> Result<(StatusCode, Vec<FormError
         }
         AccountError::LastAdmin => {
             let text = lang.pick(
-                "C'est le dernier ADMIN actif : créez-en un autre d'abord.",
+                "C’est le dernier ADMIN actif : créez-en un autre d’abord.",
                 "This is the last active ADMIN: make another one first.",
             );
             (StatusCode::CONFLICT, FormError::general(&format::sentence(lang, text)))
