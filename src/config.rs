@@ -655,7 +655,7 @@ fn read_admin(r: &mut Reader<'_>) -> (Option<String>, Option<SecretString>) {
         r.parse("ADMIN_EMAIL", "an address such as you@your-company.com", |text| account_email(text).ok());
     let password = r.password("ADMIN_PASSWORD");
     match (&password, r.text("ADMIN_EMAIL")) {
-        (Some(_), None) => r.mistake("ADMIN_PASSWORD", "has no ADMIN_EMAIL beside it: set both, or neither"),
+        (Some(_), None) => r.warn("ADMIN_PASSWORD", "has no ADMIN_EMAIL beside it, and makes no account"),
         (Some(password), Some(email)) => {
             if let Err(fault) = NewPassword::parse(password, email) {
                 r.mistake("ADMIN_PASSWORD", fault.message);

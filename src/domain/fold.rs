@@ -51,7 +51,13 @@ pub fn fold(booking: &Booking, told: &[Told]) -> Option<Booking> {
 #[must_use]
 pub fn would_change(booking: &Booking, told: &Told) -> bool {
     let settled = matches!(told.outcome, Outcome::Processed | Outcome::Duplicate);
-    settled && payment::decide(booking, &told.event, context(told, None)).booking != *booking
+    let mut again = payment::decide(booking, &told.event, context(told, None)).booking;
+    if !booking.refunds.is_empty() {
+        // The charge's own sum counts only while no refund is known by id.
+        again.charge_refunded = booking.charge_refunded;
+        again.updated_at = booking.updated_at;
+    }
+    settled && again != *booking
 }
 
 fn context(told: &Told, free_seat: Option<i32>) -> Context {

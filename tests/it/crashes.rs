@@ -24,6 +24,7 @@ on_each_engine! {
     killed_between_commit_and_answer_it_knows_the_event_at_its_next_delivery,
     killed_before_stripe_is_called_the_same_key_goes_on_with_the_same_booking,
     killed_after_stripe_made_the_session_the_payment_finds_its_booking,
+    what_was_paid_while_it_was_down_is_taken_at_its_next_start,
     killed_before_stripe_is_asked_for_a_refund_it_is_made_once,
     killed_after_stripe_made_a_refund_it_is_not_made_again,
     killed_between_telling_and_noting_it_tells_again_under_the_same_key,
@@ -133,6 +134,27 @@ async fn killed_after_stripe_made_the_session_the_payment_finds_its_booking(db: 
     assert_eq!(sessions_made(&sim), 1);
 
     books_again_and_pays(&db, port, &sim).await;
+}
+
+/// Nothing is delivered here, and what the killed program had planned to ask would be asked minutes later.
+async fn what_was_paid_while_it_was_down_is_taken_at_its_next_start(db: TestDatabase) {
+    let port = free_port();
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let polling = [("POLL_EVENTS", "auto")];
+    let process = TestProcess::start(&db, port, &sim.base_url(), &polling).await;
+    let answer = send(booking_request(&process.http, port)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    eventually("both lists were read and are planned again", async || {
+        db.number("select count(*) from feed_cursor where next_run_at > 0").await == 2
+    })
+    .await;
+    process.kill().await;
+    let session = answer.json()["stripeSessionId"].as_str().unwrap().to_owned();
+    drop(sim.pay(&session, crate::shop::VISA).await.unwrap());
+
+    let process = TestProcess::start(&db, port, &sim.base_url(), &polling).await;
+    eventually("it is paid", async || db.texts("select status from bookings").await == ["payé"]).await;
+    process.kill().await;
 }
 
 /// The same request with the same key, to the program that was started again: one booking, one session, paid.

@@ -115,8 +115,8 @@ async fn a_change_of_the_state_that_nobody_told_is_found(db: TestDatabase) {
         ),
         ("update bookings set paid_amount = 5999", "update bookings set paid_amount = 6000"),
         (
-            "update bookings set payment_intent_id = payment_intent_id || 'x'; update refunds set payment_intent_id = payment_intent_id || 'x'",
-            "update bookings set payment_intent_id = replace(payment_intent_id, 'x', ''); update refunds set payment_intent_id = replace(payment_intent_id, 'x', '')",
+            "update bookings set payment_intent_id = payment_intent_id || '_planted'; update refunds set payment_intent_id = payment_intent_id || '_planted'",
+            "update bookings set payment_intent_id = replace(payment_intent_id, '_planted', ''); update refunds set payment_intent_id = replace(payment_intent_id, '_planted', '')",
         ),
     ] {
         db.execute(change).await;
