@@ -4,7 +4,7 @@ use super::api::Request;
 use super::cards::{IBAN_FAILS, IBAN_SUCCEEDS, Instrument, Outcome, TEST_CARDS, TestCard};
 use super::form::{self, Branch, Node};
 use super::html::{self, escape};
-use super::model::{Buyer, IntentStatus, Session, SessionStatus};
+use super::model::{Buyer, IntentStatus, LineItem, Session, SessionStatus};
 use super::rules::payments;
 use super::rules::sessions::{self, NotPayable, PayOutcome};
 use super::world::Cause;
@@ -115,7 +115,7 @@ fn show(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
     };
     let lang = Lang::of(Some(&session), request);
     match session.status {
-        SessionStatus::Open => form_page(lang, &session, &Typed::default(), None),
+        SessionStatus::Open => form_page(shared, lang, &session, &Typed::default(), None),
         SessionStatus::Complete => closed(
             lang,
             lang.pick("Cette commande est terminée", "This order is complete"),
@@ -181,7 +181,13 @@ fn shop_origins(session: &Session) -> Vec<String> {
     origins
 }
 
-fn form_page(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fault>) -> Response<Body> {
+fn form_page(
+    shared: &Shared,
+    lang: Lang,
+    session: &Session,
+    typed: &Typed,
+    fault: Option<&Fault>,
+) -> Response<Body> {
     let code = session.currency.as_deref().unwrap_or("eur");
     let total = lang.money(code, session.amount_total());
     let title = lang.pick("Paiement simulé", "Simulated payment");
@@ -196,8 +202,14 @@ fn form_page(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fault>
             escape(&fault.message)
         );
     }
-    let _ = write!(main, "<p class=\"total\">{total}</p>\n{}", order(lang, session, code));
-    let _ = write!(main, "<form method=\"post\" novalidate>\n{}", buyer_fields(lang, session, typed, fault));
+    let _ = write!(main, "<p class=\"total\">{total}</p>\n{}", order(shared, lang, session, code));
+    // By its own address: after a refused 3-D Secure this page stands at the bank's.
+    let _ = write!(
+        main,
+        "<form method=\"post\" action=\"/c/pay/{}\" novalidate>\n{}",
+        escape(&session.id),
+        buyer_fields(lang, session, typed, fault)
+    );
     main.push_str(&pay_fields::render(lang, session, &typed.sent, fault));
     if session.amount_total() > 0 {
         main.push_str(&method_fields(lang, session, typed, fault));
@@ -230,15 +242,23 @@ fn form_page(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fault>
     html::page(status, lang.tag(), &title, &main, &shop_origins(session))
 }
 
-fn order(lang: Lang, session: &Session, code: &str) -> String {
+fn order(shared: &Shared, lang: Lang, session: &Session, code: &str) -> String {
+    let told = |line: &LineItem| {
+        let text = shared.read(|world| {
+            let product = &world.prices.get(&line.price)?.product;
+            world.products.get(product)?.description.clone()
+        });
+        text.map_or_else(String::new, |text| format!("<br><small>{}</small>", escape(&text)))
+    };
     let mut rows: String = session
         .lines
         .iter()
         .map(|line| {
             format!(
-                "<tr><th scope=\"row\">{} × {}</th><td class=\"money\">{}</td></tr>\n",
+                "<tr><th scope=\"row\">{} × {}{}</th><td class=\"money\">{}</td></tr>\n",
                 escape(&line.description),
                 line.quantity,
+                told(line),
                 lang.money(code, line.amount())
             )
         })
@@ -523,11 +543,11 @@ async fn pay(shared: &Arc<Shared>, request: &Request, id: &str) -> Response<Body
     }
     let instrument = match instrument(shared, lang, &session, &sent) {
         Ok(instrument) => instrument,
-        Err(fault) => return form_page(lang, &session, &typed, Some(&fault)),
+        Err(fault) => return form_page(shared, lang, &session, &typed, Some(&fault)),
     };
     if session.customer_email.is_none() && !typed.email.contains('@') {
         let message = lang.pick("Indiquez une adresse e-mail.", "Enter an email address.").to_owned();
-        return form_page(lang, &session, &typed, Some(&Fault { field: "email", message }));
+        return form_page(shared, lang, &session, &typed, Some(&Fault { field: "email", message }));
     }
     let country = instrument.as_ref().map(|i| match i {
         Instrument::Card(_) => if lang == Lang::Fr { "FR" } else { "US" }.to_owned(),
@@ -540,7 +560,7 @@ async fn pay(shared: &Arc<Shared>, request: &Request, id: &str) -> Response<Body
         ..Buyer::default()
     };
     if let Err(fault) = pay_fields::read(lang, &session, &sent, &mut buyer) {
-        return form_page(lang, &session, &typed, Some(&fault));
+        return form_page(shared, lang, &session, &typed, Some(&fault));
     }
     let (outcome, events) = shared.change(Cause::page(), |world| sessions::pay(world, id, instrument, buyer));
     conclude(shared, request, id, outcome, events, &typed).await
@@ -634,14 +654,20 @@ async fn conclude(
         Ok(PayOutcome::RequiresAction) => html::see_other(&format!("/c/pay/{id}/3ds")),
         Ok(PayOutcome::Declined { code, decline_code, message }) => {
             let message = refusal_text(lang, &code, decline_code.as_deref(), &message);
-            form_page(lang, &session, typed, Some(&Fault { field: "number", message }))
+            form_page(shared, lang, &session, typed, Some(&Fault { field: "number", message }))
         }
         Err(NotPayable::Method) => {
             let message = lang.pick(
                 "Ce moyen de paiement n’est pas accepté ici.",
                 "This payment method is not accepted here.",
             );
-            form_page(lang, &session, typed, Some(&Fault { field: "number", message: message.to_owned() }))
+            form_page(
+                shared,
+                lang,
+                &session,
+                typed,
+                Some(&Fault { field: "number", message: message.to_owned() }),
+            )
         }
         Err(_) => leave_or_show(shared, request, id, &session),
     }

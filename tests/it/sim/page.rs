@@ -87,6 +87,8 @@ async fn three_d_secure_asks_and_takes_both_answers() {
     assert!(page.text().contains("value=\"complete\"") && page.text().contains("value=\"fail\""));
     let failed = api.page(&question, "answer=fail").await;
     assert!(failed.text().contains("We are unable to authenticate your payment method."));
+    // Whoever tries again from there does not answer the bank once more.
+    assert!(failed.text().contains(&format!("<form method=\"post\" action=\"{path}\"")), "{}", failed.text());
     assert_eq!(sim.object(&session).unwrap()["status"], "open");
     assert_eq!(
         kinds(&sim),
@@ -135,10 +137,14 @@ async fn an_expired_or_unknown_page_says_so() {
 #[tokio::test]
 async fn what_the_merchant_wrote_is_shown_as_text() {
     let (_sim, api) = start().await;
-    let form = SESSION.replace("[name]=Room", "[name]=%3Cscript%3Ealert(1)%3C%2Fscript%3E");
+    let form = SESSION.replace(
+        "[name]=Room",
+        "[name]=%3Cscript%3Ealert(1)%3C%2Fscript%3E&line_items[0][price_data][product_data][description]=at+%3Cnoon%3E",
+    );
     let session = id(&api.post("/v1/checkout/sessions", &form).await.ok());
     let page = api.send(Method::Get, &format!("/c/pay/{session}"), &[], b"").await.text();
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));
+    assert!(page.contains("at &lt;noon&gt;"), "what is bought, by its description: {page}");
 }
 
 #[tokio::test]
