@@ -70,7 +70,6 @@ create index bookings_by_intent on bookings (payment_intent_id) where payment_in
 create index bookings_by_age on bookings (created_at, id);
 create index bookings_by_status on bookings (status, created_at, id);
 create index bookings_to_check on bookings (next_check_at) where next_check_at is not null;
-create index bookings_by_email on bookings (email);
 
 -- The ledger: each thing that Stripe told us, once, with what we made of it.
 create table payment_events (

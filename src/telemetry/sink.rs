@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long lines are gathered before they are written together: a wake-up of the thread for each line costs
+/// more than the line.
+const GATHER: Duration = Duration::from_millis(5);
 /// What may wait to be written, in bytes.
 const MAX_WAITING: usize = 2 * 1024 * 1024;
 
@@ -22,11 +25,13 @@ struct Queue {
 struct State {
     waiting: Vec<u8>,
     writing: bool,
+    /// Whether the writing thread waits to be woken.
+    asleep: bool,
 }
 
 impl State {
     const fn new() -> Self {
-        Self { waiting: Vec::new(), writing: false }
+        Self { waiting: Vec::new(), writing: false, asleep: false }
     }
 }
 
@@ -60,8 +65,11 @@ pub(super) fn push(line: &str) {
         return;
     }
     state.waiting.extend_from_slice(line.as_bytes());
+    let wake = std::mem::take(&mut state.asleep);
     drop(state);
-    QUEUE.changed.notify_all();
+    if wake {
+        QUEUE.changed.notify_all();
+    }
 }
 
 pub(super) fn start() {
@@ -76,8 +84,12 @@ fn write_for_ever() {
     loop {
         let mut state = lock();
         while state.waiting.is_empty() {
+            state.asleep = true;
             state = QUEUE.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(state);
+        std::thread::sleep(GATHER);
+        let mut state = lock();
         let lines = std::mem::take(&mut state.waiting);
         state.writing = true;
         drop(state);
