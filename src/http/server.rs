@@ -150,7 +150,15 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
         () = accept(Some(linger)) => {}
         () = &mut second => return Ended::Forced,
     }
-    drop(listener);
+    // Who has connected without the runtime having heard of it yet would be cut off with the listener.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, peer)) = listener.accept() {
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let (Ok(stream), Ok(place)) = (stream, places.clone().try_acquire_owned()) {
+                connection(app, &service, stream, peer, place, stopping.clone());
+            }
+        }
+    }
     drop(stopping);
     let _ = stop.send(());
     tokio::select! {
