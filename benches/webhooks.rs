@@ -50,6 +50,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let cluster = Cluster::start(Durability::Full);
+        make_log_files(&cluster).await;
         println!(
             "| engine | connections | events/s | p50 ms | p99 ms | CPU µs: program | database | pgbench tps \
              | CPU µs: pgbench | database | ratio |"
@@ -303,12 +304,12 @@ fn request(n: usize, instance: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Pending bookings, in slots of their own.
+/// Pending bookings, in slots of their own and with their sessions, as they are when their webhooks come.
 async fn fill(url: &str, offer: &str, count: usize) {
     let rows = (0..count).map(|n| {
         format!(
             "('{}', '{offer}', 'Ada', 'Lovelace', 'ada@example.org', '{}-01-01', '10:{:02}', 1, 6000, 'eur', 'en attente', 1, \
-             1, 1, 0, false, 'fr', null, {n}, {n})",
+             1, 1, 0, false, 'fr', null, {n}, {n}, 'cs_bench_{n}')",
             booking_id(n),
             2100 + n / 60,
             n % 60
@@ -319,7 +320,7 @@ async fn fill(url: &str, offer: &str, count: usize) {
         let sql = format!(
             "insert into bookings (id, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at, amount,
                  currency, status, seat, hold_expires_at, attempt, charge_refunded, has_history, lang, next_check_at,
-                 created_at, updated_at) values {}",
+                 created_at, updated_at, stripe_session_id) values {}",
             chunk.join(", ")
         );
         execute(url, sql).await;
@@ -339,7 +340,17 @@ async fn execute(url: &str, sql: String) {
     }
 }
 
+/// A server that has run for a while writes its log into files that it has. A new one makes them first, 16 MiB at
+/// a time, while all commits wait; checkpoints between the rounds hand on the files that are there.
+async fn make_log_files(cluster: &Cluster) {
+    let url = format!("{}/postgres", cluster.url());
+    let sql = "create table filler as select repeat('x', 1000) from generate_series(1, 250000)";
+    execute(&url, sql.to_owned()).await;
+    execute(&url, "drop table filler".to_owned()).await;
+}
+
 async fn create(cluster: &Cluster, name: &str) -> String {
+    execute(&format!("{}/postgres", cluster.url()), "checkpoint".to_owned()).await;
     execute(&format!("{}/postgres", cluster.url()), format!("create database {name}")).await;
     format!("{}/{name}", cluster.url())
 }
@@ -375,8 +386,9 @@ async fn pgbench(cluster: &Cluster, name: &str, connections: usize) -> Pgbench {
                  paid_amount = 6000, paid_at = 1795000000000000, updated_at = 1795000000000000, next_check_at = null
              from event where bookings.id = event.booking_id returning bookings.id
          )
-         insert into outbox (id, effect_key, kind, booking_id, created_at)
-         select gen_random_uuid()::text, stripe_session_id, 'booking.paid', booking_id, 1795000000000000 from event;",
+         insert into outbox (id, effect_key, kind, booking_id, created_at, fanned_out_at)
+         select gen_random_uuid()::text, stripe_session_id, 'booking.paid', booking_id, 1795000000000000,
+             1795000000000000 from event;",
         last = ROWS - 1,
         payload = body(0, "0193b5a0-0000-7000-8000-000000000000").replace(':', "_"),
     );

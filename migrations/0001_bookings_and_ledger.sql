@@ -75,7 +75,7 @@ create index bookings_to_check on bookings (next_check_at) where next_check_at i
 create table payment_events (
     id                 text    primary key,
     event_key          text    not null unique,  -- Stripe's event id, or the key of a polled state
-    stripe_event_id    text    unique,           -- null for a polled state
+    stripe_event_id    text    check (stripe_event_id = event_key),   -- null for a polled state
     type               text    not null,
     source             text    not null,
     livemode           boolean,
@@ -143,6 +143,7 @@ create table cases (
 );
 create index cases_open on cases (created_at, id) where closed_at is null;
 create index cases_by_booking on cases (booking_id);
+create index cases_by_intent on cases (payment_intent_id);
 
 -- What others are told, written with the change it tells of.
 create table outbox (
@@ -152,7 +153,7 @@ create table outbox (
     booking_id    text    not null references bookings (id),
     created_at    bigint  not null
 );
-create index outbox_by_age on outbox (created_at, id);
+create index outbox_by_booking on outbox (booking_id);
 
 create table idempotency_keys (
     scope         text    not null,

@@ -4,9 +4,10 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::ids::InstanceId;
 use crate::flow::accounts::Accounts;
-use crate::flow::recorder::Recorder;
+use crate::flow::recorder::{Recorder, Writer};
 use crate::http_client::HttpError;
 use crate::metrics::Counters;
+use crate::store::outbox::Audience;
 use crate::store::{Store, StoreError};
 use crate::stripe::Client;
 use axum_extra::extract::cookie::Key;
@@ -53,8 +54,8 @@ pub enum StartError {
 }
 
 impl App {
-    /// Opens a migrated database and starts the writers. `stripe_base` is where Stripe's API is;
-    /// `stripe_key` its key.
+    /// Opens a migrated database and starts the writers. `stripe_base` is where Stripe's API is,
+    /// `stripe_key` its key, `audience` who is told of what the writers apply.
     ///
     /// # Errors
     /// [`StartError`] if the database or the HTTP client cannot be used.
@@ -63,11 +64,19 @@ impl App {
         store: Store,
         stripe_base: &str,
         stripe_key: SecretString,
+        audience: Audience,
         clock: Clock,
     ) -> Result<Shared, StartError> {
         let instance = store.instance().await?;
         let stripe = Client::new(stripe_base, stripe_key)?;
-        let recorder = Recorder::start(&store, stripe.clone(), clock.clone(), instance, config.livemode());
+        let writer = Writer {
+            store: store.clone(),
+            clock: clock.clone(),
+            instance,
+            livemode: config.livemode(),
+            audience,
+        };
+        let recorder = Recorder::start(writer, stripe.clone());
         let accounts = Accounts::new(store.clone(), clock.clone(), &config);
         let cookie_key = Key::derive_from(config.session_secret.expose_secret().as_bytes());
         Ok(Arc::new(Self {

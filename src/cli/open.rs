@@ -5,6 +5,7 @@ use crate::app::{App, Shared};
 use crate::clock::Clock;
 use crate::config::{Config, Place};
 use crate::store::Store;
+use crate::store::outbox::Audience;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 
@@ -47,5 +48,5 @@ async fn parts(config: Config, store: Store) -> anyhow::Result<Shared> {
             (format!("http://127.0.0.1:{port}"), SecretString::from("sk_test_simulated"))
         }
     };
-    Ok(App::start(config, store, &base, key, Clock::system()).await?)
+    Ok(App::start(config, store, &base, key, Audience::ToBeChosen, Clock::system()).await?)
 }

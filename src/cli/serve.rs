@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::flow::accounts::FirstStart;
+use crate::flow::effects;
 use crate::flow::{background, reconcile};
 use crate::http;
 use crate::http::server::Ended;
@@ -57,7 +58,8 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
         Some(simulator) => noted(&config, simulator).await,
         None => None,
     };
-    let app = App::start(config, store, &base, key, clock).await?;
+    let audience = effects::audience(&config);
+    let app = App::start(config, store, &base, key, audience, clock).await?;
     let first = app.accounts.first_start(&app.config).await?;
     greet(&app, simulator.as_ref(), first);
 

@@ -16,6 +16,7 @@ use crate::domain::payment::{self, Context, Outcome};
 use crate::domain::role::Role;
 use crate::store::cases::CaseRecord;
 use crate::store::ledger::{Entry, NewEntry};
+use crate::store::outbox::Audience;
 use crate::store::refund_intents::{IntentState, RefundIntent};
 use crate::store::{StoreError, Tx};
 use crate::stripe::{StripeError, event};
@@ -238,7 +239,7 @@ async fn take(app: &App, case: &CaseRecord, decision: &Decision<'_>) -> Result<D
     tx.settle_entries(&[settled(&entry, booking, &decided)]).await?;
     tx.save_bookings(&[&decided.booking]).await?;
     let effects: Vec<_> = decided.effects.into_iter().map(|effect| (booking, effect)).collect();
-    tx.push_effects(&effects, now).await?;
+    tx.push_effects(&effects, Audience::ToBeChosen, now).await?;
     if attaching {
         tx.attach_case(case.id, booking).await?;
     }

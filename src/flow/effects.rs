@@ -7,7 +7,7 @@
 mod mail;
 
 use crate::app::App;
-use crate::config::NotifySettings;
+use crate::config::{Config, NotifySettings};
 use crate::domain::booking::{Booking, Status};
 use crate::domain::lang::Lang;
 use crate::domain::payment::EffectKind;
@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::http_client::{HttpClient, HttpError, Method};
 use crate::store::StoreError;
-use crate::store::outbox::{Delivery, Target};
+use crate::store::outbox::{Audience, Delivery, Target};
 use crate::store::privacy::FORGOTTEN;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -105,6 +105,13 @@ async fn tell_in_order(app: &App, deliveries: Vec<Delivery>) -> Result<usize, St
         tx.commit().await?;
     }
     Ok(done)
+}
+
+/// Who hears from this service, for what it records itself: if nobody, that need not be found out again for each
+/// effect. A command cannot tell, it may run without the service's settings.
+#[must_use]
+pub fn audience(config: &Config) -> Audience {
+    if config.notify.is_none() && config.mail.is_none() { Audience::Nobody } else { Audience::ToBeChosen }
 }
 
 /// Chooses the receivers of what happened; `false` if nothing is left to choose for.

@@ -10,27 +10,33 @@
 
 mod batch;
 
+pub use batch::Writer;
 pub(super) use batch::free_seat;
 
 use super::observe;
-use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
 use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, RefundFact, SessionFact, Source};
-use crate::domain::ids::{BookingId, InstanceId, LedgerId};
+use crate::domain::ids::{BookingId, LedgerId};
 use crate::domain::payment::{Outcome, Reason};
 use crate::domain::time::Timestamp;
-use crate::store::{Store, StoreError};
+use crate::store::{POSTGRES_WRITERS, Store, StoreError};
 use crate::stripe::{Client, StripeError, event};
 use batch::Verdict;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 /// Facts that may wait. More than the writers take in the time that a caller waits.
 const QUEUE: usize = 4096;
 /// Facts that share a commit at most.
 const BATCH: usize = 128;
+/// While another writer is at work, fewer facts than these, or than that one has in hand, wait for more of them: a
+/// transaction costs about as much as what it does for eight.
+const WORTHWHILE: usize = 8;
+/// But no longer than this, in which a batch usually ends.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long a caller waits for its fact to be durable. Stripe holds the buyer's redirect for 10 s.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// How long Stripe is waited for when a fact cannot be judged without asking.
@@ -98,9 +104,8 @@ pub enum RecordError {
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
     /// For previews, which write nothing and so wait in no queue.
-    previewer: Arc<batch::Writer>,
+    previewer: Arc<Writer>,
     stripe: Client,
-    clock: Clock,
 }
 
 /// Whether Stripe has been asked for what an event leaves open.
@@ -129,29 +134,29 @@ struct Job {
 }
 
 impl Recorder {
-    /// Starts the writers: one for SQLite, which has one writer anyway; two for PostgreSQL, where one
-    /// fills a batch while the other commits.
+    /// Starts the writers: one for SQLite, which has one writer anyway; for PostgreSQL as many as it has
+    /// connections for.
     #[must_use]
-    pub fn start(store: &Store, stripe: Client, clock: Clock, instance: InstanceId, livemode: bool) -> Self {
+    pub fn start(writer: Writer, stripe: Client) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let jobs = Arc::new(Mutex::new(jobs));
-        let writers = match store {
+        let line =
+            Arc::new(Line { waiting: Mutex::new(jobs), in_hand: AtomicUsize::new(0), ended: Notify::new() });
+        let writers = match writer.store {
             Store::Sqlite { .. } => 1,
-            Store::Postgres(_) => 2,
+            Store::Postgres { .. } => POSTGRES_WRITERS,
         };
-        let writer =
-            Arc::new(batch::Writer { store: store.clone(), clock: clock.clone(), instance, livemode });
+        let writer = Arc::new(writer);
         for _ in 0..writers {
-            let (writer, jobs) = (Arc::clone(&writer), Arc::clone(&jobs));
+            let (writer, line) = (Arc::clone(&writer), Arc::clone(&line));
             tokio::spawn(async move {
                 // No panic is known in there; should there be one, its callers are told by their dropped
                 // replies, and the facts after it still have a writer.
-                while tokio::spawn(write(Arc::clone(&writer), Arc::clone(&jobs))).await.is_err() {
+                while tokio::spawn(write(Arc::clone(&writer), Arc::clone(&line))).await.is_err() {
                     tracing::error!(module = "recorder", action = "recorder.restarted", "a writer died");
                 }
             });
         }
-        Self { queue, previewer: writer, stripe, clock }
+        Self { queue, previewer: writer, stripe }
     }
 
     /// Makes `event` durable and applies it. Returns after the commit.
@@ -229,7 +234,7 @@ impl Recorder {
 
     fn job(&self, event: Event, asked: Asked, deliveries: i32) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
-        let (ledger_id, received_at) = (LedgerId::new(), self.clock.now());
+        let (ledger_id, received_at) = (LedgerId::new(), self.previewer.clock.now());
         (Job { event, asked, deliveries, ledger_id, received_at, reply }, answer)
     }
 
@@ -339,7 +344,7 @@ impl Recorder {
         /// How long a row is ours to try before another instance may.
         const LEASE: Duration = Duration::from_secs(60);
         let mut tx = store.begin().await?;
-        let due = tx.take_due_entries(self.clock.now(), LEASE, 100).await?;
+        let due = tx.take_due_entries(self.previewer.clock.now(), LEASE, 100).await?;
         tx.commit().await?;
         let count = due.len();
         for entry in due {
@@ -398,17 +403,63 @@ fn fill(fact: &mut SessionFact, known: SessionFact) {
     }
 }
 
-/// The writer's life: take what is waiting, make it durable, answer.
-async fn write(writer: Arc<batch::Writer>, jobs: Arc<Mutex<mpsc::Receiver<Job>>>) {
-    let mut waiting = Vec::with_capacity(BATCH);
-    loop {
-        let taken = jobs.lock().await.recv_many(&mut waiting, BATCH).await;
-        if taken == 0 {
-            return;
+/// Where facts wait for a writer.
+#[derive(Debug)]
+struct Line {
+    /// Held by the one writer that fills its batch.
+    waiting: Mutex<mpsc::Receiver<Job>>,
+    /// How many facts are in the hands of writers.
+    in_hand: AtomicUsize,
+    /// A writer ended its batch.
+    ended: Notify,
+}
+
+impl Line {
+    /// The next facts to be written together; none when the program stops.
+    async fn next_batch(&self) -> Option<(Vec<Job>, InHand<'_>)> {
+        let mut waiting = self.waiting.lock().await;
+        let mut jobs = Vec::with_capacity(WORTHWHILE);
+        if waiting.recv_many(&mut jobs, BATCH).await == 0 {
+            return None;
         }
-        let batch = std::mem::take(&mut waiting);
-        writer.settle(batch).await;
-        waiting.reserve(BATCH);
+        let more = async {
+            loop {
+                let in_hand = self.in_hand.load(Ordering::SeqCst);
+                if in_hand == 0 || jobs.len() >= in_hand.max(WORTHWHILE) {
+                    return;
+                }
+                let room = BATCH.saturating_sub(jobs.len());
+                tokio::select! {
+                    taken = waiting.recv_many(&mut jobs, room) => if taken == 0 { return },
+                    () = self.ended.notified() => {}
+                }
+            }
+        };
+        // Whether more came or not: what is here is written.
+        let _ = tokio::time::timeout(GATHER, more).await;
+        let count = jobs.len();
+        self.in_hand.fetch_add(count, Ordering::SeqCst);
+        Some((jobs, InHand { line: self, count }))
+    }
+}
+
+/// Counts facts as in a writer's hands until it is dropped, whatever became of them.
+struct InHand<'a> {
+    line: &'a Line,
+    count: usize,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.line.in_hand.fetch_sub(self.count, Ordering::SeqCst);
+        self.line.ended.notify_one();
+    }
+}
+
+/// The writer's life: take what is waiting, make it durable, answer.
+async fn write(writer: Arc<Writer>, line: Arc<Line>) {
+    while let Some((jobs, _in_hand)) = line.next_batch().await {
+        writer.settle(jobs).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bookings with their seats, refunds and disputes.
 
-use super::engine::{Column, Type, json_array};
+use super::engine::{Rows, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::{BookingRow, DisputeRow, RefundRow, booking_columns, parse};
 use super::{StoreError, Tx};
@@ -10,7 +10,6 @@ use crate::domain::lang::Lang;
 use crate::domain::reconcile;
 use crate::domain::slot::Slot;
 use crate::domain::time::Timestamp;
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
@@ -192,9 +191,7 @@ impl Tx {
             .bind(owner_hash)
             .fetch_all(conn)
             .await)?;
-        let mut holds = self.load_bookings(&ids, "").await?;
-        holds.sort_by_key(|booking| (booking.created_at, booking.id));
-        Ok(holds)
+        self.load_sorted(&ids, |booking| (booking.created_at, booking.id)).await
     }
 
     /// The bookings that hold a seat on a date, in the order of their times; at most `limit`.
@@ -211,9 +208,7 @@ impl Tx {
             .bind(limit)
             .fetch_all(conn)
             .await)?;
-        let mut bookings = self.load_bookings(&ids, "").await?;
-        bookings.sort_by_key(|booking| (booking.slot, booking.id));
-        Ok(bookings)
+        self.load_sorted(&ids, |booking| (booking.slot, booking.id)).await
     }
 
     /// The last booking that a browser made.
@@ -383,6 +378,16 @@ impl Tx {
         Ok((free, busy))
     }
 
+    async fn load_sorted<K: Ord>(
+        &mut self,
+        ids: &[String],
+        key: impl Fn(&Booking) -> K,
+    ) -> Result<Vec<Booking>, StoreError> {
+        let mut bookings = self.load_bookings(ids, "").await?;
+        bookings.sort_by_key(key);
+        Ok(bookings)
+    }
+
     async fn load_bookings(&mut self, ids: &[String], lock: &str) -> Result<Vec<Booking>, StoreError> {
         let sql = format!(
             concat!("select ", booking_columns!(), " from bookings where id {} order by id {}"),
@@ -462,7 +467,7 @@ impl Tx {
                 session_of,
                 Handle::Session,
                 "select $0, stripe_session_id, booking_id from payment_events
-                 where applied_payment and booking_id is not null and stripe_session_id",
+                 where applied_payment and stripe_session_id",
             ),
             (
                 intent_of,
@@ -472,8 +477,7 @@ impl Tx {
             (
                 intent_of,
                 Handle::Intent,
-                "select $0, payment_intent_id, booking_id from cases
-                 where booking_id is not null and payment_intent_id",
+                "select $0, payment_intent_id, booking_id from cases where payment_intent_id",
             ),
             (refund_of, Handle::Refund, "select $0, id, booking_id from refunds where id"),
             (dispute_of, Handle::Dispute, "select $0, id, booking_id from disputes where id"),
@@ -494,7 +498,7 @@ impl Tx {
         if selects.is_empty() {
             return Ok(HashMap::new());
         }
-        let mut rows: Vec<(i32, String, String)> = on_engine!(self, conn => {
+        let mut rows: Vec<(i32, String, Option<String>)> = on_engine!(self, conn => {
             let mut query = sqlx::query_as(AssertSqlSafe(selects.join(" union all ")));
             for keys in &keys {
                 query = query.bind(keys);
@@ -507,7 +511,8 @@ impl Tx {
         for (n, key, id) in rows {
             let handle =
                 usize::try_from(n).ok().and_then(|n| LOOKUPS.get(n)).map(|(_, handle, _)| handle(key));
-            if let Some(handle) = handle {
+            // A case may not know its booking.
+            if let (Some(handle), Some(id)) = (handle, id) {
                 let id = parse("booking id", &id, |text| BookingId::parse(text).ok())?;
                 found.entry(handle).or_insert(id);
             }
@@ -523,94 +528,105 @@ impl Tx {
         if bookings.is_empty() {
             return Ok(());
         }
-        let rows: Vec<SavedBooking<'_>> = bookings.iter().map(|booking| SavedBooking::of(booking)).collect();
-        let from = self.rows(
-            1,
-            &[
-                Column("id", Type::Text),
-                Column("status", Type::Text),
-                Column("seat", Type::Integer),
-                Column("stripe_session_id", Type::Text),
-                Column("paid_session_id", Type::Text),
-                Column("payment_intent_id", Type::Text),
-                Column("paid_amount", Type::Bigint),
-                Column("paid_at", Type::Bigint),
-                Column("charge_refunded", Type::Bigint),
-                Column("has_history", Type::Boolean),
-                Column("updated_at", Type::Bigint),
-                Column("unpaid", Type::Boolean),
-                Column("open", Type::Boolean),
-                Column("check_at", Type::Bigint),
-            ],
-        );
-        let saved = on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "update bookings set status = r.status, seat = r.seat, stripe_session_id = r.stripe_session_id,
-                 paid_session_id = r.paid_session_id, payment_intent_id = r.payment_intent_id,
-                 paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
-                 has_history = r.has_history, updated_at = r.updated_at,
-                 session_url = case when r.open then session_url end,
-                 next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)
-                     else r.check_at end
-             from {from} where bookings.id = r.id")))
-            .bind(json_array(&rows))
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()))?;
-        if saved != rows.len() as u64 {
+        let open = |booking: &Booking| booking.status() == Status::Pending;
+        let unpaid = |booking: &Booking| matches!(booking.status(), Status::Pending | Status::Processing);
+        let has_history = |booking: &Booking| {
+            !(booking.refunds.is_empty() && booking.disputes.is_empty() && booking.cases.is_empty())
+        };
+        let rows = Rows::of(bookings)
+            .text("id", |booking| booking.id.to_string())
+            .text("status", |booking| booking.status().as_str())
+            .integer("seat", |booking| booking.seat)
+            .text_or_null("stripe_session_id", |booking| booking.session.as_ref().map(|id| id.as_str()))
+            .text_or_null("paid_session_id", |booking| booking.payment().map(|paid| paid.session.as_str()))
+            .text_or_null("payment_intent_id", |booking| Some(booking.payment()?.intent.as_ref()?.as_str()))
+            .bigint_or_null("paid_amount", |booking| booking.payment().map(|paid| paid.amount))
+            .bigint_or_null("paid_at", |booking| booking.payment().map(|paid| paid.at.as_micros()))
+            .bigint("charge_refunded", |booking| booking.charge_refunded)
+            .boolean("has_history", |booking| Some(has_history(booking)))
+            .bigint("updated_at", |booking| booking.updated_at.as_micros())
+            // Stripe is still to be asked about it.
+            .boolean("unpaid", |booking| Some(unpaid(booking)))
+            // Its session can still be paid.
+            .boolean("open", |booking| Some(open(booking)))
+            .bigint_or_null("check_at", |booking| {
+                reconcile::check_after_change(booking).map(Timestamp::as_micros)
+            });
+        let saved = self
+            .write_rows(&rows, |r| {
+                format!(
+                    "update bookings set status = r.status, seat = r.seat,
+                         stripe_session_id = r.stripe_session_id, paid_session_id = r.paid_session_id,
+                         payment_intent_id = r.payment_intent_id, paid_amount = r.paid_amount,
+                         paid_at = r.paid_at, charge_refunded = r.charge_refunded,
+                         has_history = r.has_history, updated_at = r.updated_at,
+                         session_url = case when r.open then session_url end,
+                         next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)
+                             else r.check_at end
+                     from {r} where bookings.id = r.id"
+                )
+            })
+            .await?;
+        if saved != bookings.len() as u64 {
             return Err(StoreError::Overtaken);
         }
         self.save_history(bookings).await
     }
 
+    /// Writes refunds and disputes: new ones, and of known ones what differs. Whose they are and which they are
+    /// never change.
     async fn save_history(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
-        let refunds: Vec<SavedHistory<'_>> = bookings
-            .iter()
-            .flat_map(|booking| booking.refunds.iter().map(SavedHistory::refund(booking)))
-            .collect();
-        self.save_rows("refunds", &[], &refunds).await?;
-        let disputes: Vec<SavedHistory<'_>> = bookings
-            .iter()
-            .flat_map(|booking| booking.disputes.iter().map(SavedHistory::dispute(booking)))
-            .collect();
-        self.save_rows("disputes", &[Column("due_by", Type::Bigint)], &disputes).await
-    }
-
-    /// Writes refunds or disputes: new ones, and of known ones what differs. `more` is what this table has
-    /// beside what both have.
-    async fn save_rows(
-        &mut self,
-        table: &str,
-        more: &[Column],
-        rows: &[SavedHistory<'_>],
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
+        let refunds: Vec<(&Booking, &Refund)> =
+            bookings.iter().flat_map(|b| b.refunds.iter().map(move |refund| (*b, refund))).collect();
+        if !refunds.is_empty() {
+            let rows = Rows::of(&refunds)
+                .text("id", |(_, refund)| refund.id.as_str())
+                .text("booking_id", |(booking, _)| booking.id.to_string())
+                .text_or_null("payment_intent_id", |(_, refund)| refund.intent.as_ref().map(|id| id.as_str()))
+                .bigint("amount", |(_, refund)| refund.amount)
+                .text("status", |(_, refund)| refund.status.as_str())
+                .bigint("at", |(booking, _)| booking.updated_at.as_micros());
+            self.write_rows(&rows, |r| {
+                format!(
+                    "insert into refunds (id, booking_id, payment_intent_id, amount, status, created_at,
+                         updated_at)
+                     select id, booking_id, payment_intent_id, amount, status, at, at from {r} where true
+                     on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
+                         amount = excluded.amount, status = excluded.status, updated_at = excluded.updated_at
+                     where refunds.payment_intent_id is distinct from excluded.payment_intent_id
+                        or refunds.amount <> excluded.amount or refunds.status <> excluded.status"
+                )
+            })
+            .await?;
         }
-        let mut columns = vec![
-            Column("id", Type::Text),
-            Column("booking_id", Type::Text),
-            Column("payment_intent_id", Type::Text),
-            Column("amount", Type::Bigint),
-            Column("status", Type::Text),
-        ];
-        columns.extend(more);
-        let names: Vec<&str> = columns.iter().map(|Column(name, _)| *name).collect();
-        columns.push(Column("at", Type::Bigint));
-        // Whose it is and which it is never change.
-        let changing = names.get(2..).unwrap_or_default();
-        let set: Vec<_> = changing.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-        let differs: Vec<_> =
-            changing.iter().map(|name| format!("{table}.{name} is distinct from excluded.{name}")).collect();
-        let (names, set, differs) = (names.join(", "), set.join(", "), differs.join(" or "));
-        let from = self.rows(1, &columns);
-        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "insert into {table} ({names}, created_at, updated_at)
-             select {names}, at, at from {from} where true
-             on conflict (id) do update set {set}, updated_at = excluded.updated_at where {differs}")))
-            .bind(json_array(rows))
-            .execute(conn)
-            .await
-            .map(drop))?;
+        let disputes: Vec<(&Booking, &Dispute)> =
+            bookings.iter().flat_map(|b| b.disputes.iter().map(move |dispute| (*b, dispute))).collect();
+        if !disputes.is_empty() {
+            let rows = Rows::of(&disputes)
+                .text("id", |(_, dispute)| dispute.id.as_str())
+                .text("booking_id", |(booking, _)| booking.id.to_string())
+                .text_or_null("payment_intent_id", |(_, dispute)| {
+                    dispute.intent.as_ref().map(|id| id.as_str())
+                })
+                .bigint("amount", |(_, dispute)| dispute.amount)
+                .text("status", |(_, dispute)| dispute.status.as_str())
+                .bigint_or_null("due_by", |(_, dispute)| dispute.due_by.map(Timestamp::as_micros))
+                .bigint("at", |(booking, _)| booking.updated_at.as_micros());
+            self.write_rows(&rows, |r| {
+                format!(
+                    "insert into disputes (id, booking_id, payment_intent_id, amount, status, due_by, created_at,
+                         updated_at)
+                     select id, booking_id, payment_intent_id, amount, status, due_by, at, at from {r} where true
+                     on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
+                         amount = excluded.amount, status = excluded.status, due_by = excluded.due_by,
+                         updated_at = excluded.updated_at
+                     where disputes.payment_intent_id is distinct from excluded.payment_intent_id
+                        or disputes.amount <> excluded.amount or disputes.status <> excluded.status
+                        or disputes.due_by is distinct from excluded.due_by"
+                )
+            })
+            .await?;
+        }
         Ok(())
     }
 
@@ -647,8 +663,8 @@ impl Tx {
             .await)?;
         let page = page.finish(rows, |(id, at)| Cursor { at: *at, id: id.clone() });
         let ids: Vec<String> = page.items.into_iter().map(|(id, _)| id).collect();
-        let mut items = self.load_bookings(&ids, "").await?;
-        items.sort_by_key(|booking| std::cmp::Reverse((booking.created_at, booking.id)));
+        let newest_first = |booking: &Booking| std::cmp::Reverse((booking.created_at, booking.id));
+        let items = self.load_sorted(&ids, newest_first).await?;
         Ok(Page { items, next: page.next })
     }
 }
@@ -676,89 +692,4 @@ fn refund_of(handle: &Handle) -> Option<&String> {
 }
 fn dispute_of(handle: &Handle) -> Option<&String> {
     if let Handle::Dispute(id) = handle { Some(id) } else { None }
-}
-
-#[derive(Serialize)]
-struct SavedBooking<'a> {
-    id: BookingId,
-    status: &'a str,
-    seat: Option<i32>,
-    stripe_session_id: Option<&'a str>,
-    paid_session_id: Option<&'a str>,
-    payment_intent_id: Option<&'a str>,
-    paid_amount: Option<i64>,
-    paid_at: Option<i64>,
-    charge_refunded: i64,
-    has_history: bool,
-    updated_at: i64,
-    /// Stripe is still to be asked about it.
-    unpaid: bool,
-    /// Its session can still be paid.
-    open: bool,
-    /// When it is looked after.
-    check_at: Option<i64>,
-}
-
-impl<'a> SavedBooking<'a> {
-    fn of(booking: &'a Booking) -> Self {
-        let payment = booking.payment();
-        let status = booking.status();
-        Self {
-            id: booking.id,
-            status: status.as_str(),
-            seat: booking.seat,
-            stripe_session_id: booking.session.as_ref().map(|id| id.as_str()),
-            paid_session_id: payment.map(|payment| payment.session.as_str()),
-            payment_intent_id: payment.and_then(|payment| payment.intent.as_ref()).map(|id| id.as_str()),
-            paid_amount: payment.map(|payment| payment.amount),
-            paid_at: payment.map(|payment| payment.at.as_micros()),
-            charge_refunded: booking.charge_refunded,
-            has_history: !(booking.refunds.is_empty()
-                && booking.disputes.is_empty()
-                && booking.cases.is_empty()),
-            updated_at: booking.updated_at.as_micros(),
-            unpaid: matches!(status, Status::Pending | Status::Processing),
-            open: status == Status::Pending,
-            check_at: reconcile::check_after_change(booking).map(Timestamp::as_micros),
-        }
-    }
-}
-
-/// A refund or a dispute.
-#[derive(Serialize)]
-struct SavedHistory<'a> {
-    id: &'a str,
-    booking_id: BookingId,
-    payment_intent_id: Option<&'a str>,
-    amount: i64,
-    status: &'a str,
-    /// Of a dispute only.
-    due_by: Option<i64>,
-    at: i64,
-}
-
-impl<'a> SavedHistory<'a> {
-    fn refund(booking: &'a Booking) -> impl Fn(&'a Refund) -> Self {
-        |refund| Self {
-            id: refund.id.as_str(),
-            booking_id: booking.id,
-            payment_intent_id: refund.intent.as_ref().map(|intent| intent.as_str()),
-            amount: refund.amount,
-            status: refund.status.as_str(),
-            due_by: None,
-            at: booking.updated_at.as_micros(),
-        }
-    }
-
-    fn dispute(booking: &'a Booking) -> impl Fn(&'a Dispute) -> Self {
-        |dispute| Self {
-            id: dispute.id.as_str(),
-            booking_id: booking.id,
-            payment_intent_id: dispute.intent.as_ref().map(|intent| intent.as_str()),
-            amount: dispute.amount,
-            status: dispute.status.as_str(),
-            due_by: dispute.due_by.map(Timestamp::as_micros),
-            at: booking.updated_at.as_micros(),
-        }
-    }
 }

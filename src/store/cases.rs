@@ -1,6 +1,6 @@
 //! Cases: what a person has to look at.
 
-use super::engine::{Column, Type, json_array};
+use super::engine::{Rows, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::parse;
 use super::{StoreError, Tx};
@@ -10,7 +10,6 @@ use crate::domain::ids::{BookingId, CaseId};
 use crate::domain::lang::Lang;
 use crate::domain::payment::{NewCase, case_sentence, dispute_sentence};
 use crate::domain::time::Timestamp;
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
@@ -132,66 +131,32 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn open_cases(&mut self, cases: &[CaseToOpen], now: Timestamp) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            id: CaseId,
-            case_key: &'a str,
-            kind: &'a str,
-            booking_id: Option<BookingId>,
-            event_key: &'a str,
-            stripe_session_id: Option<&'a str>,
-            payment_intent_id: Option<&'a str>,
-            amount: Option<i64>,
-            currency: Option<&'a str>,
-            detail: &'a str,
-            deadline: Option<i64>,
-        }
         if cases.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Row<'_>> = cases
-            .iter()
-            .map(|CaseToOpen { case, booking, event_key }| Row {
-                id: CaseId::new(),
-                case_key: &case.key,
-                kind: case.kind.as_str(),
-                booking_id: *booking,
-                event_key,
-                stripe_session_id: case.session.as_ref().map(|id| id.as_str()),
-                payment_intent_id: case.intent.as_ref().map(|id| id.as_str()),
-                amount: case.amount,
-                currency: case.currency.as_deref(),
-                detail: &case.detail,
-                deadline: case.deadline.map(Timestamp::as_micros),
-            })
-            .collect();
-        let from = self.rows(
-            1,
-            &[
-                Column("id", Type::Text),
-                Column("case_key", Type::Text),
-                Column("kind", Type::Text),
-                Column("booking_id", Type::Text),
-                Column("event_key", Type::Text),
-                Column("stripe_session_id", Type::Text),
-                Column("payment_intent_id", Type::Text),
-                Column("amount", Type::Bigint),
-                Column("currency", Type::Text),
-                Column("detail", Type::Text),
-                Column("deadline", Type::Bigint),
-            ],
-        );
-        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "insert into cases (id, case_key, kind, booking_id, event_key, stripe_session_id,
-                 payment_intent_id, amount, currency, detail, deadline, created_at)
-             select id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount,
-                 currency, detail, deadline, $2
-             from {from} where true on conflict (case_key) do nothing")))
-            .bind(json_array(&rows))
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .map(drop))?;
+        let rows = Rows::of(cases)
+            .text("id", |_| CaseId::new().to_string())
+            .text("case_key", |opened| &opened.case.key)
+            .text("kind", |opened| opened.case.kind.as_str())
+            .text_or_null("booking_id", |opened| opened.booking.map(|id| id.to_string()))
+            .text("event_key", |opened| &opened.event_key)
+            .text_or_null("stripe_session_id", |opened| opened.case.session.as_ref().map(|id| id.as_str()))
+            .text_or_null("payment_intent_id", |opened| opened.case.intent.as_ref().map(|id| id.as_str()))
+            .bigint_or_null("amount", |opened| opened.case.amount)
+            .text_or_null("currency", |opened| opened.case.currency.as_deref())
+            .text("detail", |opened| &opened.case.detail)
+            .bigint_or_null("deadline", |opened| opened.case.deadline.map(Timestamp::as_micros))
+            .bigint("now", |_| now.as_micros());
+        self.write_rows(&rows, |r| {
+            format!(
+                "insert into cases (id, case_key, kind, booking_id, event_key, stripe_session_id,
+                     payment_intent_id, amount, currency, detail, deadline, created_at)
+                 select id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id,
+                     amount, currency, detail, deadline, now
+                 from {r} where true on conflict (case_key) do nothing"
+            )
+        })
+        .await?;
         Ok(())
     }
 

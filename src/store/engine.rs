@@ -1,22 +1,12 @@
 //! The few texts in which the two engines differ.
 //!
-//! A batch travels as one JSON array in one parameter, and comes out as rows: so a statement for a
-//! hundred events is one statement on both engines, written once.
+//! A batch travels by column, as one array for each on PostgreSQL and as one JSON text on SQLite, and comes
+//! out as rows: so a statement for a hundred events is one statement on both engines, written once.
 
-use super::Tx;
-
-/// A column of a batch: its name (also the JSON member's) and its type.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Column(pub &'static str, pub Type);
-
-/// The types that columns of a batch have.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Type {
-    Text,
-    Bigint,
-    Integer,
-    Boolean,
-}
+use super::{StoreError, Tx};
+use serde::ser::{Serialize, SerializeSeq, Serializer};
+use sqlx::{AssertSqlSafe, Postgres, Sqlite};
+use std::borrow::Cow;
 
 impl Tx {
     /// `for update`, where there are row locks. SQLite has one writer and needs none.
@@ -43,41 +33,154 @@ impl Tx {
         }
     }
 
-    /// A table expression named `r` with a row for each object in the JSON array bound as `$n`.
-    pub(super) fn rows(&self, n: usize, columns: &[Column]) -> String {
-        let columns = columns.iter();
+    /// Runs a statement on all of `rows` at once; `sql` is given the table expression, named `r`, in which they
+    /// stand. Returns how many rows it changed.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub(super) async fn write_rows<T>(
+        &mut self,
+        rows: &Rows<'_, T>,
+        sql: impl FnOnce(&str) -> String,
+    ) -> Result<u64, StoreError> {
+        let sql = AssertSqlSafe(sql(&self.table_of(rows)));
+        Ok(match self {
+            Self::Postgres(conn) => {
+                let mut query = sqlx::query::<Postgres>(sql);
+                for (_, values) in &rows.columns {
+                    query = match values {
+                        Values::Texts(values) => query.bind(values),
+                        Values::Bigints(values) => query.bind(values),
+                        Values::Integers(values) => query.bind(values),
+                        Values::Booleans(values) => query.bind(values),
+                    };
+                }
+                query.execute(&mut **conn).await?.rows_affected()
+            }
+            Self::Sqlite(conn) => {
+                sqlx::query::<Sqlite>(sql).bind(rows.json()).execute(&mut **conn).await?.rows_affected()
+            }
+        })
+    }
+
+    fn table_of<T>(&self, rows: &Rows<'_, T>) -> String {
+        let columns = rows.columns.iter();
         match self {
             Self::Postgres(_) => {
-                let columns: Vec<_> = columns
-                    .map(|Column(name, kind)| {
-                        let kind = match kind {
-                            Type::Text => "text",
-                            Type::Bigint => "bigint",
-                            Type::Integer => "integer",
-                            Type::Boolean => "boolean",
-                        };
-                        format!("{name} {kind}")
-                    })
-                    .collect();
-                // Not `json_to_recordset`: the planner takes that for a hundred rows, for which it would read a
-                // whole table of bookings instead of looking a few up. An array it takes for ten.
-                format!(
-                    "(select r.* from unnest(array(select json_array_elements(${n}::json))) as e, \
-                     json_to_record(e) as r ({})) as r",
-                    columns.join(", ")
-                )
+                let numbered = columns.clone().zip(1..);
+                let arrays: Vec<_> =
+                    numbered.map(|((_, values), n)| format!("${n}::{}[]", values.kind())).collect();
+                let names: Vec<_> = columns.map(|(name, _)| *name).collect();
+                format!("unnest({}) as r ({})", arrays.join(", "), names.join(", "))
             }
             Self::Sqlite(_) => {
                 let columns: Vec<_> =
-                    columns.map(|Column(name, _)| format!("value ->> '{name}' as {name}")).collect();
+                    columns.zip(0..).map(|((name, _), n)| format!("value ->> {n} as {name}")).collect();
                 // `where true` keeps `on conflict` after this from being read as a join.
-                format!("(select {} from json_each(${n}) where true) as r", columns.join(", "))
+                format!("(select {} from json_each($1) where true) as r", columns.join(", "))
             }
         }
     }
 }
 
-/// The JSON array that [`Tx::in_list`] and [`Tx::rows`] read.
-pub(super) fn json_array<T: serde::Serialize>(rows: &[T]) -> String {
-    serde_json::to_string(rows).unwrap_or_else(|_| "[]".to_owned())
+/// The JSON array that [`Tx::in_list`] reads.
+pub(super) fn json_array<T: serde::Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// Rows for one statement, one for each item of a list, put together column by column: see [`Tx::write_rows`].
+#[derive(Debug)]
+pub(super) struct Rows<'a, T> {
+    items: &'a [T],
+    columns: Vec<(&'static str, Values<'a>)>,
+}
+
+#[derive(Debug)]
+enum Values<'a> {
+    Texts(Vec<Option<Cow<'a, str>>>),
+    Bigints(Vec<Option<i64>>),
+    Integers(Vec<Option<i32>>),
+    Booleans(Vec<Option<bool>>),
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// A row for each of `items`, without a column yet.
+    pub(super) fn of(items: &'a [T]) -> Self {
+        Self { items, columns: Vec::new() }
+    }
+
+    pub(super) fn text<V: Into<Cow<'a, str>>>(self, name: &'static str, value: impl Fn(&'a T) -> V) -> Self {
+        self.text_or_null(name, |item| Some(value(item)))
+    }
+
+    pub(super) fn text_or_null<V: Into<Cow<'a, str>>>(
+        self,
+        name: &'static str,
+        value: impl Fn(&'a T) -> Option<V>,
+    ) -> Self {
+        let values = self.items.iter().map(|item| value(item).map(Into::into)).collect();
+        self.column(name, Values::Texts(values))
+    }
+
+    pub(super) fn bigint(self, name: &'static str, value: impl Fn(&'a T) -> i64) -> Self {
+        self.bigint_or_null(name, |item| Some(value(item)))
+    }
+
+    pub(super) fn bigint_or_null(self, name: &'static str, value: impl Fn(&'a T) -> Option<i64>) -> Self {
+        let values = self.items.iter().map(value).collect();
+        self.column(name, Values::Bigints(values))
+    }
+
+    pub(super) fn integer(self, name: &'static str, value: impl Fn(&'a T) -> Option<i32>) -> Self {
+        let values = self.items.iter().map(value).collect();
+        self.column(name, Values::Integers(values))
+    }
+
+    pub(super) fn boolean(self, name: &'static str, value: impl Fn(&'a T) -> Option<bool>) -> Self {
+        let values = self.items.iter().map(value).collect();
+        self.column(name, Values::Booleans(values))
+    }
+
+    fn column(mut self, name: &'static str, values: Values<'a>) -> Self {
+        self.columns.push((name, values));
+        self
+    }
+
+    /// As a JSON array with an array for each row.
+    fn json(&self) -> String {
+        let rows: Vec<_> = (0..self.items.len()).map(|n| Row { columns: &self.columns, n }).collect();
+        json_array(&rows)
+    }
+}
+
+impl Values<'_> {
+    /// PostgreSQL's name of the type.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Texts(_) => "text",
+            Self::Bigints(_) => "bigint",
+            Self::Integers(_) => "integer",
+            Self::Booleans(_) => "boolean",
+        }
+    }
+}
+
+struct Row<'r> {
+    columns: &'r [(&'static str, Values<'r>)],
+    n: usize,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_seq(Some(self.columns.len()))?;
+        for (_, values) in self.columns {
+            match values {
+                Values::Texts(values) => row.serialize_element(&values.get(self.n))?,
+                Values::Bigints(values) => row.serialize_element(&values.get(self.n))?,
+                Values::Integers(values) => row.serialize_element(&values.get(self.n))?,
+                Values::Booleans(values) => row.serialize_element(&values.get(self.n))?,
+            }
+        }
+        row.end()
+    }
 }

@@ -1,6 +1,6 @@
 //! The ledger: each thing that Stripe told us, once.
 
-use super::engine::{Column, Type, json_array};
+use super::engine::{Rows, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::parse;
 use super::{StoreError, Tx};
@@ -8,12 +8,11 @@ use crate::domain::event::Source;
 use crate::domain::ids::{BookingId, LedgerId};
 use crate::domain::payment::{Outcome, Reason};
 use crate::domain::time::Timestamp;
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
 /// A row to be written.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct NewEntry {
     /// Its id.
     pub id: LedgerId,
@@ -217,40 +216,37 @@ impl Tx {
         if entries.is_empty() {
             return Ok(());
         }
-        let from = self.rows(
-            1,
-            &[
-                Column("id", Type::Text),
-                Column("event_key", Type::Text),
-                Column("stripe_event_id", Type::Text),
-                Column("type", Type::Text),
-                Column("source", Type::Text),
-                Column("livemode", Type::Boolean),
-                Column("stripe_session_id", Type::Text),
-                Column("booking_id", Type::Text),
-                Column("applied_payment", Type::Boolean),
-                Column("outcome", Type::Text),
-                Column("reason", Type::Text),
-                Column("payload", Type::Text),
-                Column("deliveries", Type::Integer),
-                Column("stripe_created_at", Type::Bigint),
-                Column("received_at", Type::Bigint),
-                Column("processed_at", Type::Bigint),
-                Column("next_try_at", Type::Bigint),
-            ],
-        );
-        let inserted = on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "insert into payment_events (id, event_key, stripe_event_id, type, source, livemode,
-                 stripe_session_id, booking_id, applied_payment, outcome, reason, payload, deliveries,
-                 stripe_created_at, received_at, last_delivered_at, processed_at, next_try_at, tries)
-             select id, event_key, stripe_event_id, type, source, livemode, stripe_session_id, booking_id,
-                 applied_payment, outcome, reason, payload, deliveries, stripe_created_at, received_at,
-                 received_at, processed_at, next_try_at, 0
-             from {from} where true on conflict (event_key) do nothing")))
-            .bind(json_array(entries))
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()))?;
+        let rows = Rows::of(entries)
+            .text("id", |entry| entry.id.to_string())
+            .text("event_key", |entry| &entry.event_key)
+            .text_or_null("stripe_event_id", |entry| entry.stripe_event_id.as_deref())
+            .text("type", |entry| &entry.r#type)
+            .text("source", |entry| entry.source)
+            .boolean("livemode", |entry| entry.livemode)
+            .text_or_null("stripe_session_id", |entry| entry.stripe_session_id.as_deref())
+            .text_or_null("booking_id", |entry| entry.booking_id.map(|id| id.to_string()))
+            .boolean("applied_payment", |entry| Some(entry.applied_payment))
+            .text("outcome", |entry| entry.outcome)
+            .text("reason", |entry| entry.reason)
+            .text_or_null("payload", |entry| entry.payload.as_deref())
+            .integer("deliveries", |entry| Some(entry.deliveries))
+            .bigint_or_null("stripe_created_at", |entry| entry.stripe_created_at)
+            .bigint("received_at", |entry| entry.received_at)
+            .bigint_or_null("processed_at", |entry| entry.processed_at)
+            .bigint_or_null("next_try_at", |entry| entry.next_try_at);
+        let inserted = self
+            .write_rows(&rows, |r| {
+                format!(
+                    "insert into payment_events (id, event_key, stripe_event_id, type, source, livemode,
+                         stripe_session_id, booking_id, applied_payment, outcome, reason, payload, deliveries,
+                         stripe_created_at, received_at, last_delivered_at, processed_at, next_try_at, tries)
+                     select id, event_key, stripe_event_id, type, source, livemode, stripe_session_id,
+                         booking_id, applied_payment, outcome, reason, payload, deliveries, stripe_created_at,
+                         received_at, received_at, processed_at, next_try_at, 0
+                     from {r} where true on conflict (event_key) do nothing"
+                )
+            })
+            .await?;
         if inserted == entries.len() as u64 { Ok(()) } else { Err(StoreError::Overtaken) }
     }
 
@@ -263,38 +259,35 @@ impl Tx {
         if entries.is_empty() {
             return Ok(());
         }
-        let from = self.rows(
-            1,
-            &[
-                Column("event_key", Type::Text),
-                Column("livemode", Type::Boolean),
-                Column("stripe_session_id", Type::Text),
-                Column("booking_id", Type::Text),
-                Column("applied_payment", Type::Boolean),
-                Column("outcome", Type::Text),
-                Column("reason", Type::Text),
-                Column("payload", Type::Text),
-                Column("deliveries", Type::Integer),
-                Column("received_at", Type::Bigint),
-                Column("processed_at", Type::Bigint),
-                Column("next_try_at", Type::Bigint),
-            ],
-        );
-        let settled = on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
-                 livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
-                 outcome = r.outcome, reason = r.reason,
-                 deliveries = payment_events.deliveries + r.deliveries,
-                 last_delivered_at = case when r.deliveries > 0 then r.received_at
-                     else payment_events.last_delivered_at end,
-                 processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
-             from {from}
-             where payment_events.event_key = r.event_key
-               and payment_events.outcome in ('ignored', 'parked', 'rejected', 'case')")))
-            .bind(json_array(entries))
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()))?;
+        let rows = Rows::of(entries)
+            .text("event_key", |entry| &entry.event_key)
+            .boolean("livemode", |entry| entry.livemode)
+            .text_or_null("stripe_session_id", |entry| entry.stripe_session_id.as_deref())
+            .text_or_null("booking_id", |entry| entry.booking_id.map(|id| id.to_string()))
+            .boolean("applied_payment", |entry| Some(entry.applied_payment))
+            .text("outcome", |entry| entry.outcome)
+            .text("reason", |entry| entry.reason)
+            .text_or_null("payload", |entry| entry.payload.as_deref())
+            .integer("deliveries", |entry| Some(entry.deliveries))
+            .bigint("received_at", |entry| entry.received_at)
+            .bigint_or_null("processed_at", |entry| entry.processed_at)
+            .bigint_or_null("next_try_at", |entry| entry.next_try_at);
+        let settled = self
+            .write_rows(&rows, |r| {
+                format!(
+                    "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
+                         livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
+                         outcome = r.outcome, reason = r.reason,
+                         deliveries = payment_events.deliveries + r.deliveries,
+                         last_delivered_at = case when r.deliveries > 0 then r.received_at
+                             else payment_events.last_delivered_at end,
+                         processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
+                     from {r}
+                     where payment_events.event_key = r.event_key
+                       and payment_events.outcome in ('ignored', 'parked', 'rejected', 'case')"
+                )
+            })
+            .await?;
         if settled == entries.len() as u64 { Ok(()) } else { Err(StoreError::Overtaken) }
     }
 
@@ -303,26 +296,21 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn count_deliveries(&mut self, keys: &[(&str, i32)], now: Timestamp) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        struct Again<'a> {
-            event_key: &'a str,
-            deliveries: i32,
-        }
         if keys.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Again<'_>> =
-            keys.iter().map(|(event_key, deliveries)| Again { event_key, deliveries: *deliveries }).collect();
-        let from = self.rows(1, &[Column("event_key", Type::Text), Column("deliveries", Type::Integer)]);
-        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "update payment_events set deliveries = payment_events.deliveries + r.deliveries,
-                 last_delivered_at = $2
-             from {from} where payment_events.event_key = r.event_key")))
-            .bind(json_array(&rows))
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .map(drop))?;
+        let rows = Rows::of(keys)
+            .text("event_key", |(event_key, _)| *event_key)
+            .integer("deliveries", |(_, deliveries)| Some(*deliveries))
+            .bigint("now", |_| now.as_micros());
+        self.write_rows(&rows, |r| {
+            format!(
+                "update payment_events set deliveries = payment_events.deliveries + r.deliveries,
+                     last_delivered_at = r.now
+                 from {r} where payment_events.event_key = r.event_key"
+            )
+        })
+        .await?;
         Ok(())
     }
 

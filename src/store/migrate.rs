@@ -23,10 +23,9 @@ pub struct MigrationStatus {
 
 pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     match store {
-        // sqlx takes an advisory lock: instances that start together migrate one after the other.
         // sqlx takes an advisory lock: instances that start together migrate one after the other. A
         // migration may take longer than a request, so this connection waits without our usual limits.
-        Store::Postgres(pool) => {
+        Store::Postgres { pool, .. } => {
             let mut connection = pool.acquire().await?.detach();
             sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut connection).await?;
             MIGRATIONS.run(&mut connection).await.map_err(explain)?;

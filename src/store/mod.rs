@@ -60,14 +60,22 @@ const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it may take to answer that.
 const PING_TIMEOUT: Duration = Duration::from_millis(500);
-/// The most connections to a PostgreSQL server.
-const POSTGRES_CONNECTIONS: u32 = 12;
+/// The most connections to a PostgreSQL server, beside the recorder's.
+const POSTGRES_CONNECTIONS: u32 = 10;
+/// The recorder's writers on PostgreSQL: while one waits for its commit the other works.
+pub const POSTGRES_WRITERS: u32 = 2;
 
 /// The database, whichever engine it is. Clones share the pools.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// A PostgreSQL server, possibly shared with other instances.
-    Postgres(PgPool),
+    Postgres {
+        /// Connections for everything but the recorder.
+        pool: PgPool,
+        /// The recorder's own: whatever else goes on, a payment fact has a connection, and that one knows its
+        /// statements.
+        recording: PgPool,
+    },
     /// An embedded database in one file, ours alone.
     Sqlite {
         /// The one connection that writes, so that writers queue here and never meet `SQLITE_BUSY`.
@@ -115,7 +123,7 @@ impl Store {
 
     /// Why no connection can be made; none if one can.
     pub async fn why_unreachable(&self) -> Option<String> {
-        let Self::Postgres(pool) = self else { return None };
+        let Self::Postgres { pool, .. } = self else { return None };
         match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&pool.connect_options())).await
         {
             Ok(Ok(connection)) => {
@@ -141,22 +149,33 @@ impl Store {
                 // Named, because a server's default could be off, and then a 2xx would be a lie.
                 ("synchronous_commit", "on"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .max_lifetime(Duration::from_secs(30 * 60))
-            // A dead connection shows at its first statement, which every caller may repeat. But one whose
-            // other end has gone without a word shows nothing, ever: who has been idle is asked.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > IDLE { still_there(connection).await } else { Ok(true) }
+        let pool = |connections, options| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .max_lifetime(Duration::from_secs(30 * 60))
+                // A dead connection shows at its first statement, which every caller may repeat. But one whose
+                // other end has gone without a word shows nothing, ever: who has been idle is asked.
+                .test_before_acquire(false)
+                .before_acquire(|connection, meta| {
+                    Box::pin(async move {
+                        if meta.idle_for > IDLE { still_there(connection).await } else { Ok(true) }
+                    })
                 })
-            })
-            // Given back in the middle of a statement that was never answered.
-            .after_release(|connection, _| Box::pin(still_there(connection)))
-            .connect_lazy_with(options);
-        Ok(Self::Postgres(pool))
+                // Given back in the middle of a statement that was never answered.
+                .after_release(|connection, _| Box::pin(still_there(connection)))
+                .connect_lazy_with(options)
+        };
+        // The recorder says the same few statements again and again, with batches of any length: planning each
+        // anew costs more than doing what it says. A plan is made once, perhaps while the tables are still
+        // empty and every plan looks equally good, so it is told that its rows are found by an index.
+        let recording =
+            options.clone().options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
+        Ok(Self::Postgres {
+            pool: pool(POSTGRES_CONNECTIONS, options),
+            // One more, because a connection that is given back is asked whether it is well before it is lent again.
+            recording: pool(POSTGRES_WRITERS + 1, recording),
+        })
     }
 
     fn open_sqlite(url: &str) -> Result<Self, StoreError> {
@@ -206,11 +225,24 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         let begin = async {
             Ok(match self {
-                Self::Postgres(pool) => Tx::Postgres(begin_on_live(pool).await?),
+                Self::Postgres { pool, .. } => Tx::Postgres(begin_on_live(pool).await?),
                 Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
             })
         };
         within(BEGIN_TIMEOUT, begin).await
+    }
+
+    /// A transaction of the recorder.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time.
+    pub async fn begin_recording(&self) -> Result<Tx, StoreError> {
+        match self {
+            Self::Postgres { recording, .. } => {
+                within(BEGIN_TIMEOUT, async { Ok(Tx::Postgres(begin_on_live(recording).await?)) }).await
+            }
+            Self::Sqlite { .. } => self.begin().await,
+        }
     }
 
     /// A transaction that only reads, and on SQLite does not wait for writers.
@@ -220,7 +252,7 @@ impl Store {
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let begin = async {
             Ok(match self {
-                Self::Postgres(pool) => Tx::Postgres(begin_on_live(pool).await?),
+                Self::Postgres { pool, .. } => Tx::Postgres(begin_on_live(pool).await?),
                 Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
             })
         };
@@ -277,7 +309,7 @@ impl Store {
     #[must_use]
     pub fn engine(&self) -> &'static str {
         match self {
-            Self::Postgres(_) => "postgres",
+            Self::Postgres { .. } => "postgres",
             Self::Sqlite { .. } => "sqlite",
         }
     }
@@ -286,7 +318,7 @@ impl Store {
     #[must_use]
     pub fn place(&self) -> String {
         match self {
-            Self::Postgres(pool) => {
+            Self::Postgres { pool, .. } => {
                 let server = pool.connect_options();
                 let database = server.get_database().unwrap_or("its user's database");
                 format!("PostgreSQL at {}:{}/{database}", server.get_host(), server.get_port())
@@ -301,7 +333,10 @@ impl Store {
     /// Closes every connection and waits for those in use.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, recording } => {
+                recording.close().await;
+                pool.close().await;
+            }
             Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;

@@ -1,12 +1,11 @@
 //! What others are told, written in the transaction of the change it tells of.
 
-use super::engine::{Column, Type, json_array};
+use super::engine::{Rows, json_array};
 use super::row::parse;
 use super::{StoreError, Tx};
 use crate::domain::ids::BookingId;
 use crate::domain::payment::{Effect, EffectKind};
 use crate::domain::time::Timestamp;
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,47 +18,39 @@ impl Tx {
     pub async fn push_effects(
         &mut self,
         effects: &[(BookingId, Effect)],
+        audience: Audience,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            id: String,
-            effect_key: &'a str,
-            kind: &'a str,
-            booking_id: BookingId,
-        }
         if effects.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Row<'_>> = effects
-            .iter()
-            .map(|(booking_id, effect)| Row {
-                id: uuid::Uuid::now_v7().to_string(),
-                effect_key: &effect.key,
-                kind: effect.kind.as_str(),
-                booking_id: *booking_id,
-            })
-            .collect();
-        let from = self.rows(
-            1,
-            &[
-                Column("id", Type::Text),
-                Column("effect_key", Type::Text),
-                Column("kind", Type::Text),
-                Column("booking_id", Type::Text),
-            ],
-        );
-        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "insert into outbox (id, effect_key, kind, booking_id, created_at)
-             select id, effect_key, kind, booking_id, $2 from {from} where true
-             on conflict (effect_key) do nothing")))
-            .bind(json_array(&rows))
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .map(drop))?;
+        let now = now.as_micros();
+        let rows = Rows::of(effects)
+            .text("id", |_| uuid::Uuid::now_v7().to_string())
+            .text("effect_key", |(_, effect)| &effect.key)
+            .text("kind", |(_, effect)| effect.kind.as_str())
+            .text("booking_id", |(booking, _)| booking.to_string())
+            .bigint("now", |_| now)
+            .bigint_or_null("fanned_out_at", |_| (audience == Audience::Nobody).then_some(now));
+        self.write_rows(&rows, |r| {
+            format!(
+                "insert into outbox (id, effect_key, kind, booking_id, created_at, fanned_out_at)
+                 select id, effect_key, kind, booking_id, now, fanned_out_at from {r} where true
+                 on conflict (effect_key) do nothing"
+            )
+        })
+        .await?;
         Ok(())
     }
+}
+
+/// Who is to be told of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// The running service will choose.
+    ToBeChosen,
+    /// Nobody, says the running service.
+    Nobody,
 }
 
 /// Who is told.
@@ -181,37 +172,28 @@ impl Tx {
         deliveries: &[(String, Target)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            id: String,
-            outbox_id: &'a str,
-            target: &'static str,
-        }
-        let rows: Vec<Row<'_>> = deliveries
-            .iter()
-            .map(|(outbox_id, target)| Row {
-                id: uuid::Uuid::now_v7().to_string(),
-                outbox_id,
-                target: target.as_str(),
+        let now = now.as_micros();
+        if !deliveries.is_empty() {
+            let rows = Rows::of(deliveries)
+                .text("id", |_| uuid::Uuid::now_v7().to_string())
+                .text("outbox_id", |(outbox_id, _)| outbox_id)
+                .text("target", |(_, target)| target.as_str())
+                .bigint("now", |_| now);
+            self.write_rows(&rows, |r| {
+                format!(
+                    "insert into outbox_deliveries (id, outbox_id, target, state, tries, next_try_at,
+                         created_at)
+                     select id, outbox_id, target, 'pending', 0, now, now from {r} where true
+                     on conflict (outbox_id, target) do nothing"
+                )
             })
-            .collect();
-        let columns =
-            [Column("id", Type::Text), Column("outbox_id", Type::Text), Column("target", Type::Text)];
-        let from = self.rows(1, &columns);
-        on_engine!(self, conn => sqlx::query(AssertSqlSafe(format!(
-            "insert into outbox_deliveries (id, outbox_id, target, state, tries, next_try_at, created_at)
-             select id, outbox_id, target, 'pending', 0, $2, $2 from {from} where true
-             on conflict (outbox_id, target) do nothing")))
-            .bind(json_array(&rows))
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .map(drop))?;
+            .await?;
+        }
         let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
         let sql = format!("update outbox set fanned_out_at = $2 where id {}", self.in_list(1));
         on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
             .bind(json_array(&ids))
-            .bind(now.as_micros())
+            .bind(now)
             .execute(conn)
             .await
             .map(drop))?;

@@ -204,7 +204,7 @@ impl Store {
     /// Any [`StoreError`].
     pub async fn scrub(&self) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(_) => Ok(()),
+            Self::Postgres { .. } => Ok(()),
             Self::Sqlite { writer, .. } => {
                 let mut connection = Self::acquire_sqlite_writer(writer).await?;
                 sqlx::query("vacuum").execute(&mut *connection).await?;

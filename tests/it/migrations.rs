@@ -166,7 +166,7 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
 async fn migrate_to(db: &TestDatabase, version: i64) {
     let all = Migrator::new(root().join("migrations")).await.unwrap();
     match &db.store {
-        Store::Postgres(pool) => all.run_to(version, pool).await.unwrap(),
+        Store::Postgres { pool, .. } => all.run_to(version, pool).await.unwrap(),
         Store::Sqlite { writer, .. } => all.run_to(version, writer).await.unwrap(),
     }
 }

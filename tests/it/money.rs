@@ -350,11 +350,14 @@ async fn a_booking_that_is_locked_by_somebody_does_not_hold_up_the_others() {
     db.remove().await;
 }
 
-/// Opens as many connections as the program may have.
+/// Opens as many connections as the program may have, its recorder's too.
 async fn fill_pool(app: &TestApp) {
     let mut open = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..10 {
         open.push(app.app.store.read().await.unwrap());
+    }
+    for _ in 0..3 {
+        open.push(app.app.store.begin_recording().await.unwrap());
     }
     for tx in open {
         tx.rollback().await.unwrap();

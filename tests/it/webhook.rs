@@ -38,6 +38,7 @@ on_each_engine! {
     two_secrets_are_accepted_while_one_is_rolled,
     the_content_type_is_not_looked_at,
     while_the_database_is_away_every_delivery_gets_a_500,
+    a_payment_is_applied_while_every_other_connection_is_taken,
 }
 
 async fn ledger(db: &TestDatabase) -> i64 {
@@ -617,4 +618,17 @@ async fn while_the_database_is_away_every_delivery_gets_a_500(db: TestDatabase) 
     assert!(!answer.body.contains("pool"), "the cause is for the log: {}", answer.body);
     let app = app.restart().await;
     assert_eq!(deliver(&app, &event).await, "200 processed");
+}
+
+async fn a_payment_is_applied_while_every_other_connection_is_taken(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let booking = app.pending_booking().await;
+    let mut taken = Vec::new();
+    while let Ok(tx) = app.app.store.read().await {
+        taken.push(tx);
+    }
+    assert!(!taken.is_empty());
+    assert_eq!(deliver(&app, &app.paid("evt_1", &booking, "cs_1")).await, "200 processed");
+    drop(taken);
+    assert_eq!(app.status(booking.id).await, Status::Paid);
 }

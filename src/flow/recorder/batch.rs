@@ -12,6 +12,7 @@ use crate::failpoint;
 use crate::store::bookings::Handle;
 use crate::store::cases::CaseToOpen;
 use crate::store::ledger::{KnownEntry, NewEntry};
+use crate::store::outbox::Audience;
 use crate::store::{Store, StoreError, Tx, within};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,12 +46,14 @@ enum Step {
     StoreUnapplied(&'static str),
 }
 
+/// What writes, and for whom.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub struct Writer {
     pub store: Store,
     pub clock: Clock,
     pub instance: InstanceId,
     pub livemode: bool,
+    pub audience: Audience,
 }
 
 impl Writer {
@@ -124,7 +127,7 @@ impl Writer {
     }
 
     async fn apply(&self, jobs: &[Job], locks: Locks) -> Result<Vec<Step>, StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_recording().await?;
         let mut batch = self.open_batch(&mut tx, jobs, locks).await?;
         let mut steps = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -197,7 +200,7 @@ impl Writer {
         tracing::error!(module = "recorder", action = "stripe.webhook.stored_unapplied", "{why}");
         let stored = async {
             let now = self.clock.now();
-            let mut tx = self.store.begin().await?;
+            let mut tx = self.store.begin_recording().await?;
             let known = tx.known_entries(&[job.event.key.as_str()]).await?;
             let known = known.get(job.event.key.as_str());
             let mut entry = new_entry(&job, Outcome::Rejected, Reason::Fault, None, false);
@@ -551,7 +554,7 @@ impl Batch<'_> {
         tx.count_deliveries(&again, self.now).await?;
         tx.save_bookings(&changed).await?;
         tx.open_cases(&self.cases, self.now).await?;
-        tx.push_effects(&self.effects, self.now).await?;
+        tx.push_effects(&self.effects, self.writer.audience, self.now).await?;
         Ok(true)
     }
 }

@@ -10,6 +10,7 @@ use checkout_backend::domain::booking::{Booking, Customer, Progress, Status};
 use checkout_backend::domain::ids::{BookingId, SessionId};
 use checkout_backend::domain::lang::Lang;
 use checkout_backend::domain::slot::Slot;
+use checkout_backend::flow::effects;
 use checkout_backend::http::server::{self, Ended, Signal};
 use checkout_backend::stripe::signature;
 use secrecy::SecretString;
@@ -83,7 +84,8 @@ impl TestApp {
         let config = Config::from_vars(&vars).unwrap();
         let clock = Clock::system();
         let key = SecretString::from("sk_test_4eC39HqLyjWDarjtT1zdp7dc");
-        let app = App::start(config, db.reopen(), stripe_base, key, clock.clone()).await.unwrap();
+        let audience = effects::audience(&config);
+        let app = App::start(config, db.reopen(), stripe_base, key, audience, clock.clone()).await.unwrap();
         let (signals, received) = mpsc::channel(2);
         let served = app.clone();
         let server = tokio::spawn(async move { server::serve(&served, listener, received).await });
