@@ -1,6 +1,7 @@
 //! Others are told at least once, under one key, after the commit; and a receiver that fails is not
 //! forgotten.
 
+use crate::harness::process::command;
 use crate::harness::{TestDatabase, eventually, on_each_engine};
 use crate::shop::{ADMIN, Shop, VISA};
 use axum::body::Bytes;
@@ -8,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use checkout_backend::domain::booking::Status;
 use checkout_backend::flow::{effects, refund};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
@@ -30,6 +32,7 @@ on_each_engine! {
     a_receiver_that_hangs_holds_up_no_other_booking,
     what_is_not_true_any_more_is_neither_told_nor_given_up,
     without_receivers_the_outbox_is_simply_readable,
+    what_a_command_applied_without_the_settings_is_told_by_the_service,
 }
 
 const SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlci0wMDAx";
@@ -322,4 +325,22 @@ async fn without_receivers_the_outbox_is_simply_readable(db: TestDatabase) {
     assert_eq!(deliver(&shop).await, 0);
     assert_eq!(db.texts("select kind from outbox").await, ["booking.paid"]);
     assert_eq!(db.number("select count(*) from outbox_deliveries").await, 0);
+}
+
+async fn what_a_command_applied_without_the_settings_is_told_by_the_service(db: TestDatabase) {
+    let receiver = Receiver::start().await;
+    let shop = shop_with(&db, &receiver).await;
+    let checkout = shop.paid().await;
+    // As after a fault of ours: stored, not applied.
+    db.execute("delete from outbox").await;
+    db.execute("update payment_events set outcome = 'rejected', reason = 'fault', applied_payment = false")
+        .await;
+    db.execute("update bookings set status = 'en attente', paid_session_id = null, payment_intent_id = null, paid_amount = null, paid_at = null").await;
+    let event =
+        db.texts("select event_key from payment_events where type = 'checkout.session.completed'").await;
+    let (code, told) = command(&db, &["events", "replay", &event[0]]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(shop.status(&checkout).await, Status::Paid);
+    assert_eq!(deliver(&shop).await, 1);
+    assert_eq!(receiver.got().len(), 1);
 }

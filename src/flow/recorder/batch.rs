@@ -49,10 +49,15 @@ enum Step {
 /// What writes, and for whom.
 #[derive(Debug)]
 pub struct Writer {
+    /// Where to.
     pub store: Store,
+    /// The time.
     pub clock: Clock,
+    /// This database's id: sessions of another's are none of our business.
     pub instance: InstanceId,
+    /// Whether our key is a live one.
     pub livemode: bool,
+    /// Who is told of what is applied.
     pub audience: Audience,
 }
 
