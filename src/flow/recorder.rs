@@ -103,8 +103,8 @@ pub enum RecordError {
 #[derive(Debug, Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Job>,
-    /// For previews, which write nothing and so wait in no queue.
-    previewer: Arc<Writer>,
+    /// Used here for previews, which write nothing and so wait in no queue.
+    writer: Arc<Writer>,
     stripe: Client,
 }
 
@@ -156,7 +156,7 @@ impl Recorder {
                 }
             });
         }
-        Self { queue, previewer: writer, stripe }
+        Self { queue, writer, stripe }
     }
 
     /// Makes `event` durable and applies it. Returns after the commit.
@@ -209,7 +209,7 @@ impl Recorder {
         let mut asked = Asked::NotYet;
         loop {
             let (job, _answer) = self.job(event.clone(), asked, 0);
-            match self.previewer.preview(job).await {
+            match self.writer.preview(job).await {
                 Ok(Ok(preview)) => return Ok(preview),
                 Ok(Err(question)) if asked == Asked::NotYet => {
                     asked = self.ask(&mut event, question).await;
@@ -234,7 +234,7 @@ impl Recorder {
 
     fn job(&self, event: Event, asked: Asked, deliveries: i32) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
-        let (ledger_id, received_at) = (LedgerId::new(), self.previewer.clock.now());
+        let (ledger_id, received_at) = (LedgerId::new(), self.writer.clock.now());
         (Job { event, asked, deliveries, ledger_id, received_at, reply }, answer)
     }
 
@@ -344,7 +344,7 @@ impl Recorder {
         /// How long a row is ours to try before another instance may.
         const LEASE: Duration = Duration::from_secs(60);
         let mut tx = store.begin().await?;
-        let due = tx.take_due_entries(self.previewer.clock.now(), LEASE, 100).await?;
+        let due = tx.take_due_entries(self.writer.clock.now(), LEASE, 100).await?;
         tx.commit().await?;
         let count = due.len();
         for entry in due {

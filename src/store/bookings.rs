@@ -525,9 +525,6 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Overtaken`] if a booking is gone; else any [`StoreError`].
     pub async fn save_bookings(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
-        if bookings.is_empty() {
-            return Ok(());
-        }
         let open = |booking: &Booking| booking.status() == Status::Pending;
         let unpaid = |booking: &Booking| matches!(booking.status(), Status::Pending | Status::Processing);
         let has_history = |booking: &Booking| {
@@ -573,60 +570,49 @@ impl Tx {
         self.save_history(bookings).await
     }
 
-    /// Writes refunds and disputes: new ones, and of known ones what differs. Whose they are and which they are
-    /// never change.
     async fn save_history(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
-        let refunds: Vec<(&Booking, &Refund)> =
-            bookings.iter().flat_map(|b| b.refunds.iter().map(move |refund| (*b, refund))).collect();
-        if !refunds.is_empty() {
-            let rows = Rows::of(&refunds)
-                .text("id", |(_, refund)| refund.id.as_str())
-                .text("booking_id", |(booking, _)| booking.id.to_string())
-                .text_or_null("payment_intent_id", |(_, refund)| refund.intent.as_ref().map(|id| id.as_str()))
-                .bigint("amount", |(_, refund)| refund.amount)
-                .text("status", |(_, refund)| refund.status.as_str())
-                .bigint("at", |(booking, _)| booking.updated_at.as_micros());
-            self.write_rows(&rows, |r| {
-                format!(
-                    "insert into refunds (id, booking_id, payment_intent_id, amount, status, created_at,
-                         updated_at)
-                     select id, booking_id, payment_intent_id, amount, status, at, at from {r} where true
-                     on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
-                         amount = excluded.amount, status = excluded.status, updated_at = excluded.updated_at
-                     where refunds.payment_intent_id is distinct from excluded.payment_intent_id
-                        or refunds.amount <> excluded.amount or refunds.status <> excluded.status"
-                )
-            })
-            .await?;
-        }
-        let disputes: Vec<(&Booking, &Dispute)> =
-            bookings.iter().flat_map(|b| b.disputes.iter().map(move |dispute| (*b, dispute))).collect();
-        if !disputes.is_empty() {
-            let rows = Rows::of(&disputes)
-                .text("id", |(_, dispute)| dispute.id.as_str())
-                .text("booking_id", |(booking, _)| booking.id.to_string())
-                .text_or_null("payment_intent_id", |(_, dispute)| {
-                    dispute.intent.as_ref().map(|id| id.as_str())
-                })
-                .bigint("amount", |(_, dispute)| dispute.amount)
-                .text("status", |(_, dispute)| dispute.status.as_str())
-                .bigint_or_null("due_by", |(_, dispute)| dispute.due_by.map(Timestamp::as_micros))
-                .bigint("at", |(booking, _)| booking.updated_at.as_micros());
-            self.write_rows(&rows, |r| {
-                format!(
-                    "insert into disputes (id, booking_id, payment_intent_id, amount, status, due_by, created_at,
-                         updated_at)
-                     select id, booking_id, payment_intent_id, amount, status, due_by, at, at from {r} where true
-                     on conflict (id) do update set payment_intent_id = excluded.payment_intent_id,
-                         amount = excluded.amount, status = excluded.status, due_by = excluded.due_by,
-                         updated_at = excluded.updated_at
-                     where disputes.payment_intent_id is distinct from excluded.payment_intent_id
-                        or disputes.amount <> excluded.amount or disputes.status <> excluded.status
-                        or disputes.due_by is distinct from excluded.due_by"
-                )
-            })
-            .await?;
-        }
+        let refunds: Vec<_> = bookings
+            .iter()
+            .flat_map(|booking| booking.refunds.iter().map(|refund| History::of_refund(booking, refund)))
+            .collect();
+        self.save_rows("refunds", &["payment_intent_id", "amount", "status"], &refunds).await?;
+        let disputes: Vec<_> = bookings
+            .iter()
+            .flat_map(|booking| booking.disputes.iter().map(|dispute| History::of_dispute(booking, dispute)))
+            .collect();
+        self.save_rows("disputes", &["payment_intent_id", "amount", "status", "due_by"], &disputes).await
+    }
+
+    /// Writes refunds or disputes: new ones, and of known ones what differs in the `changing` columns. Whose it
+    /// is and which it is never change.
+    async fn save_rows(
+        &mut self,
+        table: &str,
+        changing: &[&str],
+        history: &[History<'_>],
+    ) -> Result<(), StoreError> {
+        let rows = Rows::of(history)
+            .text("id", |one| one.id)
+            .text("booking_id", |one| one.booking.id.to_string())
+            .text_or_null("payment_intent_id", |one| one.intent)
+            .bigint("amount", |one| one.amount)
+            .text("status", |one| one.status)
+            .bigint_or_null("due_by", |one| one.due_by)
+            .bigint("at", |one| one.booking.updated_at.as_micros());
+        self.write_rows(&rows, |r| {
+            let set: Vec<_> = changing.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+            let differs: Vec<_> = changing
+                .iter()
+                .map(|name| format!("{table}.{name} is distinct from excluded.{name}"))
+                .collect();
+            let (names, set, differs) = (changing.join(", "), set.join(", "), differs.join(" or "));
+            format!(
+                "insert into {table} (id, booking_id, {names}, created_at, updated_at)
+                 select id, booking_id, {names}, at, at from {r} where true
+                 on conflict (id) do update set {set}, updated_at = excluded.updated_at where {differs}"
+            )
+        })
+        .await?;
         Ok(())
     }
 
@@ -692,4 +678,39 @@ fn refund_of(handle: &Handle) -> Option<&String> {
 }
 fn dispute_of(handle: &Handle) -> Option<&String> {
     if let Handle::Dispute(id) = handle { Some(id) } else { None }
+}
+
+/// A refund or a dispute, as its table has it.
+struct History<'a> {
+    booking: &'a Booking,
+    id: &'a str,
+    intent: Option<&'a str>,
+    amount: i64,
+    status: &'a str,
+    /// Of a dispute only.
+    due_by: Option<i64>,
+}
+
+impl<'a> History<'a> {
+    fn of_refund(booking: &'a Booking, refund: &'a Refund) -> Self {
+        Self {
+            booking,
+            id: refund.id.as_str(),
+            intent: refund.intent.as_ref().map(|id| id.as_str()),
+            amount: refund.amount,
+            status: refund.status.as_str(),
+            due_by: None,
+        }
+    }
+
+    fn of_dispute(booking: &'a Booking, dispute: &'a Dispute) -> Self {
+        Self {
+            booking,
+            id: dispute.id.as_str(),
+            intent: dispute.intent.as_ref().map(|id| id.as_str()),
+            amount: dispute.amount,
+            status: dispute.status.as_str(),
+            due_by: dispute.due_by.map(Timestamp::as_micros),
+        }
+    }
 }

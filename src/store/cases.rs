@@ -131,9 +131,6 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn open_cases(&mut self, cases: &[CaseToOpen], now: Timestamp) -> Result<(), StoreError> {
-        if cases.is_empty() {
-            return Ok(());
-        }
         let rows = Rows::of(cases)
             .text("id", |_| CaseId::new().to_string())
             .text("case_key", |opened| &opened.case.key)

@@ -34,7 +34,7 @@ impl Tx {
     }
 
     /// Runs a statement on all of `rows` at once; `sql` is given the table expression, named `r`, in which they
-    /// stand. Returns how many rows it changed.
+    /// stand. Returns how many rows it changed. Without rows nothing is run.
     ///
     /// # Errors
     /// Any [`StoreError`].
@@ -43,6 +43,9 @@ impl Tx {
         rows: &Rows<'_, T>,
         sql: impl FnOnce(&str) -> String,
     ) -> Result<u64, StoreError> {
+        if rows.items.is_empty() {
+            return Ok(0);
+        }
         let sql = AssertSqlSafe(sql(&self.table_of(rows)));
         Ok(match self {
             Self::Postgres(conn) => {

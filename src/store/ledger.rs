@@ -183,6 +183,27 @@ impl EntryRow {
     }
 }
 
+fn columns_of(entries: &[NewEntry]) -> Rows<'_, NewEntry> {
+    Rows::of(entries)
+        .text("id", |entry| entry.id.to_string())
+        .text("event_key", |entry| &entry.event_key)
+        .text_or_null("stripe_event_id", |entry| entry.stripe_event_id.as_deref())
+        .text("type", |entry| &entry.r#type)
+        .text("source", |entry| entry.source)
+        .boolean("livemode", |entry| entry.livemode)
+        .text_or_null("stripe_session_id", |entry| entry.stripe_session_id.as_deref())
+        .text_or_null("booking_id", |entry| entry.booking_id.map(|id| id.to_string()))
+        .boolean("applied_payment", |entry| Some(entry.applied_payment))
+        .text("outcome", |entry| entry.outcome)
+        .text("reason", |entry| entry.reason)
+        .text_or_null("payload", |entry| entry.payload.as_deref())
+        .integer("deliveries", |entry| Some(entry.deliveries))
+        .bigint_or_null("stripe_created_at", |entry| entry.stripe_created_at)
+        .bigint("received_at", |entry| entry.received_at)
+        .bigint_or_null("processed_at", |entry| entry.processed_at)
+        .bigint_or_null("next_try_at", |entry| entry.next_try_at)
+}
+
 impl Tx {
     /// Those of the given keys that are in the ledger.
     ///
@@ -213,29 +234,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Overtaken`] if one was there already: another instance was faster.
     pub async fn insert_entries(&mut self, entries: &[NewEntry]) -> Result<(), StoreError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let rows = Rows::of(entries)
-            .text("id", |entry| entry.id.to_string())
-            .text("event_key", |entry| &entry.event_key)
-            .text_or_null("stripe_event_id", |entry| entry.stripe_event_id.as_deref())
-            .text("type", |entry| &entry.r#type)
-            .text("source", |entry| entry.source)
-            .boolean("livemode", |entry| entry.livemode)
-            .text_or_null("stripe_session_id", |entry| entry.stripe_session_id.as_deref())
-            .text_or_null("booking_id", |entry| entry.booking_id.map(|id| id.to_string()))
-            .boolean("applied_payment", |entry| Some(entry.applied_payment))
-            .text("outcome", |entry| entry.outcome)
-            .text("reason", |entry| entry.reason)
-            .text_or_null("payload", |entry| entry.payload.as_deref())
-            .integer("deliveries", |entry| Some(entry.deliveries))
-            .bigint_or_null("stripe_created_at", |entry| entry.stripe_created_at)
-            .bigint("received_at", |entry| entry.received_at)
-            .bigint_or_null("processed_at", |entry| entry.processed_at)
-            .bigint_or_null("next_try_at", |entry| entry.next_try_at);
         let inserted = self
-            .write_rows(&rows, |r| {
+            .write_rows(&columns_of(entries), |r| {
                 format!(
                     "insert into payment_events (id, event_key, stripe_event_id, type, source, livemode,
                          stripe_session_id, booking_id, applied_payment, outcome, reason, payload, deliveries,
@@ -256,24 +256,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Overtaken`] if one has been settled meanwhile by another instance.
     pub async fn settle_entries(&mut self, entries: &[NewEntry]) -> Result<(), StoreError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let rows = Rows::of(entries)
-            .text("event_key", |entry| &entry.event_key)
-            .boolean("livemode", |entry| entry.livemode)
-            .text_or_null("stripe_session_id", |entry| entry.stripe_session_id.as_deref())
-            .text_or_null("booking_id", |entry| entry.booking_id.map(|id| id.to_string()))
-            .boolean("applied_payment", |entry| Some(entry.applied_payment))
-            .text("outcome", |entry| entry.outcome)
-            .text("reason", |entry| entry.reason)
-            .text_or_null("payload", |entry| entry.payload.as_deref())
-            .integer("deliveries", |entry| Some(entry.deliveries))
-            .bigint("received_at", |entry| entry.received_at)
-            .bigint_or_null("processed_at", |entry| entry.processed_at)
-            .bigint_or_null("next_try_at", |entry| entry.next_try_at);
         let settled = self
-            .write_rows(&rows, |r| {
+            .write_rows(&columns_of(entries), |r| {
                 format!(
                     "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
                          livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
@@ -296,9 +280,6 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn count_deliveries(&mut self, keys: &[(&str, i32)], now: Timestamp) -> Result<(), StoreError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
         let rows = Rows::of(keys)
             .text("event_key", |(event_key, _)| *event_key)
             .integer("deliveries", |(_, deliveries)| Some(*deliveries))

@@ -21,9 +21,6 @@ impl Tx {
         audience: Audience,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if effects.is_empty() {
-            return Ok(());
-        }
         let now = now.as_micros();
         let rows = Rows::of(effects)
             .text("id", |_| uuid::Uuid::now_v7().to_string())
@@ -173,22 +170,20 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let now = now.as_micros();
-        if !deliveries.is_empty() {
-            let rows = Rows::of(deliveries)
-                .text("id", |_| uuid::Uuid::now_v7().to_string())
-                .text("outbox_id", |(outbox_id, _)| outbox_id)
-                .text("target", |(_, target)| target.as_str())
-                .bigint("now", |_| now);
-            self.write_rows(&rows, |r| {
-                format!(
-                    "insert into outbox_deliveries (id, outbox_id, target, state, tries, next_try_at,
-                         created_at)
-                     select id, outbox_id, target, 'pending', 0, now, now from {r} where true
-                     on conflict (outbox_id, target) do nothing"
-                )
-            })
-            .await?;
-        }
+        let rows = Rows::of(deliveries)
+            .text("id", |_| uuid::Uuid::now_v7().to_string())
+            .text("outbox_id", |(outbox_id, _)| outbox_id)
+            .text("target", |(_, target)| target.as_str())
+            .bigint("now", |_| now);
+        self.write_rows(&rows, |r| {
+            format!(
+                "insert into outbox_deliveries (id, outbox_id, target, state, tries, next_try_at,
+                     created_at)
+                 select id, outbox_id, target, 'pending', 0, now, now from {r} where true
+                 on conflict (outbox_id, target) do nothing"
+            )
+        })
+        .await?;
         let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
         let sql = format!("update outbox set fanned_out_at = $2 where id {}", self.in_list(1));
         on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
