@@ -91,15 +91,14 @@ where
         let metadata = event.metadata();
         let path = metadata.target();
         let ours = path.split("::").next() == Some(CRATE);
-        let mut line = Line::new(self.clock.now(), metadata.level());
+        let module = if ours { path.rsplit("::").next() } else { path.split("::").next() };
+        let mut line = Line::new(self.clock.now(), *metadata.level(), module.unwrap_or_default());
         // Fields of other crates are not ours to vouch for: only their message is taken.
         line.fields_wanted = ours;
-        line.module = path.rsplit("::").next().unwrap_or_default().to_owned();
-        event.record(&mut line);
         if !ours {
-            line.module = path.split("::").next().unwrap_or_default().to_owned();
-            line.action = "library.message".to_owned();
+            line.action = "library.message".into();
         }
+        event.record(&mut line);
         if line.request_id.is_none() {
             let mut scope = context.event_scope(event).into_iter().flatten();
             line.request_id =

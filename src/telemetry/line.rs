@@ -3,6 +3,7 @@
 use crate::domain::time::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use tracing::Level;
 use tracing::field::{Field, Visit};
@@ -18,17 +19,17 @@ pub(super) struct Line {
     at: Timestamp,
     level: &'static str,
     pub(super) request_id: Option<String>,
-    pub(super) module: String,
-    pub(super) action: String,
+    pub(super) module: Cow<'static, str>,
+    pub(super) action: Cow<'static, str>,
     message: String,
-    fields: Vec<(String, Value)>,
+    fields: Vec<(Cow<'static, str>, Value)>,
     /// Whether fields other than the message are taken.
     pub(super) fields_wanted: bool,
 }
 
 impl Line {
-    pub(super) fn new(at: Timestamp, level: &Level) -> Self {
-        let level = match *level {
+    pub(super) fn new(at: Timestamp, level: Level, module: &'static str) -> Self {
+        let level = match level {
             Level::ERROR => "error",
             Level::WARN => "warn",
             Level::INFO => "info",
@@ -39,19 +40,23 @@ impl Line {
             at,
             level,
             request_id: None,
-            module: String::new(),
-            action: "log".to_owned(),
+            module: module.into(),
+            action: "log".into(),
             message: String::new(),
-            fields: Vec::new(),
+            fields: Vec::with_capacity(8),
             fields_wanted: true,
         }
     }
 
     /// One flat JSON object and a line end.
     pub(super) fn json(self) -> String {
-        let mut line = serde_json::to_string(&self).unwrap_or_default();
-        line.push('\n');
-        line
+        /// Longer than most lines.
+        const USUAL: usize = 512;
+        let mut line = Vec::with_capacity(USUAL);
+        // Neither text nor numbers can fail to be written to memory.
+        let _ = serde_json::to_writer(&mut line, &self);
+        line.push(b'\n');
+        String::from_utf8(line).unwrap_or_default()
     }
 
     /// For a terminal: the time of day, what happened, and the rest as `name=value`.
@@ -83,14 +88,14 @@ impl Line {
         match field.name() {
             "message" => self.message = text(value),
             _ if !self.fields_wanted => {}
-            "module" => self.module = text(value),
-            "action" => self.action = text(value),
+            "module" => self.module = text(value).into(),
+            "action" => self.action = text(value).into(),
             "request_id" => self.request_id = Some(text(value)),
             _ if self.fields.len() >= MAX_FIELDS => {}
             name => {
                 let name = camel_case(name);
                 let taken =
-                    FIXED.contains(&name.as_str()) || self.fields.iter().any(|(other, _)| *other == name);
+                    FIXED.contains(&name.as_ref()) || self.fields.iter().any(|(other, _)| *other == name);
                 if !taken {
                     self.fields.push((name, value));
                 }
@@ -121,7 +126,7 @@ impl Serialize for Line {
 
 impl Visit for Line {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, shortened(value).into());
+        self.take(field, shortened(value.to_owned()).into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -141,23 +146,28 @@ impl Visit for Line {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field, shortened(&format!("{value:?}")).into());
+        self.take(field, shortened(format!("{value:?}")).into());
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+fn shortened(mut text: String) -> String {
+    // No text has more characters than bytes.
+    if text.len() > MAX_TEXT
+        && let Some((end, _)) = text.char_indices().nth(MAX_TEXT)
+    {
+        text.truncate(end);
+        text.push('…');
     }
+    text
 }
 
 /// `status_code` as JSON readers know it: `statusCode`.
-fn camel_case(name: &str) -> String {
+fn camel_case(name: &'static str) -> Cow<'static, str> {
     let mut words = name.split('_');
-    let mut camel = words.next().unwrap_or_default().to_owned();
+    let mut camel = Cow::Borrowed(words.next().unwrap_or_default());
     for word in words {
         let mut letters = word.chars();
+        let camel = camel.to_mut();
         camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
         camel.extend(letters);
     }
