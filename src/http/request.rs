@@ -3,6 +3,7 @@
 
 use super::error::{PROBLEM_JSON, Problem};
 use super::pages::{Page, problem};
+use super::security;
 use crate::app::Shared;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -44,7 +45,7 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     let started = Instant::now();
     let mut response = async {
         tracing::info!(module = "http", action = "http.request.received", %method, route, "received");
-        let response = next.run(request).await;
+        let response = security::admit(&app, request, next).await;
         let status_code = response.status().as_u16();
         let took = started.elapsed();
         app.counters.request_done(&route, method.as_str(), status_code, took);
@@ -72,6 +73,7 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
+    security::add_headers(&app, response.headers_mut());
     response
 }
 

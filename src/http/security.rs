@@ -4,7 +4,7 @@
 use super::error::Problem;
 use crate::app::Shared;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -45,27 +45,35 @@ const MAX_HEAD: usize = 32 * 1024;
 const OPEN_ROUTES: [&str; 3] = ["/create-checkout-session", "/api/bookings", "/api/checkout/{session}"];
 
 /// Adds the headers that every answer has.
-pub async fn headers(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+pub fn add_headers(app: &Shared, headers: &mut HeaderMap) {
+    headers.reserve(HEADERS.len() + 1);
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if app.config.https() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
     }
-    response
+}
+
+/// What a request has to pass, whatever its route, before its handler answers in good time.
+pub async fn admit(app: &Shared, request: Request, next: Next) -> Response {
+    if has_long_head(&request) {
+        let message = "Send fewer or shorter headers: together they are over the limit.";
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Problem::new(status, "Head too large", message).into_response();
+    }
+    cross_site(app, request, next).await
 }
 
 /// Refuses changes that another site's page asks for, and answers the browsers of sites that may.
-pub async fn cross_site(State(app): State<Shared>, request: Request, next: Next) -> Response {
+async fn cross_site(app: &Shared, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "Use GET or POST.")
             .into_response();
     }
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let open = path.is_some_and(|path| OPEN_ROUTES.contains(&path));
-    let allowed = allowed_origin(&app, request.headers()).filter(|_| open);
+    let allowed = allowed_origin(app, request.headers()).filter(|_| open);
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if let (true, Some(origin)) = (preflight, &allowed) {
@@ -73,7 +81,7 @@ pub async fn cross_site(State(app): State<Shared>, request: Request, next: Next)
     }
     let webhook = path == Some("/webhook");
     let safe = request.method().is_safe();
-    if !safe && !webhook && allowed.is_none() && !is_same_site(&app, request.headers()) {
+    if !safe && !webhook && allowed.is_none() && !is_same_site(app, request.headers()) {
         tracing::warn!(
             module = "security",
             action = "malicious_csrf",
@@ -83,7 +91,7 @@ pub async fn cross_site(State(app): State<Shared>, request: Request, next: Next)
             "Changes are only taken from this site's own pages, or from programs that are no browser.";
         return vary(Problem::new(StatusCode::FORBIDDEN, "Cross-site request", message).into_response());
     }
-    let mut response = next.run(request).await;
+    let mut response = in_time(request, next).await;
     if let Some(origin) = allowed {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -134,21 +142,16 @@ fn preflight_answer(origin: &HeaderValue) -> Response {
     vary(response)
 }
 
-/// Refuses a head that is longer than anybody's need. hyper would do so too, but its answer has neither
-/// headers nor a body; here it is one like all others.
-pub async fn head(request: Request, next: Next) -> Response {
+/// Whether a head is longer than anybody's need. hyper would refuse it too, but its answer has neither headers
+/// nor a body; ours is one like all others.
+fn has_long_head(request: &Request) -> bool {
     let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    if uri + headers.sum::<usize>() > MAX_HEAD {
-        let message = "Send fewer or shorter headers: together they are over the limit.";
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Problem::new(status, "Head too large", message).into_response();
-    }
-    next.run(request).await
+    uri + headers.sum::<usize>() > MAX_HEAD
 }
 
 /// Ends a handler that takes too long.
-pub async fn timeout(request: Request, next: Next) -> Response {
+async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
