@@ -9,8 +9,8 @@ use crate::app::App;
 use crate::domain::booking::{Booking, Progress, Status};
 use crate::domain::ids::BookingId;
 use crate::domain::reconcile::AFTER_HOLD;
-use crate::store::StoreError;
 use crate::store::cases::CaseRecord;
+use crate::store::{StoreError, bookings};
 use crate::stripe::StripeError;
 use serde_json::Value;
 use std::time::Duration;
@@ -106,7 +106,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
     locked.progress = Progress::Cancelled;
     locked.seat = None;
     locked.updated_at = now;
-    tx.save_bookings(&[&locked]).await?;
+    tx.write(bookings::save(&[&locked])).await?;
     tx.audit(now, actor.name, "booking.cancelled", &id.to_string(), "", actor.request_id).await?;
     tx.commit().await?;
     tracing::info!(module = "booking", action = "booking.cancelled", booking = %id);

@@ -15,10 +15,10 @@ use crate::domain::ids::{BookingId, CaseId, PaymentIntentId, SessionId};
 use crate::domain::payment::{self, Context, Outcome};
 use crate::domain::role::Role;
 use crate::store::cases::CaseRecord;
-use crate::store::ledger::{Entry, NewEntry};
-use crate::store::outbox::Audience;
+use crate::store::ledger::{self, Entry, NewEntry};
+use crate::store::outbox::{self, Audience};
 use crate::store::refund_intents::{IntentState, RefundIntent};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, bookings};
 use crate::stripe::{StripeError, event};
 
 /// The longest note, in characters.
@@ -236,10 +236,10 @@ async fn take(app: &App, case: &CaseRecord, decision: &Decision<'_>) -> Result<D
     let decided = payment::accept(&before, &fact, context).ok_or(CaseError::Impossible(
         "the booking is paid already, no seat is left, or the money is not there in its currency",
     ))?;
-    tx.settle_entries(&[settled(&entry, booking, &decided)]).await?;
-    tx.save_bookings(&[&decided.booking]).await?;
+    let settled = [settled(&entry, booking, &decided)];
     let effects: Vec<_> = decided.effects.into_iter().map(|effect| (booking, effect)).collect();
-    tx.push_effects(&effects, Audience::ToBeChosen, now).await?;
+    let beside = [ledger::settle(&settled), outbox::push(&effects, Audience::ToBeChosen, now)];
+    tx.write(bookings::save(&[&decided.booking]).into_iter().chain(beside)).await?;
     if attaching {
         tx.attach_case(case.id, booking).await?;
     }

@@ -2,7 +2,8 @@
 //!
 //! Webhook, events feed, polling, result page and replay all call [`Recorder::record`]. Facts wait in
 //! a bounded queue; a writer takes all that are waiting and applies them in one transaction, so that
-//! under load many facts share one commit. The answer goes out only after that commit.
+//! under load many facts share one commit. The answer goes out only after that commit. While one batch waits for
+//! its commit the next is being written.
 //!
 //! **Invariants.** A fact that was answered is in the ledger. An event is applied once. A caller that
 //! goes away does not stop the work. A fact that fails never fails its neighbours: a failed batch is
@@ -20,23 +21,19 @@ use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, RefundFact, Ses
 use crate::domain::ids::{BookingId, LedgerId};
 use crate::domain::payment::{Outcome, Reason};
 use crate::domain::time::Timestamp;
-use crate::store::{POSTGRES_WRITERS, Store, StoreError};
+use crate::store::{POSTGRES_WRITERS, Store, StoreError, Tx};
 use crate::stripe::{Client, StripeError, event};
 use batch::Verdict;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 /// Facts that may wait. More than the writers take in the time that a caller waits.
 const QUEUE: usize = 4096;
 /// Facts that share a commit at most.
 const BATCH: usize = 128;
-/// While another writer is at work, fewer facts than these, or than that one has in hand, wait for more of them: a
-/// transaction costs about as much as what it does for eight.
-const WORTHWHILE: usize = 8;
-/// But no longer than this, in which a batch usually ends.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long a writer waits for the one before it, which may itself be waiting for a booking that somebody holds.
+const TURN: Duration = Duration::from_millis(50);
 /// How long a caller waits for its fact to be durable. Stripe holds the buyer's redirect for 10 s.
 const DEADLINE: Duration = Duration::from_secs(8);
 /// How long Stripe is waited for when a fact cannot be judged without asking.
@@ -139,8 +136,7 @@ impl Recorder {
     #[must_use]
     pub fn start(writer: Writer, stripe: Client) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let line =
-            Arc::new(Line { waiting: Mutex::new(jobs), in_hand: AtomicUsize::new(0), ended: Notify::new() });
+        let line = Arc::new(Line { waiting: Mutex::new(jobs), turn: Mutex::new(()) });
         let writers = match writer.store {
             Store::Sqlite { .. } => 1,
             Store::Postgres { .. } => POSTGRES_WRITERS,
@@ -406,60 +402,43 @@ fn fill(fact: &mut SessionFact, known: SessionFact) {
 /// Where facts wait for a writer.
 #[derive(Debug)]
 struct Line {
-    /// Held by the one writer that fills its batch.
+    /// Held by the writer whose batch is the next.
     waiting: Mutex<mpsc::Receiver<Job>>,
-    /// How many facts are in the hands of writers.
-    in_hand: AtomicUsize,
-    /// A writer ended its batch.
-    ended: Notify,
+    /// Held by the writer that is at work on its batch, until it only waits for its commit.
+    turn: Mutex<()>,
+}
+
+/// A transaction in which a batch is to be written, and the turn to do so.
+struct Begun<'l> {
+    tx: Result<Tx, StoreError>,
+    /// None if the writer before took too long.
+    turn: Option<MutexGuard<'l, ()>>,
 }
 
 impl Line {
-    /// The next facts to be written together; none when the program stops.
-    async fn next_batch(&self) -> Option<(Vec<Job>, InHand<'_>)> {
+    /// The next facts to be written together; none when the program stops. While another batch is being written
+    /// this one begins its transaction and takes in what comes.
+    async fn next_batch(&self, store: &Store) -> Option<(Vec<Job>, Begun<'_>)> {
         let mut waiting = self.waiting.lock().await;
-        let mut jobs = Vec::with_capacity(WORTHWHILE);
+        let mut jobs = Vec::new();
         if waiting.recv_many(&mut jobs, BATCH).await == 0 {
             return None;
         }
-        let more = async {
-            loop {
-                let in_hand = self.in_hand.load(Ordering::SeqCst);
-                if in_hand == 0 || jobs.len() >= in_hand.max(WORTHWHILE) {
-                    return;
-                }
-                let room = BATCH.saturating_sub(jobs.len());
-                tokio::select! {
-                    taken = waiting.recv_many(&mut jobs, room) => if taken == 0 { return },
-                    () = self.ended.notified() => {}
-                }
-            }
-        };
-        // Whether more came or not: what is here is written.
-        let _ = tokio::time::timeout(GATHER, more).await;
-        let count = jobs.len();
-        self.in_hand.fetch_add(count, Ordering::SeqCst);
-        Some((jobs, InHand { line: self, count }))
-    }
-}
-
-/// Counts facts as in a writer's hands until it is dropped, whatever became of them.
-struct InHand<'a> {
-    line: &'a Line,
-    count: usize,
-}
-
-impl Drop for InHand<'_> {
-    fn drop(&mut self) {
-        self.line.in_hand.fetch_sub(self.count, Ordering::SeqCst);
-        self.line.ended.notify_one();
+        let tx = store.begin_recording().await;
+        let turn = tokio::time::timeout(TURN, self.turn.lock()).await.ok();
+        while jobs.len() < BATCH
+            && let Ok(job) = waiting.try_recv()
+        {
+            jobs.push(job);
+        }
+        Some((jobs, Begun { tx, turn }))
     }
 }
 
 /// The writer's life: take what is waiting, make it durable, answer.
 async fn write(writer: Arc<Writer>, line: Arc<Line>) {
-    while let Some((jobs, _in_hand)) = line.next_batch().await {
-        writer.settle(jobs).await;
+    while let Some((jobs, begun)) = line.next_batch(&writer.store).await {
+        writer.settle(jobs, begun).await;
     }
 }
 

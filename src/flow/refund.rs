@@ -16,7 +16,7 @@ use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::store::refund_intents::{IntentState, RefundIntent};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, bookings};
 use crate::stripe::StripeError;
 use crate::stripe::event::{METADATA_BOOKING, METADATA_INSTANCE};
 use serde_json::Value;
@@ -404,7 +404,7 @@ async fn settle_case(
         booking.progress = Progress::Cancelled;
         booking.seat = None;
         booking.updated_at = now;
-        tx.save_bookings(&[&booking]).await?;
+        tx.write(bookings::save(&[&booking])).await?;
         let detail = "its payment was refunded";
         tx.audit(now, &intent.requested_by, "booking.cancelled", &booking.id.to_string(), detail, None)
             .await?;

@@ -1,6 +1,6 @@
 //! Bookings with their seats, refunds and disputes.
 
-use super::engine::{Rows, json_array};
+use super::engine::{Rows, Write, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::{BookingRow, DisputeRow, RefundRow, booking_columns, parse};
 use super::{StoreError, Tx};
@@ -52,6 +52,78 @@ pub struct BookingFilter {
     pub offer: Option<OfferId>,
     /// Only of customers whose name or address holds this text, however it is capitalised.
     pub who: Option<String>,
+}
+
+/// What a decision changed, with refunds and disputes. [`StoreError::Overtaken`] if a booking is gone.
+pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
+    let open = |booking: &Booking| booking.status() == Status::Pending;
+    let unpaid = |booking: &Booking| matches!(booking.status(), Status::Pending | Status::Processing);
+    let has_history = |booking: &Booking| {
+        !(booking.refunds.is_empty() && booking.disputes.is_empty() && booking.cases.is_empty())
+    };
+    let themselves = Rows::of(bookings.iter().copied())
+        .text("id", |booking| booking.id.to_string())
+        .text("status", |booking| booking.status().as_str())
+        .integer("seat", |booking| booking.seat)
+        .text_or_null("stripe_session_id", |booking| booking.session.as_ref().map(|id| id.as_str()))
+        .text_or_null("paid_session_id", |booking| booking.payment().map(|paid| paid.session.as_str()))
+        .text_or_null("payment_intent_id", |booking| Some(booking.payment()?.intent.as_ref()?.as_str()))
+        .bigint_or_null("paid_amount", |booking| booking.payment().map(|paid| paid.amount))
+        .bigint_or_null("paid_at", |booking| booking.payment().map(|paid| paid.at.as_micros()))
+        .bigint("charge_refunded", |booking| booking.charge_refunded)
+        .boolean("has_history", |booking| Some(has_history(booking)))
+        .bigint("updated_at", |booking| booking.updated_at.as_micros())
+        // Stripe is still to be asked about it.
+        .boolean("unpaid", |booking| Some(unpaid(booking)))
+        // Its session can still be paid.
+        .boolean("open", |booking| Some(open(booking)))
+        .bigint_or_null("check_at", |booking| {
+            reconcile::check_after_change(booking).map(Timestamp::as_micros)
+        })
+        .each_written_by(
+            "update bookings set status = r.status, seat = r.seat, stripe_session_id = r.stripe_session_id,
+                 paid_session_id = r.paid_session_id, payment_intent_id = r.payment_intent_id,
+                 paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
+                 has_history = r.has_history, updated_at = r.updated_at,
+                 session_url = case when r.open then session_url end,
+                 next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)
+                     else r.check_at end
+             from {r} where bookings.id = r.id",
+        );
+    let bookings = bookings.iter().copied();
+    let refunds = bookings
+        .clone()
+        .flat_map(|booking| booking.refunds.iter().map(move |refund| History::of_refund(booking, refund)));
+    let disputes = bookings.flat_map(|booking| {
+        booking.disputes.iter().map(move |dispute| History::of_dispute(booking, dispute))
+    });
+    [
+        themselves,
+        save_history("refunds", &["payment_intent_id", "amount", "status"], refunds),
+        save_history("disputes", &["payment_intent_id", "amount", "status", "due_by"], disputes),
+    ]
+}
+
+/// New refunds or disputes, and of known ones what differs in the `changing` columns. Whose it is and which it is
+/// never change.
+fn save_history<'a>(table: &str, changing: &[&str], history: impl Iterator<Item = History<'a>>) -> Write<'a> {
+    let set: Vec<_> = changing.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let differs: Vec<_> =
+        changing.iter().map(|name| format!("{table}.{name} is distinct from excluded.{name}")).collect();
+    let (names, set, differs) = (changing.join(", "), set.join(", "), differs.join(" or "));
+    Rows::of(history)
+        .text("id", |one| one.id)
+        .text("booking_id", |one| one.booking.id.to_string())
+        .text_or_null("payment_intent_id", |one| one.intent)
+        .bigint("amount", |one| one.amount)
+        .text("status", |one| one.status)
+        .bigint_or_null("due_by", |one| one.due_by)
+        .bigint("at", |one| one.booking.updated_at.as_micros())
+        .written_by(format!(
+            "insert into {table} (id, booking_id, {names}, created_at, updated_at)
+             select id, booking_id, {names}, at, at from {{r}} where true
+             on conflict (id) do update set {set}, updated_at = excluded.updated_at where {differs}"
+        ))
 }
 
 impl Tx {
@@ -520,102 +592,6 @@ impl Tx {
         Ok(found)
     }
 
-    /// Writes what a decision changed, with refunds and disputes.
-    ///
-    /// # Errors
-    /// [`StoreError::Overtaken`] if a booking is gone; else any [`StoreError`].
-    pub async fn save_bookings(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
-        let open = |booking: &Booking| booking.status() == Status::Pending;
-        let unpaid = |booking: &Booking| matches!(booking.status(), Status::Pending | Status::Processing);
-        let has_history = |booking: &Booking| {
-            !(booking.refunds.is_empty() && booking.disputes.is_empty() && booking.cases.is_empty())
-        };
-        let rows = Rows::of(bookings)
-            .text("id", |booking| booking.id.to_string())
-            .text("status", |booking| booking.status().as_str())
-            .integer("seat", |booking| booking.seat)
-            .text_or_null("stripe_session_id", |booking| booking.session.as_ref().map(|id| id.as_str()))
-            .text_or_null("paid_session_id", |booking| booking.payment().map(|paid| paid.session.as_str()))
-            .text_or_null("payment_intent_id", |booking| Some(booking.payment()?.intent.as_ref()?.as_str()))
-            .bigint_or_null("paid_amount", |booking| booking.payment().map(|paid| paid.amount))
-            .bigint_or_null("paid_at", |booking| booking.payment().map(|paid| paid.at.as_micros()))
-            .bigint("charge_refunded", |booking| booking.charge_refunded)
-            .boolean("has_history", |booking| Some(has_history(booking)))
-            .bigint("updated_at", |booking| booking.updated_at.as_micros())
-            // Stripe is still to be asked about it.
-            .boolean("unpaid", |booking| Some(unpaid(booking)))
-            // Its session can still be paid.
-            .boolean("open", |booking| Some(open(booking)))
-            .bigint_or_null("check_at", |booking| {
-                reconcile::check_after_change(booking).map(Timestamp::as_micros)
-            });
-        let saved = self
-            .write_rows(&rows, |r| {
-                format!(
-                    "update bookings set status = r.status, seat = r.seat,
-                         stripe_session_id = r.stripe_session_id, paid_session_id = r.paid_session_id,
-                         payment_intent_id = r.payment_intent_id, paid_amount = r.paid_amount,
-                         paid_at = r.paid_at, charge_refunded = r.charge_refunded,
-                         has_history = r.has_history, updated_at = r.updated_at,
-                         session_url = case when r.open then session_url end,
-                         next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)
-                             else r.check_at end
-                     from {r} where bookings.id = r.id"
-                )
-            })
-            .await?;
-        if saved != bookings.len() as u64 {
-            return Err(StoreError::Overtaken);
-        }
-        self.save_history(bookings).await
-    }
-
-    async fn save_history(&mut self, bookings: &[&Booking]) -> Result<(), StoreError> {
-        let refunds: Vec<_> = bookings
-            .iter()
-            .flat_map(|booking| booking.refunds.iter().map(|refund| History::of_refund(booking, refund)))
-            .collect();
-        self.save_rows("refunds", &["payment_intent_id", "amount", "status"], &refunds).await?;
-        let disputes: Vec<_> = bookings
-            .iter()
-            .flat_map(|booking| booking.disputes.iter().map(|dispute| History::of_dispute(booking, dispute)))
-            .collect();
-        self.save_rows("disputes", &["payment_intent_id", "amount", "status", "due_by"], &disputes).await
-    }
-
-    /// Writes refunds or disputes: new ones, and of known ones what differs in the `changing` columns. Whose it
-    /// is and which it is never change.
-    async fn save_rows(
-        &mut self,
-        table: &str,
-        changing: &[&str],
-        history: &[History<'_>],
-    ) -> Result<(), StoreError> {
-        let rows = Rows::of(history)
-            .text("id", |one| one.id)
-            .text("booking_id", |one| one.booking.id.to_string())
-            .text_or_null("payment_intent_id", |one| one.intent)
-            .bigint("amount", |one| one.amount)
-            .text("status", |one| one.status)
-            .bigint_or_null("due_by", |one| one.due_by)
-            .bigint("at", |one| one.booking.updated_at.as_micros());
-        self.write_rows(&rows, |r| {
-            let set: Vec<_> = changing.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-            let differs: Vec<_> = changing
-                .iter()
-                .map(|name| format!("{table}.{name} is distinct from excluded.{name}"))
-                .collect();
-            let (names, set, differs) = (changing.join(", "), set.join(", "), differs.join(" or "));
-            format!(
-                "insert into {table} (id, booking_id, {names}, created_at, updated_at)
-                 select id, booking_id, {names}, at, at from {r} where true
-                 on conflict (id) do update set {set}, updated_at = excluded.updated_at where {differs}"
-            )
-        })
-        .await?;
-        Ok(())
-    }
-
     /// Bookings, newest first. Refunds, disputes and cases are included.
     ///
     /// # Errors
@@ -681,6 +657,7 @@ fn dispute_of(handle: &Handle) -> Option<&String> {
 }
 
 /// A refund or a dispute, as its table has it.
+#[derive(Clone, Copy)]
 struct History<'a> {
     booking: &'a Booking,
     id: &'a str,

@@ -1,6 +1,6 @@
 //! Cases: what a person has to look at.
 
-use super::engine::{Rows, json_array};
+use super::engine::{Rows, Write, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::parse;
 use super::{StoreError, Tx};
@@ -125,38 +125,31 @@ pub struct CaseToOpen {
     pub event_key: String,
 }
 
-impl Tx {
-    /// Opens cases. One that was opened before, even if it is closed by now, is left as it is.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn open_cases(&mut self, cases: &[CaseToOpen], now: Timestamp) -> Result<(), StoreError> {
-        let rows = Rows::of(cases)
-            .text("id", |_| CaseId::new().to_string())
-            .text("case_key", |opened| &opened.case.key)
-            .text("kind", |opened| opened.case.kind.as_str())
-            .text_or_null("booking_id", |opened| opened.booking.map(|id| id.to_string()))
-            .text("event_key", |opened| &opened.event_key)
-            .text_or_null("stripe_session_id", |opened| opened.case.session.as_ref().map(|id| id.as_str()))
-            .text_or_null("payment_intent_id", |opened| opened.case.intent.as_ref().map(|id| id.as_str()))
-            .bigint_or_null("amount", |opened| opened.case.amount)
-            .text_or_null("currency", |opened| opened.case.currency.as_deref())
-            .text("detail", |opened| &opened.case.detail)
-            .bigint_or_null("deadline", |opened| opened.case.deadline.map(Timestamp::as_micros))
-            .bigint("now", |_| now.as_micros());
-        self.write_rows(&rows, |r| {
-            format!(
-                "insert into cases (id, case_key, kind, booking_id, event_key, stripe_session_id,
-                     payment_intent_id, amount, currency, detail, deadline, created_at)
-                 select id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id,
-                     amount, currency, detail, deadline, now
-                 from {r} where true on conflict (case_key) do nothing"
-            )
-        })
-        .await?;
-        Ok(())
-    }
+/// New cases. One that was opened before, even if it is closed by now, is left as it is.
+pub fn open(cases: &[CaseToOpen], now: Timestamp) -> Write<'_> {
+    Rows::of(cases)
+        .text("id", |_| CaseId::new().to_string())
+        .text("case_key", |opened| &opened.case.key)
+        .text("kind", |opened| opened.case.kind.as_str())
+        .text_or_null("booking_id", |opened| opened.booking.map(|id| id.to_string()))
+        .text("event_key", |opened| &opened.event_key)
+        .text_or_null("stripe_session_id", |opened| opened.case.session.as_ref().map(|id| id.as_str()))
+        .text_or_null("payment_intent_id", |opened| opened.case.intent.as_ref().map(|id| id.as_str()))
+        .bigint_or_null("amount", |opened| opened.case.amount)
+        .text_or_null("currency", |opened| opened.case.currency.as_deref())
+        .text("detail", |opened| &opened.case.detail)
+        .bigint_or_null("deadline", |opened| opened.case.deadline.map(Timestamp::as_micros))
+        .bigint("now", |_| now.as_micros())
+        .written_by(
+            "insert into cases (id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id,
+                 amount, currency, detail, deadline, created_at)
+             select id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount,
+                 currency, detail, deadline, now
+             from {r} where true on conflict (case_key) do nothing",
+        )
+}
 
+impl Tx {
     /// One case, locked until the end of the transaction if it is a writing one.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use super::{StoreError, Tx};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
-use sqlx::{AssertSqlSafe, Postgres, Sqlite};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite};
 use std::borrow::Cow;
 
 impl Tx {
@@ -33,24 +33,23 @@ impl Tx {
         }
     }
 
-    /// Runs a statement on all of `rows` at once; `sql` is given the table expression, named `r`, in which they
-    /// stand. Returns how many rows it changed. Without rows nothing is run.
+    /// Writes all of it; what has no rows runs nothing. PostgreSQL is told everything at once, so that a batch
+    /// does not wait for the network between its statements; each sees the tables as they were before.
     ///
     /// # Errors
-    /// Any [`StoreError`].
-    pub(super) async fn write_rows<T>(
+    /// [`StoreError::Overtaken`] if one that must write each of its rows did not; else any [`StoreError`].
+    pub async fn write<'a>(
         &mut self,
-        rows: &Rows<'_, T>,
-        sql: impl FnOnce(&str) -> String,
-    ) -> Result<u64, StoreError> {
-        if rows.items.is_empty() {
-            return Ok(0);
+        writes: impl IntoIterator<Item = Write<'a>, IntoIter: Send>,
+    ) -> Result<(), StoreError> {
+        let writes: Vec<_> = writes.into_iter().filter(|write| write.count > 0).collect();
+        if writes.is_empty() {
+            return Ok(());
         }
-        let sql = AssertSqlSafe(sql(&self.table_of(rows)));
-        Ok(match self {
+        match self {
             Self::Postgres(conn) => {
-                let mut query = sqlx::query::<Postgres>(sql);
-                for (_, values) in &rows.columns {
+                let mut query = sqlx::query::<Postgres>(AssertSqlSafe(at_once(&writes)));
+                for (_, values) in writes.iter().flat_map(|write| &write.columns) {
                     query = match values {
                         Values::Texts(values) => query.bind(values),
                         Values::Bigints(values) => query.bind(values),
@@ -58,32 +57,41 @@ impl Tx {
                         Values::Booleans(values) => query.bind(values),
                     };
                 }
-                query.execute(&mut **conn).await?.rows_affected()
+                let counts = query.fetch_one(&mut **conn).await?;
+                for (n, write) in writes.iter().enumerate() {
+                    write.check(u64::try_from(counts.try_get::<i64, _>(n)?).unwrap_or(0))?;
+                }
             }
             Self::Sqlite(conn) => {
-                sqlx::query::<Sqlite>(sql).bind(rows.json()).execute(&mut **conn).await?.rows_affected()
-            }
-        })
-    }
-
-    fn table_of<T>(&self, rows: &Rows<'_, T>) -> String {
-        let columns = rows.columns.iter();
-        match self {
-            Self::Postgres(_) => {
-                let numbered = columns.clone().zip(1..);
-                let arrays: Vec<_> =
-                    numbered.map(|((_, values), n)| format!("${n}::{}[]", values.kind())).collect();
-                let names: Vec<_> = columns.map(|(name, _)| *name).collect();
-                format!("unnest({}) as r ({})", arrays.join(", "), names.join(", "))
-            }
-            Self::Sqlite(_) => {
-                let columns: Vec<_> =
-                    columns.zip(0..).map(|((name, _), n)| format!("value ->> {n} as {name}")).collect();
-                // `where true` keeps `on conflict` after this from being read as a join.
-                format!("(select {} from json_each($1) where true) as r", columns.join(", "))
+                for write in &writes {
+                    let names = write.columns.iter().map(|(name, _)| name).zip(0..);
+                    let columns: Vec<_> = names.map(|(name, n)| format!("value ->> {n} as {name}")).collect();
+                    // `where true` keeps `on conflict` after this from being read as a join.
+                    let table = format!("(select {} from json_each($1) where true) as r", columns.join(", "));
+                    let query = sqlx::query::<Sqlite>(AssertSqlSafe(write.sql.replace("{r}", &table)));
+                    let done = query.bind(write.json()).execute(&mut **conn).await?;
+                    write.check(done.rows_affected())?;
+                }
             }
         }
+        Ok(())
     }
+}
+
+/// One statement for PostgreSQL that does all of `writes` and tells of each how many rows it wrote.
+fn at_once(writes: &[Write<'_>]) -> String {
+    let mut parameters = 1..;
+    let mut parts = Vec::with_capacity(writes.len());
+    let mut counts = Vec::with_capacity(writes.len());
+    for (n, write) in writes.iter().enumerate() {
+        let numbered = write.columns.iter().zip(&mut parameters);
+        let arrays: Vec<_> = numbered.map(|((_, values), n)| format!("${n}::{}[]", values.kind())).collect();
+        let names: Vec<_> = write.columns.iter().map(|(name, _)| *name).collect();
+        let table = format!("unnest({}) as r ({})", arrays.join(", "), names.join(", "));
+        parts.push(format!("w{n} as ({} returning 1)", write.sql.replace("{r}", &table)));
+        counts.push(format!("(select count(*) from w{n})"));
+    }
+    format!("with {} select {}", parts.join(", "), counts.join(", "))
 }
 
 /// The JSON array that [`Tx::in_list`] reads.
@@ -91,10 +99,21 @@ pub(super) fn json_array<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }
 
-/// Rows for one statement, one for each item of a list, put together column by column: see [`Tx::write_rows`].
+/// One statement for many rows, and the rows: see [`Tx::write`].
+#[derive(Debug)]
+#[must_use]
+pub struct Write<'a> {
+    sql: Cow<'static, str>,
+    count: usize,
+    columns: Vec<(&'static str, Values<'a>)>,
+    /// Whether it must write each of its rows.
+    each: bool,
+}
+
+/// The rows of a [`Write`], one for each item of a list, put together column by column.
 #[derive(Debug)]
 pub(super) struct Rows<'a, T> {
-    items: &'a [T],
+    items: Vec<T>,
     columns: Vec<(&'static str, Values<'a>)>,
 }
 
@@ -106,41 +125,41 @@ enum Values<'a> {
     Booleans(Vec<Option<bool>>),
 }
 
-impl<'a, T> Rows<'a, T> {
+impl<'a, T: Copy> Rows<'a, T> {
     /// A row for each of `items`, without a column yet.
-    pub(super) fn of(items: &'a [T]) -> Self {
-        Self { items, columns: Vec::new() }
+    pub(super) fn of(items: impl IntoIterator<Item = T>) -> Self {
+        Self { items: items.into_iter().collect(), columns: Vec::new() }
     }
 
-    pub(super) fn text<V: Into<Cow<'a, str>>>(self, name: &'static str, value: impl Fn(&'a T) -> V) -> Self {
+    pub(super) fn text<V: Into<Cow<'a, str>>>(self, name: &'static str, value: impl Fn(T) -> V) -> Self {
         self.text_or_null(name, |item| Some(value(item)))
     }
 
     pub(super) fn text_or_null<V: Into<Cow<'a, str>>>(
         self,
         name: &'static str,
-        value: impl Fn(&'a T) -> Option<V>,
+        value: impl Fn(T) -> Option<V>,
     ) -> Self {
-        let values = self.items.iter().map(|item| value(item).map(Into::into)).collect();
+        let values = self.items.iter().map(|item| value(*item).map(Into::into)).collect();
         self.column(name, Values::Texts(values))
     }
 
-    pub(super) fn bigint(self, name: &'static str, value: impl Fn(&'a T) -> i64) -> Self {
+    pub(super) fn bigint(self, name: &'static str, value: impl Fn(T) -> i64) -> Self {
         self.bigint_or_null(name, |item| Some(value(item)))
     }
 
-    pub(super) fn bigint_or_null(self, name: &'static str, value: impl Fn(&'a T) -> Option<i64>) -> Self {
-        let values = self.items.iter().map(value).collect();
+    pub(super) fn bigint_or_null(self, name: &'static str, value: impl Fn(T) -> Option<i64>) -> Self {
+        let values = self.items.iter().copied().map(value).collect();
         self.column(name, Values::Bigints(values))
     }
 
-    pub(super) fn integer(self, name: &'static str, value: impl Fn(&'a T) -> Option<i32>) -> Self {
-        let values = self.items.iter().map(value).collect();
+    pub(super) fn integer(self, name: &'static str, value: impl Fn(T) -> Option<i32>) -> Self {
+        let values = self.items.iter().copied().map(value).collect();
         self.column(name, Values::Integers(values))
     }
 
-    pub(super) fn boolean(self, name: &'static str, value: impl Fn(&'a T) -> Option<bool>) -> Self {
-        let values = self.items.iter().map(value).collect();
+    pub(super) fn boolean(self, name: &'static str, value: impl Fn(T) -> Option<bool>) -> Self {
+        let values = self.items.iter().copied().map(value).collect();
         self.column(name, Values::Booleans(values))
     }
 
@@ -149,9 +168,26 @@ impl<'a, T> Rows<'a, T> {
         self
     }
 
-    /// As a JSON array with an array for each row.
+    /// With the statement for them, an `insert` or `update` that reads the rows where it says `{r}`; they are
+    /// named `r` in it.
+    pub(super) fn written_by(self, sql: impl Into<Cow<'static, str>>) -> Write<'a> {
+        Write { sql: sql.into(), count: self.items.len(), columns: self.columns, each: false }
+    }
+
+    /// As [`Rows::written_by`], and if it does not write each of them, somebody was faster.
+    pub(super) fn each_written_by(self, sql: impl Into<Cow<'static, str>>) -> Write<'a> {
+        Write { each: true, ..self.written_by(sql) }
+    }
+}
+
+impl Write<'_> {
+    fn check(&self, written: u64) -> Result<(), StoreError> {
+        if self.each && written != self.count as u64 { Err(StoreError::Overtaken) } else { Ok(()) }
+    }
+
+    /// The rows as a JSON array with an array for each.
     fn json(&self) -> String {
-        let rows: Vec<_> = (0..self.items.len()).map(|n| Row { columns: &self.columns, n }).collect();
+        let rows: Vec<_> = (0..self.count).map(|n| Row { columns: &self.columns, n }).collect();
         json_array(&rows)
     }
 }

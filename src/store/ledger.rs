@@ -1,6 +1,6 @@
 //! The ledger: each thing that Stripe told us, once.
 
-use super::engine::{Rows, json_array};
+use super::engine::{Rows, Write, json_array};
 use super::page::{Cursor, Page, PageRequest};
 use super::row::parse;
 use super::{StoreError, Tx};
@@ -183,7 +183,7 @@ impl EntryRow {
     }
 }
 
-fn columns_of(entries: &[NewEntry]) -> Rows<'_, NewEntry> {
+fn columns_of(entries: &[NewEntry]) -> Rows<'_, &NewEntry> {
     Rows::of(entries)
         .text("id", |entry| entry.id.to_string())
         .text("event_key", |entry| &entry.event_key)
@@ -202,6 +202,49 @@ fn columns_of(entries: &[NewEntry]) -> Rows<'_, NewEntry> {
         .bigint("received_at", |entry| entry.received_at)
         .bigint_or_null("processed_at", |entry| entry.processed_at)
         .bigint_or_null("next_try_at", |entry| entry.next_try_at)
+}
+
+/// New rows. [`StoreError::Overtaken`] if one was there already: another instance was faster.
+pub fn insert(entries: &[NewEntry]) -> Write<'_> {
+    columns_of(entries).each_written_by(
+        "insert into payment_events (id, event_key, stripe_event_id, type, source, livemode, stripe_session_id,
+             booking_id, applied_payment, outcome, reason, payload, deliveries, stripe_created_at, received_at,
+             last_delivered_at, processed_at, next_try_at, tries)
+         select id, event_key, stripe_event_id, type, source, livemode, stripe_session_id, booking_id,
+             applied_payment, outcome, reason, payload, deliveries, stripe_created_at, received_at, received_at,
+             processed_at, next_try_at, 0
+         from {r} where true on conflict (event_key) do nothing",
+    )
+}
+
+/// What was made of rows that were there already but not settled, as the row would be written now: of one that
+/// turns out to be no business of ours nothing more is kept either. [`StoreError::Overtaken`] if one has been
+/// settled meanwhile by another instance.
+pub fn settle(entries: &[NewEntry]) -> Write<'_> {
+    columns_of(entries).each_written_by(
+        "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
+             livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
+             outcome = r.outcome, reason = r.reason, deliveries = payment_events.deliveries + r.deliveries,
+             last_delivered_at = case when r.deliveries > 0 then r.received_at
+                 else payment_events.last_delivered_at end,
+             processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
+         from {r}
+         where payment_events.event_key = r.event_key
+           and payment_events.outcome in ('ignored', 'parked', 'rejected', 'case')",
+    )
+}
+
+/// Further deliveries of settled rows.
+pub fn deliver_again<'a>(keys: &[(&'a str, i32)], now: Timestamp) -> Write<'a> {
+    Rows::of(keys.iter().copied())
+        .text("event_key", |(event_key, _)| event_key)
+        .integer("deliveries", |(_, deliveries)| Some(deliveries))
+        .bigint("now", |_| now.as_micros())
+        .written_by(
+            "update payment_events set deliveries = payment_events.deliveries + r.deliveries,
+                 last_delivered_at = r.now
+             from {r} where payment_events.event_key = r.event_key",
+        )
 }
 
 impl Tx {
@@ -227,72 +270,6 @@ impl Tx {
                 Ok((key, known))
             })
             .collect()
-    }
-
-    /// Writes new rows.
-    ///
-    /// # Errors
-    /// [`StoreError::Overtaken`] if one was there already: another instance was faster.
-    pub async fn insert_entries(&mut self, entries: &[NewEntry]) -> Result<(), StoreError> {
-        let inserted = self
-            .write_rows(&columns_of(entries), |r| {
-                format!(
-                    "insert into payment_events (id, event_key, stripe_event_id, type, source, livemode,
-                         stripe_session_id, booking_id, applied_payment, outcome, reason, payload, deliveries,
-                         stripe_created_at, received_at, last_delivered_at, processed_at, next_try_at, tries)
-                     select id, event_key, stripe_event_id, type, source, livemode, stripe_session_id,
-                         booking_id, applied_payment, outcome, reason, payload, deliveries, stripe_created_at,
-                         received_at, received_at, processed_at, next_try_at, 0
-                     from {r} where true on conflict (event_key) do nothing"
-                )
-            })
-            .await?;
-        if inserted == entries.len() as u64 { Ok(()) } else { Err(StoreError::Overtaken) }
-    }
-
-    /// Writes what was made of rows that were there already but not settled, as the row would be
-    /// written now: of one that turns out to be no business of ours nothing more is kept either.
-    ///
-    /// # Errors
-    /// [`StoreError::Overtaken`] if one has been settled meanwhile by another instance.
-    pub async fn settle_entries(&mut self, entries: &[NewEntry]) -> Result<(), StoreError> {
-        let settled = self
-            .write_rows(&columns_of(entries), |r| {
-                format!(
-                    "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
-                         livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
-                         outcome = r.outcome, reason = r.reason,
-                         deliveries = payment_events.deliveries + r.deliveries,
-                         last_delivered_at = case when r.deliveries > 0 then r.received_at
-                             else payment_events.last_delivered_at end,
-                         processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
-                     from {r}
-                     where payment_events.event_key = r.event_key
-                       and payment_events.outcome in ('ignored', 'parked', 'rejected', 'case')"
-                )
-            })
-            .await?;
-        if settled == entries.len() as u64 { Ok(()) } else { Err(StoreError::Overtaken) }
-    }
-
-    /// Counts further deliveries of settled rows.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn count_deliveries(&mut self, keys: &[(&str, i32)], now: Timestamp) -> Result<(), StoreError> {
-        let rows = Rows::of(keys)
-            .text("event_key", |(event_key, _)| *event_key)
-            .integer("deliveries", |(_, deliveries)| Some(*deliveries))
-            .bigint("now", |_| now.as_micros());
-        self.write_rows(&rows, |r| {
-            format!(
-                "update payment_events set deliveries = payment_events.deliveries + r.deliveries,
-                     last_delivered_at = r.now
-                 from {r} where payment_events.event_key = r.event_key"
-            )
-        })
-        .await?;
-        Ok(())
     }
 
     /// Rows whose next try is due, oldest first. Taken ones are put off by `lease`, so that several

@@ -39,6 +39,7 @@ mod row;
 pub mod sessions;
 pub mod users;
 
+pub use engine::Write;
 pub use error::StoreError;
 pub use migrate::MigrationStatus;
 

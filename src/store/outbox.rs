@@ -1,6 +1,6 @@
 //! What others are told, written in the transaction of the change it tells of.
 
-use super::engine::{Rows, json_array};
+use super::engine::{Rows, Write, json_array};
 use super::row::parse;
 use super::{StoreError, Tx};
 use crate::domain::ids::BookingId;
@@ -10,35 +10,21 @@ use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 use std::time::Duration;
 
-impl Tx {
-    /// Adds effects; one with a key that is there already is left out.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn push_effects(
-        &mut self,
-        effects: &[(BookingId, Effect)],
-        audience: Audience,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let now = now.as_micros();
-        let rows = Rows::of(effects)
-            .text("id", |_| uuid::Uuid::now_v7().to_string())
-            .text("effect_key", |(_, effect)| &effect.key)
-            .text("kind", |(_, effect)| effect.kind.as_str())
-            .text("booking_id", |(booking, _)| booking.to_string())
-            .bigint("now", |_| now)
-            .bigint_or_null("fanned_out_at", |_| (audience == Audience::Nobody).then_some(now));
-        self.write_rows(&rows, |r| {
-            format!(
-                "insert into outbox (id, effect_key, kind, booking_id, created_at, fanned_out_at)
-                 select id, effect_key, kind, booking_id, now, fanned_out_at from {r} where true
-                 on conflict (effect_key) do nothing"
-            )
-        })
-        .await?;
-        Ok(())
-    }
+/// New effects; one with a key that is there already is left out.
+pub fn push(effects: &[(BookingId, Effect)], audience: Audience, now: Timestamp) -> Write<'_> {
+    let now = now.as_micros();
+    Rows::of(effects)
+        .text("id", |_| uuid::Uuid::now_v7().to_string())
+        .text("effect_key", |(_, effect)| &effect.key)
+        .text("kind", |(_, effect)| effect.kind.as_str())
+        .text("booking_id", |(booking, _)| booking.to_string())
+        .bigint("now", |_| now)
+        .bigint_or_null("fanned_out_at", |_| (audience == Audience::Nobody).then_some(now))
+        .written_by(
+            "insert into outbox (id, effect_key, kind, booking_id, created_at, fanned_out_at)
+             select id, effect_key, kind, booking_id, now, fanned_out_at from {r} where true
+             on conflict (effect_key) do nothing",
+        )
 }
 
 /// Who is to be told of an effect.
@@ -175,14 +161,11 @@ impl Tx {
             .text("outbox_id", |(outbox_id, _)| outbox_id)
             .text("target", |(_, target)| target.as_str())
             .bigint("now", |_| now);
-        self.write_rows(&rows, |r| {
-            format!(
-                "insert into outbox_deliveries (id, outbox_id, target, state, tries, next_try_at,
-                     created_at)
-                 select id, outbox_id, target, 'pending', 0, now, now from {r} where true
-                 on conflict (outbox_id, target) do nothing"
-            )
-        })
+        self.write([rows.written_by(
+            "insert into outbox_deliveries (id, outbox_id, target, state, tries, next_try_at, created_at)
+             select id, outbox_id, target, 'pending', 0, now, now from {r} where true
+             on conflict (outbox_id, target) do nothing",
+        )])
         .await?;
         let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
         let sql = format!("update outbox set fanned_out_at = $2 where id {}", self.in_list(1));

@@ -9,9 +9,9 @@ use checkout_backend::domain::lang::Lang;
 use checkout_backend::domain::payment::Outcome;
 use checkout_backend::domain::slot::Slot;
 use checkout_backend::domain::time::Timestamp;
-use checkout_backend::store::bookings::BookingFilter;
+use checkout_backend::store::bookings::{self, BookingFilter};
 use checkout_backend::store::idempotency::{KEPT, KeyState};
-use checkout_backend::store::ledger::{LedgerFilter, NewEntry};
+use checkout_backend::store::ledger::{self, LedgerFilter, NewEntry};
 use checkout_backend::store::page::{Cursor, PageRequest};
 use checkout_backend::store::{Store, StoreError};
 use std::collections::BTreeSet;
@@ -147,7 +147,7 @@ async fn hundreds_of_ledger_rows_are_one_statement(db: TestDatabase) {
     assert_eq!(known.len(), 500);
     assert!(known.values().all(|entry| entry.outcome == Outcome::Processed));
     let again: Vec<_> = keys.iter().map(|key| (*key, 2)).collect();
-    tx.count_deliveries(&again, now()).await.unwrap();
+    tx.write([ledger::deliver_again(&again, now())]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(db.number("select sum(deliveries) from payment_events").await, 1500);
     assert_eq!(db.number("select count(*) from payment_events where livemode is null").await, 500);
@@ -238,7 +238,7 @@ async fn a_settled_entry_is_not_settled_again(db: TestDatabase) {
     let settled = entry("evt_1", now());
     for expected in [true, false] {
         let mut tx = db.store.begin().await.unwrap();
-        let result = tx.settle_entries(std::slice::from_ref(&settled)).await;
+        let result = tx.write([ledger::settle(std::slice::from_ref(&settled))]).await;
         if expected {
             result.unwrap();
             tx.commit().await.unwrap();
@@ -529,13 +529,13 @@ async fn insert(store: &Store, booking: &Booking) -> bool {
 
 async fn save(store: &Store, bookings: &[&Booking]) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    tx.save_bookings(bookings).await?;
+    tx.write(bookings::save(bookings)).await?;
     tx.commit().await
 }
 
 async fn insert_entries(store: &Store, entries: &[NewEntry]) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    tx.insert_entries(entries).await?;
+    tx.write([ledger::insert(entries)]).await?;
     tx.commit().await
 }
 

@@ -1,6 +1,6 @@
 //! One batch of facts in one transaction: look, decide, write, commit, answer.
 
-use super::{Asked, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
+use super::{Asked, Begun, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
 use crate::clock::Clock;
 use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
@@ -9,10 +9,10 @@ use crate::domain::ids::{BookingId, InstanceId};
 use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::store::bookings::Handle;
-use crate::store::cases::CaseToOpen;
-use crate::store::ledger::{KnownEntry, NewEntry};
-use crate::store::outbox::Audience;
+use crate::store::bookings::{self, Handle};
+use crate::store::cases::{self, CaseToOpen};
+use crate::store::ledger::{self, KnownEntry, NewEntry};
+use crate::store::outbox::{self, Audience};
 use crate::store::{Store, StoreError, Tx, within};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,11 +63,12 @@ pub struct Writer {
 
 impl Writer {
     /// Settles every job and answers its caller. Never fails as a whole.
-    pub(super) async fn settle(&self, jobs: Vec<Job>) {
+    pub(super) async fn settle(&self, jobs: Vec<Job>, begun: Begun<'_>) {
+        let mut begun = Some(begun);
         // Halved on failure: a stack of batches instead of a recursion.
         let mut stack = vec![jobs];
         while let Some(jobs) = stack.pop() {
-            match self.apply_with_retries(&jobs).await {
+            match self.apply_with_retries(&jobs, begun.take()).await {
                 Ok(steps) => {
                     let mut alone: Vec<Vec<Job>> = Vec::new();
                     for (job, step) in jobs.into_iter().zip(steps) {
@@ -108,11 +109,15 @@ impl Writer {
         }
     }
 
-    async fn apply_with_retries(&self, jobs: &[Job]) -> Result<Vec<Step>, StoreError> {
+    async fn apply_with_retries(
+        &self,
+        jobs: &[Job],
+        mut begun: Option<Begun<'_>>,
+    ) -> Result<Vec<Step>, StoreError> {
         let mut tries = 0;
         let mut locks = Locks::WaitedFor;
         loop {
-            match within(PATIENCE, self.apply(jobs, locks)).await {
+            match within(PATIENCE, self.apply(jobs, locks, begun.take())).await {
                 // Somebody holds one of the bookings: the others shall not wait for that.
                 Err(StoreError::Locked(_)) if locks == Locks::WaitedFor && !is_one_event(jobs) => {
                     locks = Locks::PassedOver;
@@ -131,14 +136,25 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, jobs: &[Job], locks: Locks) -> Result<Vec<Step>, StoreError> {
-        let mut tx = self.store.begin_recording().await?;
+    async fn apply(
+        &self,
+        jobs: &[Job],
+        locks: Locks,
+        begun: Option<Begun<'_>>,
+    ) -> Result<Vec<Step>, StoreError> {
+        let (tx, turn) = match begun {
+            Some(Begun { tx, turn }) => (tx, turn),
+            None => (self.store.begin_recording().await, None),
+        };
+        let mut tx = tx?;
         let mut batch = self.open_batch(&mut tx, jobs, locks).await?;
         let mut steps = Vec::with_capacity(jobs.len());
         for job in jobs {
             steps.push(batch.judge(&mut tx, job).await?);
         }
-        if batch.write(&mut tx).await? {
+        let changed = batch.write(&mut tx).await?;
+        drop(turn);
+        if changed {
             failpoint::here("recorder.before_commit");
             tx.commit().await?;
             failpoint::here("recorder.after_commit");
@@ -211,8 +227,8 @@ impl Writer {
             let mut entry = new_entry(&job, Outcome::Rejected, Reason::Fault, None, false);
             entry.next_try_at = Some(next_try(now, known).as_micros());
             match known {
-                None => tx.insert_entries(&[entry]).await?,
-                Some(known) if !known.outcome.is_settled() => tx.settle_entries(&[entry]).await?,
+                None => tx.write([ledger::insert(&[entry])]).await?,
+                Some(known) if !known.outcome.is_settled() => tx.write([ledger::settle(&[entry])]).await?,
                 Some(_) => {}
             }
             tx.commit().await
@@ -554,12 +570,18 @@ impl Batch<'_> {
         again.sort_unstable();
         let changed = self.owners.bookings.iter().zip(&self.changed);
         let changed: Vec<&Booking> = changed.filter(|(_, changed)| **changed).map(|(b, _)| b).collect();
-        tx.insert_entries(&self.new).await?;
-        tx.settle_entries(&self.settled).await?;
-        tx.count_deliveries(&again, self.now).await?;
-        tx.save_bookings(&changed).await?;
-        tx.open_cases(&self.cases, self.now).await?;
-        tx.push_effects(&self.effects, self.writer.audience, self.now).await?;
+        let [themselves, refunds, disputes] = bookings::save(&changed);
+        tx.write([
+            ledger::insert(&self.new),
+            ledger::settle(&self.settled),
+            ledger::deliver_again(&again, self.now),
+            themselves,
+            refunds,
+            disputes,
+            cases::open(&self.cases, self.now),
+            outbox::push(&self.effects, self.writer.audience, self.now),
+        ])
+        .await?;
         Ok(true)
     }
 }
