@@ -5,7 +5,7 @@ use crate::domain::ids::{InstanceId, OfferId};
 use crate::domain::time::Timestamp;
 use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -22,6 +22,10 @@ pub struct MigrationStatus {
 }
 
 pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    // Nearly every start finds everything done: it takes no lock then, and no connection of its own.
+    if applied(store).await? == known() {
+        return first_rows(store, now).await;
+    }
     match store {
         // sqlx takes an advisory lock: instances that start together migrate one after the other. A
         // migration may take longer than a request, so this connection waits without our usual limits.
@@ -42,6 +46,12 @@ pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreErr
 
 /// What every database has from the start: its own id and a first offer.
 async fn first_rows(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let mut tx = store.read().await?;
+    let known = instances(&mut tx).await?;
+    tx.rollback().await?;
+    if known > 0 {
+        return Ok(());
+    }
     let mut tx = store.begin().await?;
     // Two instances may get here together; the first one's commit decides, the other changes nothing.
     let lock = match &tx {
@@ -49,8 +59,7 @@ async fn first_rows(store: &Store, now: Timestamp) -> Result<(), StoreError> {
         super::Tx::Sqlite(_) => "select 1",
     };
     on_engine!(&mut tx, conn => sqlx::query(lock).execute(conn).await.map(drop))?;
-    let known: i64 = on_engine!(&mut tx, conn => sqlx::query_scalar("select count(*) from instance").fetch_one(conn).await)?;
-    if known > 0 {
+    if instances(&mut tx).await? > 0 {
         return tx.rollback().await;
     }
     on_engine!(&mut tx, conn => sqlx::query("insert into instance (id, created_at) values ($1, $2)")
@@ -71,6 +80,10 @@ async fn first_rows(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+async fn instances(tx: &mut super::Tx) -> Result<i64, StoreError> {
+    Ok(on_engine!(tx, conn => sqlx::query_scalar("select count(*) from instance").fetch_one(conn).await)?)
+}
+
 pub(super) async fn status(store: &Store) -> Result<Vec<MigrationStatus>, StoreError> {
     let applied = applied(store).await?;
     let known = MIGRATIONS.iter().filter(|m| m.migration_type.is_up_migration());
@@ -78,10 +91,10 @@ pub(super) async fn status(store: &Store) -> Result<Vec<MigrationStatus>, StoreE
         .map(|m| MigrationStatus {
             version: m.version,
             name: m.description.to_string(),
-            applied: applied.contains(&m.version),
+            applied: applied.contains_key(&m.version),
         })
         .collect();
-    let newer = applied.iter().filter(|version| !rows.iter().any(|row| row.version == **version));
+    let newer = applied.keys().filter(|version| !rows.iter().any(|row| row.version == **version));
     let newer: Vec<_> = newer
         .map(|version| MigrationStatus {
             version: *version,
@@ -94,8 +107,8 @@ pub(super) async fn status(store: &Store) -> Result<Vec<MigrationStatus>, StoreE
 }
 
 pub(super) async fn check(store: &Store) -> Result<(), StoreError> {
-    let applied = applied(store).await?;
-    let known: BTreeSet<i64> = MIGRATIONS.iter().map(|m| m.version).collect();
+    let applied: BTreeSet<i64> = applied(store).await?.into_keys().collect();
+    let known: BTreeSet<i64> = known().into_keys().collect();
     match (applied.difference(&known).max(), known.difference(&applied).next()) {
         (Some(found), _) => {
             Err(StoreError::Newer { found: *found, known: known.last().copied().unwrap_or_default() })
@@ -105,21 +118,27 @@ pub(super) async fn check(store: &Store) -> Result<(), StoreError> {
     }
 }
 
-async fn applied(store: &Store) -> Result<BTreeSet<i64>, StoreError> {
+/// The migrations of this program, each with the checksum of its text.
+fn known() -> BTreeMap<i64, Vec<u8>> {
+    MIGRATIONS.iter().map(|m| (m.version, m.checksum.to_vec())).collect()
+}
+
+/// Those that this database has, each with the checksum of the text that it was made by.
+async fn applied(store: &Store) -> Result<BTreeMap<i64, Vec<u8>>, StoreError> {
     let mut tx = store.read().await?;
     let table = match &tx {
         super::Tx::Postgres(_) => "select count(*) from pg_class where oid = to_regclass('_sqlx_migrations')",
         super::Tx::Sqlite(_) => "select count(*) from sqlite_master where name = '_sqlx_migrations'",
     };
     let exists: i64 = on_engine!(&mut tx, conn => sqlx::query_scalar(table).fetch_one(conn).await)?;
-    let versions: Vec<i64> = if exists == 0 {
+    let applied: Vec<(i64, Vec<u8>)> = if exists == 0 {
         Vec::new()
     } else {
-        on_engine!(&mut tx, conn => sqlx::query_scalar(
-            "select version from _sqlx_migrations where success order by version").fetch_all(conn).await)?
+        on_engine!(&mut tx, conn => sqlx::query_as(
+            "select version, checksum from _sqlx_migrations where success").fetch_all(conn).await)?
     };
     tx.rollback().await?;
-    Ok(versions.into_iter().collect())
+    Ok(applied.into_iter().collect())
 }
 
 fn explain(error: MigrateError) -> StoreError {

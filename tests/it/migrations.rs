@@ -4,7 +4,7 @@ use crate::harness::{Engine, TestDatabase, on_each_engine};
 use checkout_backend::clock::Clock;
 use checkout_backend::store::ledger::LedgerFilter;
 use checkout_backend::store::page::PageRequest;
-use checkout_backend::store::{Store, StoreError, bookings::BookingFilter};
+use checkout_backend::store::{Store, StoreError, Tx, bookings::BookingFilter};
 use sqlx::migrate::Migrator;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 on_each_engine! {
     an_empty_database_is_brought_up_to_date,
     migrating_again_changes_nothing,
+    a_start_that_finds_everything_done_waits_for_nobody,
     instances_that_start_together_migrate_once,
     every_migration_keeps_what_is_in_the_tables,
     a_migration_that_fails_leaves_nothing_behind_and_can_be_repeated,
@@ -36,6 +37,23 @@ async fn migrating_again_changes_nothing(db: TestDatabase) {
     migrate(&db.store).await.unwrap();
     assert_eq!(db.store.instance().await.unwrap(), instance);
     assert_eq!(db.texts("select name from offers").await, ["Consultation"]);
+}
+
+async fn a_start_that_finds_everything_done_waits_for_nobody(db: TestDatabase) {
+    let other = db.reopen();
+    let mut writing = other.begin().await.unwrap();
+    match &mut writing {
+        // It began as the one writer, which is all that it needs to be in everybody's way.
+        Tx::Sqlite(_) => {}
+        Tx::Postgres(conn) => {
+            let lock = "lock table instance, _sqlx_migrations in share row exclusive mode";
+            sqlx::query(lock).execute(&mut **conn).await.map(drop).unwrap();
+        }
+    }
+    migrate(&db.store).await.unwrap();
+    db.store.ready().await.unwrap();
+    writing.rollback().await.unwrap();
+    other.close().await;
 }
 
 async fn instances_that_start_together_migrate_once(db: TestDatabase) {
