@@ -32,7 +32,8 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 const QUEUE: usize = 4096;
 /// Facts that share a commit at most.
 const BATCH: usize = 128;
-/// How long a writer waits for the one before it, which may itself be waiting for a booking that somebody holds.
+/// How long a writer waits for the one before it, which may itself be waiting for a booking that somebody holds,
+/// and for a connection, while others stand behind it.
 const TURN: Duration = Duration::from_millis(50);
 /// How long a caller waits for its fact to be durable. Stripe holds the buyer's redirect for 10 s.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -410,28 +411,31 @@ struct Line {
 
 /// A transaction in which a batch is to be written, and the turn to do so.
 struct Begun<'l> {
-    tx: Result<Tx, StoreError>,
+    tx: Tx,
     /// None if the writer before took too long.
     turn: Option<MutexGuard<'l, ()>>,
 }
 
 impl Line {
     /// The next facts to be written together; none when the program stops. While another batch is being written
-    /// this one begins its transaction and takes in what comes.
-    async fn next_batch(&self, store: &Store) -> Option<(Vec<Job>, Begun<'_>)> {
+    /// this one begins its transaction and takes in what comes. If that does not go at once it is begun later,
+    /// when nobody stands behind.
+    async fn next_batch(&self, store: &Store) -> Option<(Vec<Job>, Option<Begun<'_>>)> {
         let mut waiting = self.waiting.lock().await;
         let mut jobs = Vec::new();
         if waiting.recv_many(&mut jobs, BATCH).await == 0 {
             return None;
         }
-        let tx = store.begin_recording().await;
-        let turn = tokio::time::timeout(TURN, self.turn.lock()).await.ok();
+        let begun = match tokio::time::timeout(TURN, store.begin_recording()).await {
+            Ok(Ok(tx)) => Some(Begun { tx, turn: tokio::time::timeout(TURN, self.turn.lock()).await.ok() }),
+            Ok(Err(_)) | Err(_) => None,
+        };
         while jobs.len() < BATCH
             && let Ok(job) = waiting.try_recv()
         {
             jobs.push(job);
         }
-        Some((jobs, Begun { tx, turn }))
+        Some((jobs, begun))
     }
 }
 

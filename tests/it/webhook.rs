@@ -4,7 +4,10 @@ use crate::harness::events::{charge, dispute, event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use crate::shop::{Shop, VISA};
 use checkout_backend::domain::booking::Status;
+use checkout_backend::domain::event::{Event, Source};
 use checkout_backend::domain::ids::BookingId;
+use checkout_backend::domain::payment::Outcome;
+use checkout_backend::stripe::event::from_payload;
 use checkout_backend::stripe::signature;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -14,6 +17,7 @@ on_each_engine! {
     a_forged_or_late_signature_is_refused_and_leaves_nothing,
     a_paid_session_pays_its_booking_and_attaches_itself,
     the_same_event_again_is_a_duplicate_and_counts_as_a_delivery,
+    a_case_that_comes_again_while_it_is_replayed_counts_as_a_delivery,
     the_same_fact_by_another_event_is_a_duplicate,
     an_event_that_was_stored_but_not_applied_is_applied_by_its_next_delivery,
     a_booking_is_found_by_session_metadata_or_payment_when_the_reference_is_missing,
@@ -101,6 +105,25 @@ async fn the_same_event_again_is_a_duplicate_and_counts_as_a_delivery(db: TestDa
     assert_eq!(db.texts("select outcome from payment_events").await, ["processed"]);
     assert_eq!(db.number("select sum(deliveries) from payment_events").await, 4);
     assert_eq!(db.number("select count(*) from outbox").await, 1);
+}
+
+async fn a_case_that_comes_again_while_it_is_replayed_counts_as_a_delivery(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let booking = app.pending_booking().await;
+    let mut event = app.paid("evt_1", &booking, "cs_1");
+    for member in ["amount_total", "amount_subtotal"] {
+        event["data"]["object"][member] = json!(5_000);
+    }
+    assert_eq!(deliver(&app, &event).await, "200 case");
+    db.execute("update bookings set amount = 5000").await;
+    let again = from_payload(&event.to_string(), Source::Webhook).unwrap();
+    let replay = Event { source: Source::Replay, ..again.clone() };
+    // Both wait in the queue before a writer has begun: they are one batch.
+    let recorder = &app.app.recorder;
+    let (again, replay) = tokio::join!(recorder.record(again), recorder.record(replay));
+    assert_eq!((again.unwrap().outcome, replay.unwrap().outcome), (Outcome::Duplicate, Outcome::Processed));
+    assert_eq!(db.number("select deliveries from payment_events").await, 2);
+    assert_eq!(app.status(booking.id).await, Status::Paid);
 }
 
 async fn the_same_fact_by_another_event_is_a_duplicate(db: TestDatabase) {

@@ -63,8 +63,7 @@ pub struct Writer {
 
 impl Writer {
     /// Settles every job and answers its caller. Never fails as a whole.
-    pub(super) async fn settle(&self, jobs: Vec<Job>, begun: Begun<'_>) {
-        let mut begun = Some(begun);
+    pub(super) async fn settle(&self, jobs: Vec<Job>, mut begun: Option<Begun<'_>>) {
         // Halved on failure: a stack of batches instead of a recursion.
         let mut stack = vec![jobs];
         while let Some(jobs) = stack.pop() {
@@ -142,11 +141,10 @@ impl Writer {
         locks: Locks,
         begun: Option<Begun<'_>>,
     ) -> Result<Vec<Step>, StoreError> {
-        let (tx, turn) = match begun {
+        let (mut tx, turn) = match begun {
             Some(Begun { tx, turn }) => (tx, turn),
-            None => (self.store.begin_recording().await, None),
+            None => (self.store.begin_recording().await?, None),
         };
-        let mut tx = tx?;
         let mut batch = self.open_batch(&mut tx, jobs, locks).await?;
         let mut steps = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -553,7 +551,11 @@ impl Batch<'_> {
             None => self.new.push(entry),
             // A replayed case that changes nothing stays the case that it is.
             Some(known) if known.outcome == Outcome::Case && outcome == Outcome::Duplicate => {}
-            Some(_) => self.settled.push(entry),
+            Some(_) => {
+                // Each row is written once; a copy that came before was counted as one of a settled row.
+                entry.deliveries += self.again.remove(&entry.event_key).unwrap_or(0);
+                self.settled.push(entry);
+            }
         }
     }
 
