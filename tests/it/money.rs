@@ -8,7 +8,7 @@ use crate::harness::{Engine, TestApp, TestDatabase, eventually, on_each_engine};
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use checkout_backend::domain::booking::Status;
+use checkout_backend::domain::booking::{Booking, Status};
 use checkout_backend::domain::event::Source;
 use checkout_backend::domain::role::Role;
 use checkout_backend::stripe::event as stripe_event;
@@ -319,13 +319,7 @@ async fn a_booking_that_is_locked_by_somebody_does_not_hold_up_the_others() {
     let db = TestDatabase::fresh(Engine::Postgres).await;
     let app = TestApp::start(&db).await;
     let bookings = app.pending_bookings(60).await;
-    let mut holder = PgConnection::connect(&db.url).await.unwrap();
-    let mut holding = holder.begin().await.unwrap();
-    sqlx::query("select 1 from bookings where id = $1 for update")
-        .bind(bookings[0].id.to_string())
-        .execute(&mut *holding)
-        .await
-        .unwrap();
+    let holder = hold(&db, &bookings[0]).await;
 
     // Copies of the event about the locked one stand before, between and behind the others.
     let held = app.paid("evt_0", &bookings[0], "cs_0");
@@ -343,7 +337,7 @@ async fn a_booking_that_is_locked_by_somebody_does_not_hold_up_the_others() {
     for answer in join_all(deliveries).await {
         assert_eq!((answer.status, answer.body.contains("processed")), (200, true), "{}", answer.body);
     }
-    holding.rollback().await.unwrap();
+    holder.close().await.unwrap();
     let answer = app.deliver(&held).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(db.number("select count(*) from bookings where status = 'payé'").await, 60);
@@ -357,13 +351,7 @@ async fn while_one_batch_waits_for_a_locked_booking_the_next_is_written() {
     let db = TestDatabase::fresh(Engine::Postgres).await;
     let app = TestApp::start(&db).await;
     let bookings = app.pending_bookings(11).await;
-    let mut holder = PgConnection::connect(&db.url).await.unwrap();
-    let mut holding = holder.begin().await.unwrap();
-    sqlx::query("select 1 from bookings where id = $1 for update")
-        .bind(bookings[0].id.to_string())
-        .execute(&mut *holding)
-        .await
-        .unwrap();
+    let holder = hold(&db, &bookings[0]).await;
     let waiting = "select count(*) from pg_locks where not granted";
     let mut chances = 1..=10;
     let met = loop {
@@ -383,9 +371,18 @@ async fn while_one_batch_waits_for_a_locked_booking_the_next_is_written() {
             break true;
         }
     };
-    holding.rollback().await.unwrap();
+    holder.close().await.unwrap();
     assert!(met, "every payment waited until the locked booking was given up");
     db.remove().await;
+}
+
+/// Locks a booking's row until the connection is closed.
+async fn hold(db: &TestDatabase, booking: &Booking) -> PgConnection {
+    let mut holder = PgConnection::connect(&db.url).await.unwrap();
+    sqlx::raw_sql("begin").execute(&mut holder).await.unwrap();
+    let lock = sqlx::query("select 1 from bookings where id = $1 for update").bind(booking.id.to_string());
+    lock.execute(&mut holder).await.unwrap();
+    holder
 }
 
 /// Opens as many connections as the program may have, its recorder's too.
