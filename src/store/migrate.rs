@@ -5,7 +5,7 @@ use crate::domain::ids::{InstanceId, OfferId};
 use crate::domain::time::Timestamp;
 use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -23,9 +23,13 @@ pub struct MigrationStatus {
 
 pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     // Nearly every start finds everything done: it takes no lock then, and no connection of its own.
-    if applied(store).await? == known() {
-        return first_rows(store, now).await;
+    if applied(store).await? != known() {
+        run(store).await?;
     }
+    first_rows(store, now).await
+}
+
+async fn run(store: &Store) -> Result<(), StoreError> {
     match store {
         // sqlx takes an advisory lock: instances that start together migrate one after the other. A
         // migration may take longer than a request, so this connection waits without our usual limits.
@@ -41,7 +45,7 @@ pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreErr
             MIGRATIONS.run(&mut *connection).await.map_err(explain)?;
         }
     }
-    first_rows(store, now).await
+    Ok(())
 }
 
 /// What every database has from the start: its own id and a first offer.
@@ -107,11 +111,12 @@ pub(super) async fn status(store: &Store) -> Result<Vec<MigrationStatus>, StoreE
 }
 
 pub(super) async fn check(store: &Store) -> Result<(), StoreError> {
-    let applied: BTreeSet<i64> = applied(store).await?.into_keys().collect();
-    let known: BTreeSet<i64> = known().into_keys().collect();
-    match (applied.difference(&known).max(), known.difference(&applied).next()) {
+    let (applied, known) = (applied(store).await?, known());
+    let newer = applied.keys().rev().find(|version| !known.contains_key(version));
+    let missing = known.keys().find(|version| !applied.contains_key(version));
+    match (newer, missing) {
         (Some(found), _) => {
-            Err(StoreError::Newer { found: *found, known: known.last().copied().unwrap_or_default() })
+            Err(StoreError::Newer { found: *found, known: known.keys().last().copied().unwrap_or_default() })
         }
         (None, Some(_)) => Err(StoreError::NotMigrated),
         (None, None) => Ok(()),

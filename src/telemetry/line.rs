@@ -43,20 +43,16 @@ impl Line {
             module: module.into(),
             action: "log".into(),
             message: String::new(),
-            fields: Vec::with_capacity(8),
+            fields: Vec::new(),
             fields_wanted: true,
         }
     }
 
     /// One flat JSON object and a line end.
     pub(super) fn json(self) -> String {
-        /// Longer than most lines.
-        const USUAL: usize = 512;
-        let mut line = Vec::with_capacity(USUAL);
-        // Neither text nor numbers can fail to be written to memory.
-        let _ = serde_json::to_writer(&mut line, &self);
-        line.push(b'\n');
-        String::from_utf8(line).unwrap_or_default()
+        let mut line = serde_json::to_string(&self).unwrap_or_default();
+        line.push('\n');
+        line
     }
 
     /// For a terminal: the time of day, what happened, and the rest as `name=value`.
