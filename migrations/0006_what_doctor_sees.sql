@@ -3,7 +3,7 @@ insert into case_kinds (kind) values ('session_unknown');
 
 -- What the running service noticed, for `doctor`, which is another process.
 create table observations (
-    name  text   primary key,
-    at    bigint not null,    -- when it was last noticed
-    value bigint not null
+    name  key_text primary key,
+    at    bigint   not null,  -- when it was last noticed
+    value bigint   not null
 );

@@ -76,17 +76,15 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn list_audit(&mut self, page: &PageRequest) -> Result<Page<AuditRecord>, StoreError> {
-        let (at, id) = page.bounds();
         let rows: Vec<AuditRow> = on_engine!(self, conn => sqlx::query_as(
                 "select id, at, actor, action, subject, detail, request_id from audit_log
-                 where (at < $1 or (at = $1 and id < $2)) order by at desc, id desc limit $3")
-                .bind(at)
-                .bind(id)
+                 where id < $1 order by id desc limit $2")
+                .bind(page.below())
                 .bind(page.fetch())
                 .fetch_all(conn)
                 .await)?;
         let records = rows.into_iter().map(AuditRow::into_record).collect();
-        Ok(page.finish(records, |record| Cursor { at: record.at.as_micros(), id: record.id.clone() }))
+        Ok(page.finish(records, |record| Cursor(record.id.clone())))
     }
 
     /// What was done to `subject`, oldest first; at most 200 lines.

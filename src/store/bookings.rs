@@ -601,18 +601,16 @@ impl Tx {
         filter: &BookingFilter,
         page: &PageRequest,
     ) -> Result<Page<Booking>, StoreError> {
-        let (at, id) = page.bounds();
         let who = filter.who.as_deref().map(holds).unwrap_or_default();
-        let rows: Vec<(String, i64)> = on_engine!(self, conn => sqlx::query_as(
-            "select id, created_at from bookings
-             where (created_at < $1 or (created_at = $1 and id < $2))
-               and ($3 = '' or status = $3) and ($4 = '' or slot_date = $4)
-               and ($5 = '' or lower(email) = lower($5)) and ($6 = '' or offer_id = $6)
-               and ($8 = '' or lower(first_name || ' ' || last_name) like $9 escape '!'
-                    or first_name || ' ' || last_name like $8 escape '!' or lower(email) like $9 escape '!')
-             order by created_at desc, id desc limit $7")
-            .bind(at)
-            .bind(id)
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings
+             where id < $1
+               and ($2 = '' or status = $2) and ($3 = '' or slot_date = $3)
+               and ($4 = '' or lower(email) = lower($4)) and ($5 = '' or offer_id = $5)
+               and ($7 = '' or lower(first_name || ' ' || last_name) like $8 escape '!'
+                    or first_name || ' ' || last_name like $7 escape '!' or lower(email) like $8 escape '!')
+             order by id desc limit $6")
+            .bind(page.below())
             .bind(filter.status.map_or("", Status::as_str))
             .bind(filter.date.as_deref().unwrap_or(""))
             .bind(filter.email.as_deref().unwrap_or(""))
@@ -623,10 +621,8 @@ impl Tx {
             .bind(who.to_lowercase())
             .fetch_all(conn)
             .await)?;
-        let page = page.finish(rows, |(id, at)| Cursor { at: *at, id: id.clone() });
-        let ids: Vec<String> = page.items.into_iter().map(|(id, _)| id).collect();
-        let newest_first = |booking: &Booking| std::cmp::Reverse((booking.created_at, booking.id));
-        let items = self.load_sorted(&ids, newest_first).await?;
+        let page = page.finish(ids, |id| Cursor(id.clone()));
+        let items = self.load_sorted(&page.items, |booking| std::cmp::Reverse(booking.id)).await?;
         Ok(Page { items, next: page.next })
     }
 }

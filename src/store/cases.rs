@@ -249,29 +249,22 @@ impl Tx {
         open: Option<bool>,
         page: &PageRequest,
     ) -> Result<Page<CaseRecord>, StoreError> {
-        let (at, id) = page.bounds();
         let which = match open {
             None => "",
             Some(true) => "and closed_at is null",
             Some(false) => "and closed_at is not null",
         };
         let sql = format!(
-            concat!(
-                "select ",
-                case_columns!(),
-                " from cases where (created_at < $1 or (created_at = $1 and id < $2)) {} \
-                 order by created_at desc, id desc limit $3"
-            ),
+            concat!("select ", case_columns!(), " from cases where id < $1 {} order by id desc limit $2"),
             which
         );
         let rows: Vec<CaseRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
-            .bind(at)
-            .bind(id)
+            .bind(page.below())
             .bind(page.fetch())
             .fetch_all(conn)
             .await)?;
         let cases = self.as_it_stands(rows).await?;
-        Ok(page.finish(cases, |case| Cursor { at: case.created_at.as_micros(), id: case.id.to_string() }))
+        Ok(page.finish(cases, |case| Cursor(case.id.to_string())))
     }
 
     /// The cases of a booking, oldest first.

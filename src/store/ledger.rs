@@ -347,15 +347,13 @@ impl Tx {
         filter: &LedgerFilter,
         page: &PageRequest,
     ) -> Result<Page<Entry>, StoreError> {
-        let (at, id) = page.bounds();
         let rows: Vec<EntryRow> = on_engine!(self, conn => sqlx::query_as(
             concat!("select ", entry_columns!(), " from payment_events
-             where (received_at < $1 or (received_at = $1 and id < $2))
-               and ($3 = '' or outcome = $3) and ($4 = '' or type = $4)
-               and ($5 = '' or booking_id = $5) and ($6 = '' or stripe_session_id = $6)
-             order by received_at desc, id desc limit $7"))
-            .bind(at)
-            .bind(id)
+             where id < $1
+               and ($2 = '' or outcome = $2) and ($3 = '' or type = $3)
+               and ($4 = '' or booking_id = $4) and ($5 = '' or stripe_session_id = $5)
+             order by id desc limit $6"))
+            .bind(page.below())
             .bind(filter.outcome.map_or("", Outcome::as_str))
             .bind(filter.kind.as_deref().unwrap_or(""))
             .bind(filter.booking.map(|id| id.to_string()).unwrap_or_default())
@@ -364,8 +362,7 @@ impl Tx {
             .fetch_all(conn)
             .await)?;
         let entries = rows.into_iter().map(EntryRow::into_entry).collect::<Result<Vec<_>, _>>()?;
-        Ok(page
-            .finish(entries, |entry| Cursor { at: entry.received_at.as_micros(), id: entry.id.to_string() }))
+        Ok(page.finish(entries, |entry| Cursor(entry.id.to_string())))
     }
 
     /// All rows of a booking, oldest first; at most 500.

@@ -1,38 +1,32 @@
-//! Keyset pages: newest first, each page says where the next one begins.
+//! Keyset pages: newest first, each page says where the next one begins. Ids sort by age, so the id of the last
+//! row seen is all that it takes.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
 
 /// The most rows that a page may have.
 pub const MAX_LIMIT: u32 = 100;
 /// How many rows a page has if nobody says.
 pub const DEFAULT_LIMIT: u32 = 50;
 
-/// A place in a list: the last row seen.
+/// A place in a list: the id of the last row seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    /// The row's time in microseconds since 1970.
-    pub at: i64,
-    /// The row's id, for rows of the same time.
-    pub id: String,
-}
+pub struct Cursor(pub String);
 
 impl Cursor {
     /// Opaque text for a `next` member and its link.
     #[must_use]
     pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}:{}", self.at, self.id))
+        URL_SAFE_NO_PAD.encode(&self.0)
     }
 
     /// From what [`Cursor::encode`] made; none for anything else.
     #[must_use]
     pub fn decode(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        let (at, id) = text.split_once(':')?;
-        let usable = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_graphic());
-        usable.then_some(())?;
-        Some(Self { at: at.parse().ok()?, id: id.to_owned() })
+        let id = Uuid::try_parse(std::str::from_utf8(&bytes).ok()?).ok()?;
+        Some(Self(id.hyphenated().to_string()))
     }
 }
 
@@ -52,12 +46,9 @@ impl Default for PageRequest {
 }
 
 impl PageRequest {
-    /// The bounds to bind: everything that sorts below this pair is on the page or after it.
-    pub(super) fn bounds(&self) -> (i64, String) {
-        match &self.after {
-            Some(cursor) => (cursor.at, cursor.id.clone()),
-            None => (i64::MAX, String::new()),
-        }
+    /// What to bind: every id below it is on the page or after it.
+    pub(super) fn below(&self) -> &str {
+        self.after.as_ref().map_or("~", |cursor| &cursor.0)
     }
 
     /// One row more than asked for, to know whether there is a next page.

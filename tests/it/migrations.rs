@@ -20,6 +20,7 @@ on_each_engine! {
     an_older_program_refuses_a_newer_schema_in_one_line,
     a_migration_changed_afterwards_is_refused,
     status_tells_what_is_applied_and_what_is_not,
+    no_index_is_sorted_by_the_rules_of_a_language,
 }
 
 async fn an_empty_database_is_brought_up_to_date(db: TestDatabase) {
@@ -124,6 +125,22 @@ async fn a_migration_that_fails_leaves_nothing_behind_and_can_be_repeated(db: Te
     migrate(&empty.store).await.unwrap();
     empty.store.ready().await.unwrap();
     empty.remove().await;
+}
+
+async fn no_index_is_sorted_by_the_rules_of_a_language(db: TestDatabase) {
+    let sorted_so = match db.engine {
+        Engine::Postgres => {
+            "select indexrelid::regclass::text from pg_index
+             where indrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace)
+               and exists (select 1 from unnest(indcollation::oid[]) as used
+                           where used not in (0, 'pg_catalog.\"C\"'::regcollation))"
+        }
+        Engine::Sqlite => {
+            "select distinct i.name from sqlite_master i, pragma_index_xinfo(i.name) c
+             where i.type = 'index' and c.coll <> 'BINARY'"
+        }
+    };
+    assert!(db.texts(sorted_so).await.is_empty(), "{:?}", db.texts(sorted_so).await);
 }
 
 async fn a_start_that_died_before_the_first_rows_is_completed(db: TestDatabase) {
