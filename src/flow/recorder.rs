@@ -250,30 +250,25 @@ impl Recorder {
         match question {
             Question::Session => {
                 let Fact::Session(fact) = &mut event.fact else { return Ok(()) };
-                match self.stripe.session(&fact.id, None).await {
-                    Ok(object) => {
-                        let seen = observe::session_event(&object).map(|seen| seen.fact);
-                        match (fact.is_contradictory(), seen, event::session(&object, fact.moment)) {
-                            // What really happened takes the place of what cannot have.
-                            (true, Some(Fact::Session(seen)), _) => *fact = seen,
-                            (true, ..) | (_, _, None) => {}
-                            (false, _, Some(known)) => fill(fact, known),
-                        }
-                        Ok(())
-                    }
-                    Err(StripeError::NotFound) => Ok(()),
-                    Err(error) => Err(error),
+                let Some(object) = if_known(self.stripe.session(&fact.id, None).await)? else {
+                    return Ok(());
+                };
+                let seen = observe::session_event(&object).map(|seen| seen.fact);
+                match (fact.is_contradictory(), seen, event::session(&object, fact.moment)) {
+                    // What really happened takes the place of what cannot have.
+                    (true, Some(Fact::Session(seen)), _) => *fact = seen,
+                    (true, ..) | (_, _, None) => {}
+                    (false, _, Some(known)) => fill(fact, known),
                 }
+                Ok(())
             }
             Question::Refund => {
                 let Fact::Refund(fact) = &mut event.fact else { return Ok(()) };
                 self.complete_refund(fact).await
             }
             Question::Owner => {
-                let intent = match self.intent_of(&event.fact).await {
-                    Ok(Some(intent)) => intent,
-                    Ok(None) | Err(StripeError::NotFound) => return Ok(()),
-                    Err(error) => return Err(error),
+                let Some(intent) = if_known(self.intent_of(&event.fact).await)?.flatten() else {
+                    return Ok(());
                 };
                 if let Some(claim) = event.fact.claim_mut() {
                     *claim = event::claim(&intent);
@@ -298,19 +293,14 @@ impl Recorder {
     }
 
     async fn complete_refund(&self, fact: &mut RefundFact) -> Result<(), StripeError> {
-        match self.stripe.refund(&fact.id).await {
-            Ok(object) => {
-                if let Some(known) = event::refund(&object, false) {
-                    fact.amount = known.amount;
-                    fact.currency = fact.currency.take().or(known.currency);
-                    fact.intent = fact.intent.take().or(known.intent);
-                    fact.status = fact.status.max(known.status);
-                }
-                Ok(())
-            }
-            Err(StripeError::NotFound) => Ok(()),
-            Err(error) => Err(error),
+        let object = if_known(self.stripe.refund(&fact.id).await)?;
+        if let Some(known) = object.and_then(|object| event::refund(&object, false)) {
+            fact.amount = known.amount;
+            fact.currency = fact.currency.take().or(known.currency);
+            fact.intent = fact.intent.take().or(known.intent);
+            fact.status = fact.status.max(known.status);
         }
+        Ok(())
     }
 
     /// The payment intent behind a refund, charge or dispute, by way of the charge if need be.
@@ -378,6 +368,14 @@ enum Question {
     Refund,
     /// Whose payment it is.
     Owner,
+}
+
+/// What Stripe answered; none if it has no such object.
+fn if_known<T>(answer: Result<T, StripeError>) -> Result<Option<T>, StripeError> {
+    match answer {
+        Err(StripeError::NotFound) => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// Takes over what `fact` does not say.

@@ -178,6 +178,32 @@ async fn a_database_that_falls_silent_is_given_up_in_time_and_found_again() {
     db.remove().await;
 }
 
+/// Under load the recorder asks for a second connection. The batch for which it is not to be had may be refused;
+/// the other writer does not stand behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_never_made_holds_up_one_batch_and_no_other() {
+    const BATCH: usize = 128;
+    let db = TestDatabase::fresh(Engine::Postgres).await;
+    let proxy = Proxy::to(db.port()).await;
+    let app = TestApp::start(&db.through(proxy.port)).await;
+    let payments = payments(&app, 5 * BATCH, "unanswered").await;
+    let (first, others) = payments.split_at(1);
+    assert_eq!(app.deliver(&first[0]).await.outcome(), "processed");
+
+    proxy.leave_new_ones_unanswered();
+    let answers = futures_util::future::join_all(others.iter().map(|event| app.deliver(event))).await;
+    let refused = answers.iter().filter(|answer| answer.status != 200).count();
+    assert!(proxy.unanswered() > 0, "nobody asked for another connection: the test shows nothing");
+    assert!(refused <= BATCH, "{refused} refused");
+
+    proxy.heal();
+    for event in others {
+        deliver_until_acknowledged(&app, event).await;
+    }
+    each_was_applied_once(&db, payments.len()).await;
+    db.remove().await;
+}
+
 /// A small disk of its own, which takes root to make. Dropped, it is gone.
 struct SmallDisk(tempfile::TempDir);
 

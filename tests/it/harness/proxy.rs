@@ -1,7 +1,7 @@
 //! A way to a server that can be made to swallow everything without a word, as a broken network does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 pub struct Proxy {
     pub port: u16,
     silent: Arc<AtomicBool>,
+    unanswered: Arc<AtomicUsize>,
     /// Raised when the network breaks: connections of before stay open and dead.
     breaks: watch::Sender<u32>,
     accepting: JoinHandle<()>,
@@ -22,13 +23,16 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let silent = Arc::new(AtomicBool::new(false));
+        let unanswered = Arc::new(AtomicUsize::new(0));
         let breaks = watch::Sender::new(0);
         let accepting = tokio::spawn({
-            let (silent, breaks) = (Arc::clone(&silent), breaks.clone());
+            let (silent, unanswered) = (Arc::clone(&silent), Arc::clone(&unanswered));
+            let breaks = breaks.clone();
             async move {
                 let mut held = Vec::new();
                 while let Ok((client, _)) = listener.accept().await {
                     if silent.load(Ordering::Relaxed) {
+                        unanswered.fetch_add(1, Ordering::Relaxed);
                         held.push(client);
                         continue;
                     }
@@ -37,12 +41,22 @@ impl Proxy {
                 }
             }
         });
-        Self { port, silent, breaks, accepting }
+        Self { port, silent, unanswered, breaks, accepting }
+    }
+
+    /// From now on new connections are taken and never answered.
+    pub fn leave_new_ones_unanswered(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// How many connections were never answered.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// From now on nothing passes and nothing is closed. What is open now stays so for good.
     pub fn swallow(&self) {
-        self.silent.store(true, Ordering::Relaxed);
+        self.leave_new_ones_unanswered();
         self.breaks.send_modify(|breaks| *breaks += 1);
     }
 
