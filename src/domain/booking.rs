@@ -317,8 +317,10 @@ pub struct Dispute {
     pub id: DisputeId,
     /// The payment it is about.
     pub intent: Option<PaymentIntentId>,
-    /// In minor units.
+    /// In minor units; zero if none was told that can be counted with.
     pub amount: i64,
+    /// Its currency as Stripe names it, which need not be the payment's.
+    pub currency: Option<String>,
     /// How far it has come.
     pub status: DisputeStatus,
     /// Until when evidence can be sent.

@@ -285,8 +285,10 @@ pub struct DisputeFact {
     pub intent: Option<PaymentIntentId>,
     /// The charge in dispute.
     pub charge: Option<ChargeId>,
-    /// In minor units.
-    pub amount: i64,
+    /// In minor units of its own currency; none if it cannot be counted with. Nothing is decided by it.
+    pub amount: Option<i64>,
+    /// The dispute's currency, which need not be the payment's.
+    pub currency: Option<String>,
     /// How far it has come.
     pub status: DisputeStatus,
     /// Until when evidence can be sent.

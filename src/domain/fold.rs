@@ -1,7 +1,7 @@
 //! What the ledger alone says of a booking: its facts, told again from the beginning by the rules that
 //! applied them. A booking that is not what they make of it was changed by something else.
 
-use super::booking::{Booking, Progress};
+use super::booking::{Booking, DisputeStatus, Progress};
 use super::event::{Event, Fact};
 use super::ids::{DisputeId, RefundId};
 use super::payment::{self, Context, Outcome, Reason};
@@ -97,8 +97,14 @@ fn refunds(booking: &Booking) -> Vec<(&RefundId, i64, super::booking::RefundStat
     all
 }
 
-fn disputes(booking: &Booking) -> Vec<(&DisputeId, i64, super::booking::DisputeStatus, Option<Timestamp>)> {
-    let mut all: Vec<_> = booking.disputes.iter().map(|d| (&d.id, d.amount, d.status, d.due_by)).collect();
+type DisputeState<'a> = (&'a DisputeId, i64, Option<&'a str>, DisputeStatus, Option<Timestamp>);
+
+fn disputes(booking: &Booking) -> Vec<DisputeState<'_>> {
+    let mut all: Vec<_> = booking
+        .disputes
+        .iter()
+        .map(|d| (&d.id, d.amount, d.currency.as_deref(), d.status, d.due_by))
+        .collect();
     all.sort();
     all
 }

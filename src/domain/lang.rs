@@ -39,3 +39,25 @@ impl Lang {
         }
     }
 }
+
+/// A text with figures in it, in both languages: it is written down before anyone asks in which to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// In French.
+    pub fr: String,
+    /// In English.
+    pub en: String,
+}
+
+impl Words {
+    /// The same thing, said twice.
+    pub fn new(fr: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { fr: fr.into(), en: en.into() }
+    }
+
+    /// The one of a language.
+    #[must_use]
+    pub fn pick(&self, lang: Lang) -> &str {
+        lang.pick(&self.fr, &self.en)
+    }
+}

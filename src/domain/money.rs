@@ -3,6 +3,7 @@
 //! The classes, minimum and maximum amounts are Stripe's, from its pages on currencies
 //! (zero-decimal, three-decimal and special cases; minimum and maximum charge amounts).
 
+use super::lang::Lang;
 use std::fmt;
 
 /// A currency that Stripe takes, as its lower-case ISO 4217 code.
@@ -218,9 +219,18 @@ impl Money {
             }
         }
     }
+
+    /// As a sentence names it: `60,00 EUR` in French, `60.00 EUR` in English.
+    #[must_use]
+    pub fn told(self, lang: Lang) -> String {
+        match lang {
+            Lang::Fr => self.to_string().replace('.', ","),
+            Lang::En => self.to_string(),
+        }
+    }
 }
 
-/// For logs, the command line and stories: `60.00 EUR`.
+/// For logs and the command line: `60.00 EUR`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.decimal(), self.currency.as_str().to_ascii_uppercase())

@@ -6,13 +6,14 @@
 //! in, and what is to be written is handed back.
 
 use super::booking::{Booking, Dispute, DisputeStatus, Payment, Progress, Refund};
+use super::calendar;
 use super::case::CaseKind;
 use super::event::{
     ChargeRefundedFact, DisputeFact, Event, Fact, NoSessionFact, PaymentStatus, RefundFact, SessionFact,
     SessionMoment,
 };
 use super::ids::{InstanceId, PaymentIntentId, SessionId};
-use super::lang::Lang;
+use super::lang::{Lang, Words};
 use super::money::Money;
 use super::time::Timestamp;
 
@@ -378,7 +379,7 @@ pub struct NewCase {
     /// Until when something must be done.
     pub deadline: Option<Timestamp>,
     /// The figures, in words.
-    pub detail: String,
+    pub detail: Words,
 }
 
 /// Something that others are told about, once committed.
@@ -495,7 +496,13 @@ pub fn decide_session_of_another(booking: &Booking, event: &Event) -> Decision {
     let rules = Rules { before: booking, context };
     match &event.fact {
         Fact::Session(fact) => {
-            let detail = format!("session {} is another booking's, but names {}", fact.id, booking.id);
+            let detail = Words::new(
+                format!(
+                    "la session {} est celle d'une autre réservation, mais nomme {}",
+                    fact.id, booking.id
+                ),
+                format!("session {} is another booking's, but names {}", fact.id, booking.id),
+            );
             rules.session_case(CaseKind::SessionMismatch, fact, detail)
         }
         Fact::Refund(_) | Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::NoSession(_) | Fact::Other => {
@@ -524,43 +531,84 @@ pub fn accept(booking: &Booking, fact: &SessionFact, context: Context) -> Option
     Some(rules.pay(fact, amount, seat, Reason::AcceptedByPerson))
 }
 
+/// Which dispute it is and how far it has come, in words.
+#[must_use]
+pub fn dispute_detail(id: &str, status: DisputeStatus) -> Words {
+    let status = status.as_str();
+    Words::new(format!("le litige {id} est à l'état {status}"), format!("dispute {id} is {status}"))
+}
+
 /// What the customer paid, if it fits the price, or what does not fit.
 ///
 /// # Errors
 /// The kind of case and the figures in words.
-pub fn check_amount(fact: &SessionFact, price: Money) -> Result<i64, (CaseKind, String)> {
-    if let Some(mode) = fact.mode.as_deref().filter(|mode| *mode != "payment") {
-        return Err((CaseKind::ModeMismatch, format!("the session's mode is {mode:?}")));
+pub fn check_amount(fact: &SessionFact, price: Money) -> Result<i64, (CaseKind, Words)> {
+    if let Some(mode) = another_mode(fact) {
+        return Err((CaseKind::ModeMismatch, mode));
     }
+    let (fr, en) = (price.told(Lang::Fr), price.told(Lang::En));
     let currency = fact.currency.as_deref().unwrap_or_default();
     if !currency.eq_ignore_ascii_case(price.currency.as_str()) {
-        let got = if currency.is_empty() { "no currency" } else { currency };
-        return Err((CaseKind::CurrencyMismatch, format!("expected {price}, the session has {got:?}")));
+        let detail = if currency.is_empty() {
+            Words::new(
+                format!("{fr} attendus, la session n'a pas de devise"),
+                format!("expected {en}, the session has no currency"),
+            )
+        } else {
+            Words::new(
+                format!("{fr} attendus, la session est en {currency:?}"),
+                format!("expected {en}, the session is in {currency:?}"),
+            )
+        };
+        return Err((CaseKind::CurrencyMismatch, detail));
     }
-    let mismatch = |detail: String| Err((CaseKind::AmountMismatch, format!("expected {price}; {detail}")));
+    let mismatch = |french: &str, english: &str| {
+        let detail = Words::new(format!("{fr} attendus ; {french}"), format!("expected {en}; {english}"));
+        Err((CaseKind::AmountMismatch, detail))
+    };
     if let Some(member) = fact.unreadable {
-        return mismatch(format!("{member} is no whole number that can be counted with"));
+        return mismatch(
+            &format!("{member} n'est pas un nombre entier avec lequel compter"),
+            &format!("{member} is no whole number that can be counted with"),
+        );
     }
-    let Some(total) = fact.total else { return mismatch("the session has no total".to_owned()) };
+    let Some(total) = fact.total else {
+        return mismatch("la session n'a pas de total", "the session has no total");
+    };
     let part = |amount: Option<i64>| i128::from(amount.unwrap_or(0));
     let (discount, tax, shipping) = (part(fact.discount), part(fact.tax), part(fact.shipping));
     let subtotal = fact.subtotal.map_or(i128::from(total) + discount - tax - shipping, i128::from);
-    let figures =
-        format!("subtotal {subtotal}, discount {discount}, tax {tax}, shipping {shipping}, total {total}");
-    if subtotal != i128::from(price.amount) {
-        return mismatch(format!("the subtotal is another: {figures}"));
-    }
     let sound = total >= 0 && discount >= 0 && tax >= 0 && shipping >= 0;
-    if !sound || i128::from(total) != subtotal - discount + tax + shipping {
-        return mismatch(format!("the total does not add up: {figures}"));
-    }
-    if total == 0 && discount < subtotal {
-        return mismatch(format!("nothing was paid, and no discount covers it: {figures}"));
-    }
-    if fact.payment_status == PaymentStatus::NoPaymentRequired && total != 0 {
-        return mismatch(format!("nothing was paid of a total that is not zero: {figures}"));
-    }
-    Ok(total)
+    let (french, english) = if subtotal != i128::from(price.amount) {
+        ("le sous-total est un autre", "the subtotal is another")
+    } else if !sound || i128::from(total) != subtotal - discount + tax + shipping {
+        ("le total n'est pas la somme de ses parties", "the total does not add up")
+    } else if total == 0 && discount < subtotal {
+        ("rien n'a été payé, et aucune remise ne le couvre", "nothing was paid, and no discount covers it")
+    } else if fact.payment_status == PaymentStatus::NoPaymentRequired && total != 0 {
+        ("rien n'a été payé d'un total qui n'est pas nul", "nothing was paid of a total that is not zero")
+    } else {
+        return Ok(total);
+    };
+    let sum = |amount: i128, lang: Lang| match i64::try_from(amount) {
+        Ok(amount) => Money { amount, ..price }.told(lang),
+        Err(_) => amount.to_string(),
+    };
+    let figures = |lang: Lang, names: [&str; 5]| {
+        let amounts = [subtotal, discount, tax, shipping, i128::from(total)];
+        let each =
+            names.into_iter().zip(amounts).map(|(name, amount)| format!("{name} {}", sum(amount, lang)));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let in_french = figures(Lang::Fr, ["sous-total", "remise", "taxes", "livraison", "total"]);
+    let in_english = figures(Lang::En, ["subtotal", "discount", "tax", "shipping", "total"]);
+    mismatch(&format!("{french} : {in_french}"), &format!("{english}: {in_english}"))
+}
+
+/// In which mode a session is that is no payment, in words.
+fn another_mode(fact: &SessionFact) -> Option<Words> {
+    let mode = fact.mode.as_deref().filter(|mode| *mode != "payment")?;
+    Some(Words::new(format!("le mode de la session est {mode:?}"), format!("the session's mode is {mode:?}")))
 }
 
 struct Rules<'a> {
@@ -627,10 +675,11 @@ impl Rules<'_> {
             amount: None,
             currency: None,
             deadline: None,
-            detail: format!(
-                "the event's livemode is {}, the key's is {}",
-                !self.context.livemode, self.context.livemode
-            ),
+            detail: if self.context.livemode {
+                Words::new("un événement de test, pour une clé réelle", "a test event, for a live key")
+            } else {
+                Words::new("un événement réel, pour une clé de test", "a live event, for a test key")
+            },
         })
     }
 
@@ -647,7 +696,7 @@ impl Rules<'_> {
         }
     }
 
-    fn session_case(&self, kind: CaseKind, fact: &SessionFact, detail: String) -> Decision {
+    fn session_case(&self, kind: CaseKind, fact: &SessionFact, detail: Words) -> Decision {
         self.case(NewCase {
             kind,
             key: format!("{kind}:{}", fact.id),
@@ -661,7 +710,11 @@ impl Rules<'_> {
     }
 
     fn contradictory(&self, fact: &SessionFact) -> Decision {
-        let detail = format!("session {} ended unpaid and is paid, by the same event", fact.id);
+        let id = &fact.id;
+        let detail = Words::new(
+            format!("la session {id} a fini impayée et est payée, selon le même événement"),
+            format!("session {id} ended unpaid and is paid, by the same event"),
+        );
         self.session_case(CaseKind::StateMismatch, fact, detail)
     }
 
@@ -670,7 +723,10 @@ impl Rules<'_> {
             return if payment.session == fact.id {
                 self.nothing_new(Reason::AlreadyApplied)
             } else {
-                let detail = format!("paid by {} and again by {}", payment.session, fact.id);
+                let detail = Words::new(
+                    format!("payée par {} et encore par {}", payment.session, fact.id),
+                    format!("paid by {} and again by {}", payment.session, fact.id),
+                );
                 self.session_case(CaseKind::PaidTwice, fact, detail)
             };
         }
@@ -679,7 +735,14 @@ impl Rules<'_> {
             Err((kind, detail)) => return self.session_case(kind, fact, detail),
         };
         let Some(seat) = self.before.seat.or(self.context.free_seat) else {
-            let detail = format!("the booking is {} and {} is full", self.before.status(), self.before.slot);
+            let (status, slot) = (self.before.status(), &self.before.slot);
+            let detail = Words::new(
+                format!(
+                    "la réservation est « {status} », et le créneau {} est complet",
+                    calendar::slot(Lang::Fr, slot)
+                ),
+                format!("the booking is {status}, and the slot {} is full", calendar::slot(Lang::En, slot)),
+            );
             return self.session_case(CaseKind::LatePayment, fact, detail);
         };
 
@@ -704,9 +767,8 @@ impl Rules<'_> {
     fn processing(&self, fact: &SessionFact) -> Decision {
         match &self.before.progress {
             Progress::Pending | Progress::Expired => {
-                if let Some(mode) = fact.mode.as_deref().filter(|mode| *mode != "payment") {
-                    let detail = format!("the session's mode is {mode:?}");
-                    return self.session_case(CaseKind::ModeMismatch, fact, detail);
+                if let Some(mode) = another_mode(fact) {
+                    return self.session_case(CaseKind::ModeMismatch, fact, mode);
                 }
                 let mut booking = self.before.clone();
                 booking.progress = Progress::Processing;
@@ -802,7 +864,10 @@ impl Rules<'_> {
             amount: Some(self.before.price.amount),
             currency: Some(self.before.price.currency.as_str().to_owned()),
             deadline: None,
-            detail: format!("Stripe answers that it has no session {session}"),
+            detail: Words::new(
+                format!("Stripe répond ne pas avoir de session {session}"),
+                format!("Stripe answers that it has no session {session}"),
+            ),
         }
     }
 
@@ -851,10 +916,14 @@ impl Rules<'_> {
         let mut decision = self.applied(booking, reason, effects);
         let key = format!("{}:{}", CaseKind::RefundFailed, fact.id);
         if newly_failed && !self.before.cases.contains(&key) {
-            let seat = if decision.booking.payment().is_some() && decision.booking.seat.is_none() {
-                "; its seat has been taken by somebody else"
+            let (sa_place, seat) = if decision.booking.payment().is_some() && decision.booking.seat.is_none()
+            {
+                (
+                    " ; sa place a été prise par quelqu'un d'autre",
+                    "; its seat has been taken by somebody else",
+                )
             } else {
-                ""
+                ("", "")
             };
             decision.booking.cases.push(key.clone());
             decision.case = Some(NewCase {
@@ -865,7 +934,10 @@ impl Rules<'_> {
                 amount: fact.amount,
                 currency: Some(self.before.price.currency.as_str().to_owned()),
                 deadline: None,
-                detail: format!("refund {} failed{seat}", fact.id),
+                detail: Words::new(
+                    format!("le remboursement {} a échoué{sa_place}", fact.id),
+                    format!("refund {} failed{seat}", fact.id),
+                ),
             });
         }
         decision
@@ -873,15 +945,26 @@ impl Rules<'_> {
 
     /// Why a refund cannot be one of this booking's payment, in words. Several together may seem too much
     /// for a while, until the news comes that one of them failed; a single one may not.
-    fn not_of_this_payment(&self, fact: &RefundFact, amount: i64) -> Option<String> {
+    fn not_of_this_payment(&self, fact: &RefundFact, amount: i64) -> Option<Words> {
         let amount = fact.amount.unwrap_or(amount);
         let most = self.most_refundable(fact.intent.as_ref());
+        let (id, price) = (&fact.id, self.before.price.currency);
         if let Some(currency) = self.another_currency(fact.currency.as_deref()) {
-            Some(format!("refund {} is in {currency:?}, not {}", fact.id, self.before.price.currency))
+            Some(Words::new(
+                format!("le remboursement {id} est en {currency:?}, pas en {price}"),
+                format!("refund {id} is in {currency:?}, not {price}"),
+            ))
         } else if fact.unreadable || amount <= 0 {
-            Some(format!("refund {} has no amount that can be counted with", fact.id))
+            Some(Words::new(
+                format!("le remboursement {id} n'a pas de montant avec lequel compter"),
+                format!("refund {id} has no amount that can be counted with"),
+            ))
         } else if most.is_some_and(|most| amount > most) {
-            Some(format!("refund {} is of {amount}, more than was paid", fact.id))
+            let sum = Money { amount, currency: price };
+            Some(Words::new(
+                format!("le remboursement {id} est de {}, plus que ce qui a été payé", sum.told(Lang::Fr)),
+                format!("refund {id} is of {}, more than was paid", sum.told(Lang::En)),
+            ))
         } else {
             None
         }
@@ -896,7 +979,7 @@ impl Rules<'_> {
         currency.filter(|currency| !currency.eq_ignore_ascii_case(self.before.price.currency.as_str()))
     }
 
-    fn refund_mismatch(&self, fact: &RefundFact, detail: String) -> Decision {
+    fn refund_mismatch(&self, fact: &RefundFact, detail: Words) -> Decision {
         self.case(NewCase {
             kind: CaseKind::RefundMismatch,
             key: format!("{}:{}", CaseKind::RefundMismatch, fact.id),
@@ -911,12 +994,26 @@ impl Rules<'_> {
 
     fn charge_refunded(&self, fact: &ChargeRefundedFact) -> Decision {
         let amount = fact.amount_refunded.unwrap_or(0);
+        let (charge, price) = (&fact.charge, self.before.price.currency);
         let misfit = if let Some(currency) = self.another_currency(fact.currency.as_deref()) {
-            Some(format!("charge {} is in {currency:?}, not {}", fact.charge, self.before.price.currency))
+            Some(Words::new(
+                format!("le paiement {charge} est en {currency:?}, pas en {price}"),
+                format!("charge {charge} is in {currency:?}, not {price}"),
+            ))
         } else if fact.unreadable || amount < 0 {
-            Some(format!("charge {} tells no refunded amount that can be counted with", fact.charge))
+            Some(Words::new(
+                format!("le paiement {charge} ne dit pas de montant remboursé avec lequel compter"),
+                format!("charge {charge} tells no refunded amount that can be counted with"),
+            ))
         } else if self.most_refundable(fact.intent.as_ref()).is_some_and(|most| amount > most) {
-            Some(format!("of charge {} {amount} were refunded, more than was paid", fact.charge))
+            let sum = Money { amount, currency: price };
+            Some(Words::new(
+                format!(
+                    "du paiement {charge}, {} ont été remboursés, plus que ce qui a été payé",
+                    sum.told(Lang::Fr)
+                ),
+                format!("of charge {charge}, {} were refunded, more than was paid", sum.told(Lang::En)),
+            ))
         } else {
             None
         };
@@ -960,22 +1057,24 @@ impl Rules<'_> {
         let held_before = known.as_ref().is_some_and(|dispute| dispute.status.holds_the_money());
         let is = match known {
             Some(dispute) => {
-                // The latest deadline named: the same whichever event comes first.
-                let due_by = dispute.due_by.max(fact.due_by);
-                let names_intent = dispute.intent.is_none() && fact.intent.is_some();
-                if fact.status <= dispute.status && due_by == dispute.due_by && !names_intent {
+                let before = dispute.clone();
+                dispute.intent = dispute.intent.take().or_else(|| fact.intent.clone());
+                // The most of what was named: the same whichever event comes first.
+                dispute.amount = dispute.amount.max(fact.amount.unwrap_or(0));
+                dispute.currency = dispute.currency.take().max(fact.currency.clone());
+                dispute.status = dispute.status.max(fact.status);
+                dispute.due_by = dispute.due_by.max(fact.due_by);
+                if *dispute == before {
                     return self.nothing_new(Reason::AlreadyApplied);
                 }
-                dispute.intent = dispute.intent.take().or_else(|| fact.intent.clone());
-                dispute.status = dispute.status.max(fact.status);
-                dispute.due_by = due_by;
                 dispute.status
             }
             None => {
                 booking.disputes.push(Dispute {
                     id: fact.id.clone(),
                     intent: fact.intent.clone(),
-                    amount: fact.amount,
+                    amount: fact.amount.unwrap_or(0),
+                    currency: fact.currency.clone(),
                     status: fact.status,
                     due_by: fact.due_by,
                 });
@@ -998,10 +1097,14 @@ impl Rules<'_> {
                 key,
                 session: decision.booking.session.clone(),
                 intent: fact.intent.clone(),
-                amount: Some(fact.amount),
-                currency: Some(self.before.price.currency.as_str().to_owned()),
+                amount: fact.amount,
+                // A bank may dispute in its customer's currency.
+                currency: fact
+                    .currency
+                    .clone()
+                    .or_else(|| Some(self.before.price.currency.as_str().to_owned())),
                 deadline: fact.due_by,
-                detail: format!("dispute {} is {}", fact.id, is.as_str()),
+                detail: dispute_detail(fact.id.as_str(), is),
             });
         }
         decision

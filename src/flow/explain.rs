@@ -10,7 +10,7 @@ use crate::domain::case::CaseAction;
 use crate::domain::event::Source;
 use crate::domain::ids::BookingId;
 use crate::domain::lang::Lang;
-use crate::domain::money::{Currency, Money};
+use crate::domain::money::Money;
 use crate::domain::payment::{EffectKind, Outcome};
 use crate::domain::time::Timestamp;
 use crate::store::cases::CaseRecord;
@@ -104,7 +104,7 @@ pub async fn story(
 }
 
 fn summary(booking: &Booking, lang: Lang) -> String {
-    let money = |amount| money(lang, Money { amount, ..booking.price });
+    let money = |amount| Money { amount, ..booking.price }.told(lang);
     let (price, back) = (money(booking.price.amount), money(booking.refunded_amount()));
     let paid = money(booking.payment().map_or(0, |payment| payment.amount));
     let status = booking.status();
@@ -121,15 +121,6 @@ fn summary(booking: &Booking, lang: Lang) -> String {
             "Booking {} for {date} {time}: {status}; price {price}, paid {paid}, refunded {back}.",
             booking.id
         ),
-    }
-}
-
-/// As each language writes amounts.
-fn money(lang: Lang, money: Money) -> String {
-    let text = money.to_string();
-    match lang {
-        Lang::Fr => text.replace('.', ","),
-        Lang::En => text,
     }
 }
 
@@ -224,31 +215,16 @@ impl Teller<'_> {
         steps
     }
 
-    /// What is at stake. The figures in words were written in English when the case was opened; in French
-    /// they are told from what is kept of them.
+    /// What is at stake.
     fn figures(self, case: &CaseRecord) -> String {
-        match self.lang {
-            Lang::En if case.detail.is_empty() => String::new(),
-            Lang::En => format!(" ({})", case.detail),
-            Lang::Fr => {
-                let currency = case.currency.as_deref().unwrap_or_default();
-                let amount = case.amount.map(|amount| match Currency::parse(currency) {
-                    Ok(currency) => money(self.lang, Money { amount, currency }),
-                    Err(_) => format!("{amount} {currency}"),
-                });
-                let figures = [
-                    amount.map(|amount| format!("montant {amount}")),
-                    case.stripe_session_id.as_ref().map(|id| format!("session {id}")),
-                    case.payment_intent_id.as_ref().map(|id| format!("paiement {id}")),
-                ];
-                let figures: Vec<_> = figures.into_iter().flatten().collect();
-                if figures.is_empty() { String::new() } else { format!(" ({})", figures.join(", ")) }
-            }
+        match case.detail.pick(self.lang) {
+            "" => String::new(),
+            detail => format!(" ({detail})"),
         }
     }
 
     fn refund_steps(self, intent: &RefundIntent, booking: &Booking) -> Vec<Step> {
-        let amount = money(self.lang, Money { amount: intent.amount, ..booking.price });
+        let amount = Money { amount: intent.amount, ..booking.price }.told(self.lang);
         let asked = match self.lang {
             Lang::Fr => format!("Un remboursement de {amount} a été demandé."),
             Lang::En => format!("A refund of {amount} was asked for."),

@@ -102,8 +102,9 @@ pub fn booking_json(booking: &Booking) -> Value {
             "id": refund.id, "amount": refund.amount, "status": refund.status.as_str(),
         })).collect::<Vec<_>>(),
         "disputes": booking.disputes.iter().map(|dispute| json!({
-            "id": dispute.id, "amount": dispute.amount, "status": dispute.status.as_str(),
-            "dueBy": dispute.due_by,
+            "id": dispute.id, "amount": dispute.amount,
+            "currency": dispute.currency.as_deref().unwrap_or(booking.price.currency.as_str()),
+            "status": dispute.status.as_str(), "dueBy": dispute.due_by,
         })).collect::<Vec<_>>(),
         "createdAt": booking.created_at,
         "updatedAt": booking.updated_at,

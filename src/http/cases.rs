@@ -130,7 +130,7 @@ pub fn case_json(case: &CaseRecord) -> Value {
         "id": case.id,
         "kind": case.kind.as_str(),
         "message": case.sentence(Lang::En),
-        "detail": case.detail,
+        "detail": case.detail.en,
         "state": if case.closed_at.is_some() { "closed" } else { "open" },
         "bookingId": case.booking_id,
         "stripeEventId": case.event_key,

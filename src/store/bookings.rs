@@ -100,7 +100,7 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
     [
         themselves,
         save_history("refunds", &["payment_intent_id", "amount", "status"], refunds),
-        save_history("disputes", &["payment_intent_id", "amount", "status", "due_by"], disputes),
+        save_history("disputes", &["payment_intent_id", "amount", "currency", "status", "due_by"], disputes),
     ]
 }
 
@@ -116,6 +116,7 @@ fn save_history<'a>(table: &str, changing: &[&str], history: impl Iterator<Item 
         .text("booking_id", |one| one.booking.id.to_string())
         .text_or_null("payment_intent_id", |one| one.intent)
         .bigint("amount", |one| one.amount)
+        .text_or_null("currency", |one| one.currency)
         .text("status", |one| one.status)
         .bigint_or_null("due_by", |one| one.due_by)
         .bigint("at", |one| one.booking.updated_at.as_micros())
@@ -489,7 +490,7 @@ impl Tx {
             .fetch_all(conn)
             .await)?;
         let disputes: Vec<DisputeRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(format!(
-            "select id, booking_id, payment_intent_id, amount, status, due_by from disputes
+            "select id, booking_id, payment_intent_id, amount, currency, status, due_by from disputes
              where booking_id {list} order by created_at, id")))
             .bind(&ids)
             .fetch_all(conn)
@@ -659,6 +660,8 @@ struct History<'a> {
     id: &'a str,
     intent: Option<&'a str>,
     amount: i64,
+    /// Of a dispute only: a refund is in the payment's.
+    currency: Option<&'a str>,
     status: &'a str,
     /// Of a dispute only.
     due_by: Option<i64>,
@@ -671,6 +674,7 @@ impl<'a> History<'a> {
             id: refund.id.as_str(),
             intent: refund.intent.as_ref().map(|id| id.as_str()),
             amount: refund.amount,
+            currency: None,
             status: refund.status.as_str(),
             due_by: None,
         }
@@ -682,6 +686,7 @@ impl<'a> History<'a> {
             id: dispute.id.as_str(),
             intent: dispute.intent.as_ref().map(|id| id.as_str()),
             amount: dispute.amount,
+            currency: dispute.currency.as_deref(),
             status: dispute.status.as_str(),
             due_by: dispute.due_by.map(Timestamp::as_micros),
         }

@@ -7,8 +7,8 @@ use super::{StoreError, Tx};
 use crate::domain::booking::DisputeStatus;
 use crate::domain::case::CaseKind;
 use crate::domain::ids::{BookingId, CaseId};
-use crate::domain::lang::Lang;
-use crate::domain::payment::{NewCase, case_sentence, dispute_sentence};
+use crate::domain::lang::{Lang, Words};
+use crate::domain::payment::{NewCase, case_sentence, dispute_detail, dispute_sentence};
 use crate::domain::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ pub struct CaseRecord {
     /// Its currency.
     pub currency: Option<String>,
     /// The figures, in words.
-    pub detail: String,
+    pub detail: Words,
     /// Until when something must be done; none once nothing must be any more.
     pub deadline: Option<Timestamp>,
     /// How far its dispute has come by now, if it is about one.
@@ -73,6 +73,7 @@ struct CaseRow {
     amount: Option<i64>,
     currency: Option<String>,
     detail: String,
+    detail_fr: Option<String>,
     deadline: Option<i64>,
     created_at: i64,
     closed_at: Option<i64>,
@@ -84,7 +85,7 @@ struct CaseRow {
 macro_rules! case_columns {
     () => {
         "id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount, currency, detail, \
-         deadline, created_at, closed_at, closed_by, resolution, note"
+         detail_fr, deadline, created_at, closed_at, closed_by, resolution, note"
     };
 }
 
@@ -102,7 +103,7 @@ impl CaseRow {
             payment_intent_id: self.payment_intent_id,
             amount: self.amount,
             currency: self.currency,
-            detail: self.detail,
+            detail: Words::new(self.detail_fr.unwrap_or_else(|| self.detail.clone()), self.detail),
             deadline: self.deadline.map(Timestamp::from_micros),
             dispute: None,
             created_at: Timestamp::from_micros(self.created_at),
@@ -137,14 +138,15 @@ pub fn open(cases: &[CaseToOpen], now: Timestamp) -> Write<'_> {
         .text_or_null("payment_intent_id", |opened| opened.case.intent.as_ref().map(|id| id.as_str()))
         .bigint_or_null("amount", |opened| opened.case.amount)
         .text_or_null("currency", |opened| opened.case.currency.as_deref())
-        .text("detail", |opened| &opened.case.detail)
+        .text("detail", |opened| &opened.case.detail.en)
+        .text("detail_fr", |opened| &opened.case.detail.fr)
         .bigint_or_null("deadline", |opened| opened.case.deadline.map(Timestamp::as_micros))
         .bigint("now", |_| now.as_micros())
         .written_by(
             "insert into cases (id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id,
-                 amount, currency, detail, deadline, created_at)
+                 amount, currency, detail, detail_fr, deadline, created_at)
              select id, case_key, kind, booking_id, event_key, stripe_session_id, payment_intent_id, amount,
-                 currency, detail, deadline, now
+                 currency, detail, detail_fr, deadline, now
              from {r} where true on conflict (case_key) do nothing",
         )
 }
@@ -185,7 +187,7 @@ impl Tx {
                     dispute_of(&row).and_then(|id| disputes.get(&id).copied().map(|state| (id, state)));
                 let mut case = row.into_case()?;
                 if let Some((id, (status, due_by))) = dispute {
-                    case.detail = format!("dispute {id} is {}", status.as_str());
+                    case.detail = dispute_detail(&id, status);
                     case.deadline = due_by.filter(|_| status.wants_an_answer()).map(Timestamp::from_micros);
                     case.dispute = Some(status);
                 }

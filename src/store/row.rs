@@ -121,6 +121,7 @@ pub(super) struct DisputeRow {
     pub booking_id: String,
     pub payment_intent_id: Option<String>,
     pub amount: i64,
+    pub currency: Option<String>,
     pub status: String,
     pub due_by: Option<i64>,
 }
@@ -131,6 +132,7 @@ impl DisputeRow {
             id: parse("disputes.id", &self.id, |text| DisputeId::parse(text).ok())?,
             intent: self.payment_intent_id.as_deref().and_then(|text| PaymentIntentId::parse(text).ok()),
             amount: self.amount,
+            currency: self.currency,
             status: DisputeStatus::parse(&self.status),
             due_by: self.due_by.map(Timestamp::from_micros),
         })

@@ -235,7 +235,8 @@ fn dispute(object: &Value) -> Option<DisputeFact> {
         claim: claim(object),
         intent: intent(object),
         charge: id_of(object, "charge").and_then(|id| ChargeId::parse(id).ok()),
-        amount: amount(object, "amount").unwrap_or(0),
+        amount: amount(object, "amount"),
+        currency: word(object, "currency", 40),
         status: text(object, "status").map_or(DisputeStatus::NeedsResponse, DisputeStatus::parse),
         due_by: due_by.and_then(Value::as_i64).map(Timestamp::from_unix_seconds),
     })

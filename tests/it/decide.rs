@@ -164,7 +164,8 @@ fn later_fact(amounts: Vec<i64>) -> impl Strategy<Value = Fact> {
             claim: Claim::default(),
             intent: intent(),
             charge: None,
-            amount: PRICE,
+            amount: Some(PRICE),
+            currency: None,
             status,
             due_by: None,
         })

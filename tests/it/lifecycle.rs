@@ -121,7 +121,7 @@ async fn a_story_in_french_is_french_from_end_to_end_and_on_local_clocks(db: Tes
         "prix 60,00 EUR",
         "[client]  La réservation a été faite",
         "Un cas a été ouvert",
-        "montant 60,00 EUR",
+        "(le litige du_",
         "Le cas a été réglé : Classer, avec un motif. « vu »",
         "Stripe a refusé le remboursement :",
         "Les données personnelles ont été effacées.",

@@ -100,7 +100,18 @@ async fn every_migration_keeps_what_is_in_the_tables(db: TestDatabase) {
     statuses.sort_unstable();
     assert_eq!(statuses, ["annulé", "en attente", "expiré", "litige", "partiellement remboursé", "payé"]);
     assert_eq!(tx.list_entries(&LedgerFilter::default(), &page).await.unwrap().items.len(), 4);
-    assert_eq!(tx.list_cases(None, &page).await.unwrap().items.len(), 2);
+    let cases = tx.list_cases(None, &page).await.unwrap().items;
+    let said: Vec<_> = cases.iter().map(|case| (case.detail.fr.as_str(), case.detail.en.as_str())).collect();
+    // Before version 7 nothing was said in French.
+    let session = "Stripe answers that it has no session cs_3";
+    assert_eq!(
+        said[..2],
+        [
+            ("le litige dp_7 est à l'état needs_response", "dispute dp_7 is needs_response"),
+            (session, session)
+        ]
+    );
+    assert_eq!(said.len(), 3);
     for booking in &bookings {
         tx.refund_intents_of(booking.id).await.unwrap();
         tx.deliveries_of(booking.id).await.unwrap();

@@ -913,6 +913,15 @@ async fn a_case_is_settled_from_its_page(db: TestDatabase) {
     let page = app.page(&path, &ops.cookie).await;
     assert!(page.body.contains("value=\"dismiss\"") && page.body.contains("Réservé au rôle ADMIN."));
     assert!(!page.body.contains("value=\"accept\""));
+    for (lang, said, other) in [
+        ("fr", "le sous-total est un autre", "the subtotal is another"),
+        ("en", "the subtotal is another", "le sous-total est un autre"),
+    ] {
+        for path in ["/dashboard/cases", &path, &format!("/dashboard/bookings/{}", booking.id)] {
+            let page = app.page_in(lang, path, &ops.cookie).await.body;
+            assert!(page.contains(said) && !page.contains(other), "{path} in {lang}: {page}");
+        }
+    }
     assert!(app.page(&path, &admin.cookie).await.body.contains("value=\"accept\""));
     for (fields, status) in [
         (vec![("action", "dismiss")], 400),

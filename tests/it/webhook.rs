@@ -7,6 +7,7 @@ use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::event::{Event, Source};
 use checkout_backend::domain::ids::BookingId;
 use checkout_backend::domain::payment::Outcome;
+use checkout_backend::domain::role::Role;
 use checkout_backend::stripe::event::from_payload;
 use checkout_backend::stripe::signature;
 use secrecy::SecretString;
@@ -29,6 +30,7 @@ on_each_engine! {
     missing_amounts_are_fetched_and_without_an_answer_the_delivery_is_refused_but_kept,
     a_live_event_for_a_test_key_is_a_case_if_the_booking_is_known,
     a_refund_that_cannot_be_one_of_the_payment_is_a_case_and_leaves_the_booking,
+    a_dispute_counts_whatever_its_amount_and_is_told_in_its_own_currency,
     a_session_that_ended_unpaid_and_is_paid_is_a_case_and_keeps_its_seat,
     a_session_that_belongs_to_another_booking_pays_nobody,
     a_second_paid_session_is_a_case_and_leaves_the_first_payment,
@@ -317,6 +319,15 @@ async fn what_does_not_fit_becomes_a_case_and_pays_nothing(db: TestDatabase) {
         assert_eq!(db.texts(&kinds).await, [kind], "{what}");
     }
     assert_eq!(db.number("select count(*) from outbox").await, 0);
+    let said = db.texts("select distinct detail_fr || ' = ' || detail from cases").await;
+    for words in [
+        "60,00 EUR attendus ; le sous-total est un autre : sous-total 59,99 EUR, remise 0,00 EUR, taxes 0,00 EUR, \
+         livraison 0,00 EUR, total 59,99 EUR = expected 60.00 EUR; the subtotal is another: subtotal 59.99 EUR, \
+         discount 0.00 EUR, tax 0.00 EUR, shipping 0.00 EUR, total 59.99 EUR",
+        "60,00 EUR attendus, la session est en \"usd\" = expected 60.00 EUR, the session is in \"usd\"",
+    ] {
+        assert!(said.iter().any(|said| said == words), "{words:?} is not in {said:?}");
+    }
 
     // What adds up pays, also with tax, shipping and a part given off.
     let booking = app.pending_booking().await;
@@ -362,6 +373,45 @@ async fn a_refund_that_cannot_be_one_of_the_payment_is_a_case_and_leaves_the_boo
 }
 
 /// Stripe makes no such event. Whoever did: a payment must not be lost with the seat given away.
+async fn a_dispute_counts_whatever_its_amount_and_is_told_in_its_own_currency(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    let at_stake = async || {
+        let sql =
+            "select coalesce(amount || ' ', 'unknown ') || currency from cases order by id desc limit 1";
+        db.texts(sql).await.remove(0)
+    };
+    for (n, (amount, currency, told)) in [
+        (json!(6000), json!("eur"), "6000 eur"),
+        (json!(6480), json!("usd"), "6480 usd"),
+        (json!("60"), json!("eur"), "unknown eur"),
+        (json!(null), json!(null), "unknown eur"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (booking, session) = (app.pending_booking().await, format!("cs_{n}"));
+        assert_eq!(deliver(&app, &app.paid(&format!("evt_{n}"), &booking, &session)).await, "200 processed");
+        let mut object = dispute(&format!("dp_{n}"), &session, 0, "needs_response");
+        (object["amount"], object["currency"]) = (amount, currency);
+        let opened = event(&format!("evt_{n}_opened"), "charge.dispute.created", object.clone());
+        assert_eq!(deliver(&app, &opened).await, "200 processed", "{told}");
+        assert_eq!((app.status(booking.id).await, at_stake().await.as_str()), (Status::Disputed, told));
+
+        // What the first did not tell, a later one does.
+        (object["amount"], object["currency"]) = (json!(7000), json!("usd"));
+        let updated = event(&format!("evt_{n}_updated"), "charge.dispute.updated", object);
+        assert_eq!(deliver(&app, &updated).await, "200 processed", "{told}");
+        assert_eq!(deliver(&app, &opened).await, "200 duplicate");
+        let path = format!("/api/bookings/{}", booking.id);
+        let known = app.get_as(&admin.cookie, &path).await.json()["disputes"][0].clone();
+        assert_eq!((&known["amount"], &known["currency"]), (&json!(7000), &json!("usd")), "{told}");
+        let path = format!("/dashboard/bookings/{}", booking.id);
+        let page = app.get_as(&format!("{}; lang=en", admin.cookie), &path).await;
+        assert!(page.body.contains("US$70.00"), "{told}: {}", page.body);
+    }
+}
+
 async fn a_session_that_ended_unpaid_and_is_paid_is_a_case_and_keeps_its_seat(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let app = &shop.app;

@@ -85,7 +85,8 @@ fn dispute(status: DisputeStatus) -> Fact {
         claim: Claim::default(),
         intent: intent(),
         charge: None,
-        amount: PRICE,
+        amount: Some(PRICE),
+        currency: Some("eur".to_owned()),
         status,
         due_by: Some(Timestamp::from_unix_seconds(1_796_000_000)),
     })

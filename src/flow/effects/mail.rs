@@ -3,6 +3,7 @@
 use super::{Failure, Trouble, message_id, still_true};
 use crate::app::App;
 use crate::domain::booking::Booking;
+use crate::domain::calendar;
 use crate::domain::lang::Lang;
 use crate::domain::money::Money;
 use crate::domain::payment::EffectKind;
@@ -73,7 +74,7 @@ pub(super) async fn send(
 }
 
 fn to_customer(kind: EffectKind, booking: &Booking, offer: &str, lang: Lang) -> (String, String) {
-    let slot = slot(booking, lang);
+    let slot = calendar::slot(lang, &booking.slot);
     let paid = money(booking, booking.payment().map_or(booking.price.amount, |payment| payment.amount), lang);
     let refunded = money(booking, booking.refunded_amount(), lang);
     let (subject, text) = match (kind, lang) {
@@ -132,7 +133,7 @@ fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lan
         EffectKind::Refunded => lang.pick("Remboursé", "Refunded"),
         EffectKind::Disputed => lang.pick("Litige", "Dispute"),
     };
-    let slot = slot(booking, lang);
+    let slot = calendar::slot(lang, &booking.slot);
     let price = money(booking, booking.price.amount, lang);
     let link = format!("{app_url}/dashboard/bookings/{}", booking.id);
     let status = booking.status();
@@ -142,19 +143,6 @@ fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lan
     )
 }
 
-fn slot(booking: &Booking, lang: Lang) -> String {
-    let (date, time) = (booking.slot.date(), booking.slot.time_text());
-    match lang {
-        Lang::Fr => format!("le {:02}/{:02}/{} à {time}", date.day(), date.month(), date.year()),
-        Lang::En => format!("{date} at {time}"),
-    }
-}
-
 fn money(booking: &Booking, amount: i64, lang: Lang) -> String {
-    let money = Money { amount, currency: booking.price.currency };
-    let currency = booking.price.currency.as_str().to_ascii_uppercase();
-    match lang {
-        Lang::Fr => format!("{} {currency}", money.decimal().replace('.', ",")),
-        Lang::En => money.to_string(),
-    }
+    Money { amount, ..booking.price }.told(lang)
 }

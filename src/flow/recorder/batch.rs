@@ -6,6 +6,7 @@ use crate::domain::booking::Booking;
 use crate::domain::case::CaseKind;
 use crate::domain::event::{Event, Fact, SessionMoment, Source};
 use crate::domain::ids::{BookingId, InstanceId};
+use crate::domain::lang::Words;
 use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
@@ -645,7 +646,7 @@ fn unknown_booking(event: &Event) -> NewCase {
         Fact::Session(fact) => (fact.total, fact.currency.clone()),
         Fact::Refund(fact) => (fact.amount, fact.currency.clone()),
         Fact::ChargeRefunded(fact) => (fact.amount_refunded, fact.currency.clone()),
-        Fact::Dispute(fact) => (Some(fact.amount), None),
+        Fact::Dispute(fact) => (fact.amount, fact.currency.clone()),
         Fact::NoSession(_) | Fact::Other => (None, None),
     };
     let named = event.fact.claim().and_then(|claim| claim.booking());
@@ -658,8 +659,14 @@ fn unknown_booking(event: &Event) -> NewCase {
         currency,
         deadline,
         detail: match named {
-            Some(booking) => format!("{} names booking {booking}, which is not here", event.kind),
-            None => format!("{} names no booking that is here", event.kind),
+            Some(booking) => Words::new(
+                format!("{} nomme la réservation {booking}, qui n'est pas ici", event.kind),
+                format!("{} names booking {booking}, which is not here", event.kind),
+            ),
+            None => Words::new(
+                format!("{} ne nomme aucune réservation d'ici", event.kind),
+                format!("{} names no booking that is here", event.kind),
+            ),
         },
     }
 }

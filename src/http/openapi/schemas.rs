@@ -71,6 +71,7 @@ pub(super) fn schemas() -> Value {
             list(object(&[
                 ("id", text()),
                 ("amount", minor_units()),
+                ("currency", text()),
                 ("status", text()),
                 ("dueBy", or_null(moment())),
             ])),

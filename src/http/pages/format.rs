@@ -48,6 +48,15 @@ pub fn money(lang: Lang, money: Money) -> String {
     }
 }
 
+/// An amount in a currency as Stripe names it. In one that we do not know it is told in minor units.
+#[must_use]
+pub fn amount(lang: Lang, amount: i64, code: &str) -> String {
+    match Currency::parse(code) {
+        Ok(currency) => money(lang, Money { amount, currency }),
+        Err(_) => format!("{amount} {code}"),
+    }
+}
+
 /// An amount as it stands in a field: `60,00` or `60.00`.
 #[must_use]
 pub fn decimal(lang: Lang, money: Money) -> String {

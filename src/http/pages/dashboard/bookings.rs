@@ -237,6 +237,10 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
     let story = story.ok_or_else(Problem::not_found)?;
     let (lang, zone) = (page.lang, &app.config.timezone);
     let amount = |amount: i64| format::money(lang, Money { amount, ..booking.price });
+    let money = |sum: i64, currency: Option<&str>| match currency {
+        Some(code) => format::amount(lang, sum, code),
+        None => amount(sum),
+    };
     let refunds = booking.refunds.iter().map(|refund| {
         let state = i18n::refund_status(lang, refund.status);
         Fact::new(refund.id.as_str(), format!("{} · {state}", amount(refund.amount)))
@@ -246,7 +250,11 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         let due = dispute.due_by.map(|at| format!(" · {}", format::moment(lang, zone, at)));
         Fact::new(
             dispute.id.as_str(),
-            format!("{} · {state}{}", amount(dispute.amount), due.unwrap_or_default()),
+            format!(
+                "{} · {state}{}",
+                money(dispute.amount, dispute.currency.as_deref()),
+                due.unwrap_or_default()
+            ),
         )
     });
     Ok(BookingView {

@@ -4,7 +4,6 @@ use super::{Fact, Page, Pager, back, done, query};
 use crate::app::Shared;
 use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId};
-use crate::domain::money::{Currency, Money};
 use crate::flow::cases::{self, CaseError, Decision};
 use crate::flow::refund::RefundError;
 use crate::http::auth::Signed;
@@ -119,20 +118,21 @@ fn row(app: &Shared, page: &Page, case: &CaseRecord) -> Row {
     Row {
         id: case.id.to_string(),
         sentence: format::sentence(page.lang, case.sentence(page.lang)),
-        detail: case.detail.clone(),
+        detail: detail(page, case),
         amount: or_dash(amount(page, case)),
         deadline: or_dash(case.deadline.map(moment)),
         opened: moment(case.created_at),
     }
 }
 
-/// The amount at stake. In a currency that we do not know it is told in minor units.
+/// The figures, in words.
+fn detail(page: &Page, case: &CaseRecord) -> String {
+    format::sentence(page.lang, case.detail.pick(page.lang))
+}
+
+/// The amount at stake.
 fn amount(page: &Page, case: &CaseRecord) -> Option<String> {
-    let (amount, code) = (case.amount?, case.currency.as_deref().unwrap_or_default());
-    Some(match Currency::parse(code) {
-        Ok(currency) => format::money(page.lang, Money { amount, currency }),
-        Err(_) => format!("{amount} {code}"),
-    })
+    Some(format::amount(page.lang, case.amount?, case.currency.as_deref().unwrap_or_default()))
 }
 
 /// One case.
@@ -178,8 +178,8 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
         state: if open { t.case_open } else { t.case_closed },
         facts: facts.into_iter().filter_map(|(name, value)| Some(Fact::new(name, value?))).collect(),
         booking: case.booking_id.map(|id| id.to_string()),
-        event: case.event_key,
-        detail: case.detail,
+        event: case.event_key.clone(),
+        detail: detail(page, &case),
     })
 }
 
