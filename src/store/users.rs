@@ -109,6 +109,24 @@ impl Tx {
         .transpose()
     }
 
+    /// Whether the user may still sign in with the password of this hash. The row is locked until the transaction
+    /// ends, so that a new password waits for the session that this one begins, and then ends it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn has_password_hash(&mut self, id: UserId, password_hash: &str) -> Result<bool, StoreError> {
+        let sql = format!(
+            "select id from users where id = $1 and active and password_hash = $2 {}",
+            self.for_update()
+        );
+        let row: Option<String> = on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(id.to_string())
+            .bind(password_hash)
+            .fetch_optional(conn)
+            .await)?;
+        Ok(row.is_some())
+    }
+
     /// Replaces a password's hash.
     ///
     /// # Errors

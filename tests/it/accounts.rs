@@ -17,6 +17,7 @@ on_each_engine! {
     a_changed_role_or_a_disabled_account_counts_from_the_next_request,
     a_session_ends_when_idle_and_after_eight_hours,
     a_new_password_ends_every_session,
+    a_sign_in_under_way_does_not_outlive_its_password,
     a_cheap_hash_of_the_original_service_is_renewed_at_sign_in,
     a_new_password_must_be_long_enough_whole_and_not_the_first_guess,
     the_last_administrator_stays,
@@ -185,6 +186,35 @@ async fn a_new_password_ends_every_session(db: TestDatabase) {
     let third = cookie(&app.login(&person.email, "another fine password").await);
     assert_eq!(app.app.accounts.end_sessions(person.id, Actor::CLI).await.unwrap(), 1);
     assert_eq!(app.me(&third).await, 401);
+}
+
+/// Whoever has the old password may try all the time: one of the tries is always being hashed.
+async fn a_sign_in_under_way_does_not_outlive_its_password(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    for cost in [4, 12] {
+        db.execute("delete from login_limits").await;
+        let hash = |password: &str| bcrypt::hash(password, cost).unwrap();
+        let email = format!("person-{cost}@pay.test");
+        let user = app.account_with_hash(&email, Role::Ops, &hash(PASSWORD)).await;
+        let new = hash("another fine password");
+        let change = async {
+            // The try is counted once it has read the old hash.
+            while db.number("select count(*) from login_limits").await == 0 {
+                tokio::task::yield_now().await;
+            }
+            let mut tx = db.store.begin().await.unwrap();
+            tx.set_password_hash(user.id, &new, app.clock.now()).await.unwrap();
+            tx.delete_sessions_of(user.id).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        let (_, ()) = tokio::join!(app.login(&email, PASSWORD), change);
+        assert_eq!(db.number("select count(*) from sessions").await, 0, "cost {cost}");
+        assert_eq!(
+            db.texts(&format!("select password_hash from users where email = '{email}'")).await,
+            [new]
+        );
+        assert_eq!(app.login(&email, PASSWORD).await.status, 401, "cost {cost}");
+    }
 }
 
 /// S08

@@ -127,25 +127,24 @@ impl Accounts {
                 return Err(overloaded.into());
             }
         };
-        let user = ticket.found.as_ref().map(|found| found.user.clone()).filter(|user| user.active);
-        match (verified, user) {
-            (Verified::Yes | Verified::YesButWeak, Some(user)) => {
-                if verified == Verified::YesButWeak {
-                    self.renew_hash(user.id, attempt.password).await;
-                }
-                self.succeed(attempt, ticket, user).await
-            }
-            (Verified::No, _) | (_, None) => {
-                tracing::warn!(
-                    module = "security",
-                    action = "authn_login_fail",
-                    client = short(&client),
-                    account = short(&ticket.account_key),
-                    "a sign-in failed"
-                );
-                Err(LoginError::Refused(ticket.allowance))
+        let right = match verified {
+            Verified::Yes | Verified::YesButWeak => true,
+            Verified::No => false,
+        };
+        if let Some(found) = ticket.found.as_ref().filter(|found| right && found.user.active) {
+            let weak = verified == Verified::YesButWeak;
+            if let Some(signed_in) = self.succeed(&attempt, &ticket, found, weak).await? {
+                return Ok(signed_in);
             }
         }
+        tracing::warn!(
+            module = "security",
+            action = "authn_login_fail",
+            client = short(&client),
+            account = short(&ticket.account_key),
+            "a sign-in failed"
+        );
+        Err(LoginError::Refused(ticket.allowance))
     }
 
     /// Counts the try as a failure before it is judged, so that many at once cannot pass together.
@@ -194,18 +193,24 @@ impl Accounts {
         tx.commit().await
     }
 
+    /// Begins the session; none if the account was disabled or its password changed while this one was hashed.
     async fn succeed(
         &self,
-        attempt: LoginAttempt<'_>,
-        ticket: Ticket,
-        user: User,
-    ) -> Result<LoggedIn, LoginError> {
+        attempt: &LoginAttempt<'_>,
+        ticket: &Ticket,
+        found: &Credentials,
+        weak: bool,
+    ) -> Result<Option<LoggedIn>, LoginError> {
+        let renewed = if weak { self.hash_anew(attempt.password).await } else { None };
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
-        // Read again: the account may have been disabled while the password was hashed.
-        let Some(user) = tx.user(user.id).await?.filter(|user| user.active) else {
-            return Err(LoginError::Refused(ticket.allowance));
+        let unchanged = tx.has_password_hash(found.user.id, &found.password_hash).await?;
+        let Some(user) = tx.user(found.user.id).await?.filter(|_| unchanged) else {
+            return Ok(None);
         };
+        if let Some(hash) = renewed {
+            tx.set_password_hash(user.id, &hash, now).await?;
+        }
         tx.forgive_login_failure(&ticket.address_key).await?;
         if !ticket.known_place {
             tx.clear_login_failures(&ticket.account_key).await?;
@@ -219,22 +224,17 @@ impl Accounts {
         tracing::info!(module = "security", action = "authn_login_success", user_id = %user.id, "signed in");
         tracing::info!(module = "security", action = "session_created", user_id = %user.id, "a session began");
         let allowance = Allowance { remaining: ticket.allowance.remaining + 1, ..ticket.allowance };
-        Ok(LoggedIn { user, session, allowance })
+        Ok(Some(LoggedIn { user, session, allowance }))
     }
 
     /// A hash that is too cheap to guess is made anew now that the password is known. If that fails,
     /// the next sign-in does it.
-    async fn renew_hash(&self, user: UserId, password: &str) {
-        let renewed = async {
-            let hash = self.hashing.hash(password).await?;
-            let mut tx = self.store.begin().await?;
-            tx.set_password_hash(user, &hash, self.clock.now()).await?;
-            tx.commit().await?;
-            Ok::<_, LoginError>(())
-        };
-        if let Err(error) = renewed.await {
+    async fn hash_anew(&self, password: &str) -> Option<String> {
+        let hash = self.hashing.hash(password).await;
+        hash.inspect_err(|error| {
             tracing::warn!(module = "accounts", action = "password.renewal_failed", "{error}");
-        }
+        })
+        .ok()
     }
 
     /// A name for `text` that tells nothing to whoever does not have our secret.
