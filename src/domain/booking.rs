@@ -146,6 +146,8 @@ pub struct Booking {
     pub hold_expires_at: Timestamp,
     /// What the charge itself says was refunded; counts only while no refund is known by id.
     pub charge_refunded: i64,
+    /// The payment whose charge says so, if it names one.
+    pub charge_intent: Option<PaymentIntentId>,
     /// Every refund known, by id.
     pub refunds: Vec<Refund>,
     /// Every dispute known, by id.
@@ -224,12 +226,14 @@ impl Booking {
     /// cancelled. The charge's own sum counts only while no refund is known by id.
     #[must_use]
     pub fn refunded_amount(&self) -> i64 {
-        if self.refunds.is_empty() {
-            return self.charge_refunded;
+        let mut of_it =
+            self.refunds.iter().filter(|refund| self.concerns_payment(refund.intent.as_ref())).peekable();
+        if of_it.peek().is_none() {
+            let counts = self.concerns_payment(self.charge_intent.as_ref());
+            return if counts { self.charge_refunded } else { 0 };
         }
-        self.refunds
-            .iter()
-            .filter(|refund| refund.status.counts() && self.concerns_payment(refund.intent.as_ref()))
+        of_it
+            .filter(|refund| refund.status.counts())
             .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount))
     }
 

@@ -28,6 +28,7 @@ pub fn fold(booking: &Booking, told: &[Told]) -> Option<Booking> {
         progress: Progress::Pending,
         seat: Some(1),
         charge_refunded: 0,
+        charge_intent: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),
@@ -55,6 +56,7 @@ pub fn would_change(booking: &Booking, told: &Told) -> bool {
     if !booking.refunds.is_empty() {
         // The charge's own sum counts only while no refund is known by id.
         again.charge_refunded = booking.charge_refunded;
+        again.charge_intent.clone_from(&booking.charge_intent);
         again.updated_at = booking.updated_at;
     }
     settled && again != *booking

@@ -5,7 +5,7 @@
 //! booking's events end in the same state. It knows no database: seats and known cases are handed
 //! in, and what is to be written is handed back.
 
-use super::booking::{Booking, Dispute, DisputeStatus, Payment, Progress, Refund};
+use super::booking::{Booking, Dispute, DisputeStatus, Payment, Progress, Refund, RefundStatus};
 use super::calendar;
 use super::case::CaseKind;
 use super::event::{
@@ -93,6 +93,8 @@ pub enum Reason {
     RefundRecorded,
     /// A refund came back.
     RefundFailed,
+    /// It gives back a payment in another currency, which paid nothing here.
+    RefundOfForeignPayment,
     /// The charge says that more was refunded.
     ChargeRefundRecorded,
     /// A dispute was opened or moved on.
@@ -120,7 +122,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const PLAIN: [Self; 21] = [
+    const PLAIN: [Self; 22] = [
         Self::Paid,
         Self::PaidAndReseated,
         Self::PaymentPending,
@@ -131,6 +133,7 @@ impl Reason {
         Self::AcceptedByPerson,
         Self::RefundRecorded,
         Self::RefundFailed,
+        Self::RefundOfForeignPayment,
         Self::ChargeRefundRecorded,
         Self::DisputeRecorded,
         Self::AlreadyApplied,
@@ -160,6 +163,7 @@ impl Reason {
             Self::RefundRecorded => "refund_recorded",
             // `refund_failed` is also the case's word; the ledger's outcome tells them apart.
             Self::RefundFailed => "refund_came_back",
+            Self::RefundOfForeignPayment => "refund_of_foreign_payment",
             Self::ChargeRefundRecorded => "charge_refund_recorded",
             Self::DisputeRecorded => "dispute_recorded",
             Self::AlreadyApplied => "already_applied",
@@ -220,6 +224,10 @@ impl Reason {
             Self::RefundFailed => (
                 "Le remboursement n'est pas arrivé au client et ne compte plus.",
                 "The refund did not reach the customer and counts no more.",
+            ),
+            Self::RefundOfForeignPayment => (
+                "Un paiement dans une autre devise, qui n'a rien payé ici, est rendu.",
+                "A payment in another currency, which paid nothing here, is given back.",
             ),
             Self::ChargeRefundRecorded => (
                 "Le montant remboursé du paiement a été enregistré.",
@@ -734,6 +742,11 @@ impl Rules<'_> {
             Ok(amount) => amount,
             Err((kind, detail)) => return self.session_case(kind, fact, detail),
         };
+        // A person was asked: a seat that has become free since changes nothing without them.
+        let asked = format!("{}:{}", CaseKind::LatePayment, fact.id);
+        if self.before.seat.is_none() && self.before.cases.contains(&asked) {
+            return self.nothing_new(Reason::AlreadyApplied);
+        }
         let Some(seat) = self.before.seat.or(self.context.free_seat) else {
             let (status, slot) = (self.before.status(), &self.before.slot);
             let detail = Words::new(
@@ -875,7 +888,22 @@ impl Rules<'_> {
         self.before.session.as_ref().is_some_and(|current| *current != fact.id)
     }
 
+    /// Whether this gives back the payment of a case about its currency: that paid nothing, so there is nothing
+    /// to take from what was paid.
+    fn gives_back_a_foreign_payment(&self, intent: Option<&PaymentIntentId>, currency: Option<&str>) -> bool {
+        let kind = CaseKind::CurrencyMismatch.as_str();
+        let was_a_case = |key: &String| key.split(':').next() == Some(kind);
+        let counts_here = self.before.payment().is_some() && self.before.concerns_payment(intent);
+        self.another_currency(currency).is_some() && !counts_here && self.before.cases.iter().any(was_a_case)
+    }
+
     fn refund(&self, fact: &RefundFact) -> Decision {
+        if self.gives_back_a_foreign_payment(fact.intent.as_ref(), fact.currency.as_deref()) {
+            return match fact.status {
+                RefundStatus::Failed => self.case(self.refund_failed(fact, self.before)),
+                _ => self.unchanged(Outcome::Processed, Reason::RefundOfForeignPayment),
+            };
+        }
         let mut booking = self.before.clone();
         let known = booking.refunds.iter_mut().find(|refund| refund.id == fact.id);
         let was = known.as_ref().map(|refund| refund.status);
@@ -910,37 +938,38 @@ impl Rules<'_> {
             }
         };
 
-        let newly_failed = is == super::booking::RefundStatus::Failed && was != Some(is);
+        let newly_failed = is == RefundStatus::Failed && was != Some(is);
         let effects = self.refund_effects(&booking);
         let reason = if newly_failed { Reason::RefundFailed } else { Reason::RefundRecorded };
         let mut decision = self.applied(booking, reason, effects);
         let key = format!("{}:{}", CaseKind::RefundFailed, fact.id);
         if newly_failed && !self.before.cases.contains(&key) {
-            let (sa_place, seat) = if decision.booking.payment().is_some() && decision.booking.seat.is_none()
-            {
-                (
-                    " ; sa place a été prise par quelqu'un d'autre",
-                    "; its seat has been taken by somebody else",
-                )
-            } else {
-                ("", "")
-            };
-            decision.booking.cases.push(key.clone());
-            decision.case = Some(NewCase {
-                kind: CaseKind::RefundFailed,
-                key,
-                session: decision.booking.session.clone(),
-                intent: fact.intent.clone(),
-                amount: fact.amount,
-                currency: Some(self.before.price.currency.as_str().to_owned()),
-                deadline: None,
-                detail: Words::new(
-                    format!("le remboursement {} a échoué{sa_place}", fact.id),
-                    format!("refund {} failed{seat}", fact.id),
-                ),
-            });
+            decision.case = Some(self.refund_failed(fact, &decision.booking));
+            decision.booking.cases.push(key);
         }
         decision
+    }
+
+    /// The case of a refund that did not reach the customer. `after`: the booking without it.
+    fn refund_failed(&self, fact: &RefundFact, after: &Booking) -> NewCase {
+        let (sa_place, seat) = if after.payment().is_some() && after.seat.is_none() {
+            (" ; sa place a été prise par quelqu'un d'autre", "; its seat has been taken by somebody else")
+        } else {
+            ("", "")
+        };
+        NewCase {
+            kind: CaseKind::RefundFailed,
+            key: format!("{}:{}", CaseKind::RefundFailed, fact.id),
+            session: after.session.clone(),
+            intent: fact.intent.clone(),
+            amount: fact.amount,
+            currency: fact.currency.clone().or_else(|| Some(self.before.price.currency.as_str().to_owned())),
+            deadline: None,
+            detail: Words::new(
+                format!("le remboursement {} a échoué{sa_place}", fact.id),
+                format!("refund {} failed{seat}", fact.id),
+            ),
+        }
     }
 
     /// Why a refund cannot be one of this booking's payment, in words. Several together may seem too much
@@ -994,6 +1023,9 @@ impl Rules<'_> {
 
     fn charge_refunded(&self, fact: &ChargeRefundedFact) -> Decision {
         let amount = fact.amount_refunded.unwrap_or(0);
+        if self.gives_back_a_foreign_payment(fact.intent.as_ref(), fact.currency.as_deref()) {
+            return self.unchanged(Outcome::Processed, Reason::RefundOfForeignPayment);
+        }
         let (charge, price) = (&fact.charge, self.before.price.currency);
         let misfit = if let Some(currency) = self.another_currency(fact.currency.as_deref()) {
             Some(Words::new(
@@ -1029,12 +1061,15 @@ impl Rules<'_> {
                 detail,
             });
         }
-        let known = self.before.refunded_amount().max(self.before.charge_refunded);
+        // What the charge of another payment said is no bound for this one.
+        let told = if self.before.charge_intent == fact.intent { self.before.charge_refunded } else { 0 };
+        let known = self.before.refunded_amount().max(told);
         if amount <= known || !self.before.concerns_payment(fact.intent.as_ref()) {
             return self.nothing_new(Reason::AlreadyApplied);
         }
         let mut booking = self.before.clone();
         booking.charge_refunded = amount;
+        booking.charge_intent.clone_from(&fact.intent);
         let effects = self.refund_effects(&booking);
         self.applied(booking, Reason::ChargeRefundRecorded, effects)
     }

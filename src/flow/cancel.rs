@@ -1,12 +1,14 @@
 //! Cancelling an unpaid booking.
 //!
-//! **Invariant.** Its session is expired at Stripe first: a cancelled booking cannot be paid any more.
+//! **Invariant.** Its session is expired at Stripe first: a cancelled booking cannot be paid any more. Where Stripe
+//! knows no such session and a payment was on its way, a person has looked for it and dismissed the case.
 
 use super::accounts::Actor;
 use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
 use crate::domain::booking::{Booking, Progress, Status};
+use crate::domain::case::CaseKind;
 use crate::domain::ids::BookingId;
 use crate::domain::reconcile::AFTER_HOLD;
 use crate::store::cases::CaseRecord;
@@ -44,7 +46,24 @@ pub enum CancelError {
     Store(#[from] StoreError),
 }
 
-/// Cancels a pending booking and gives its seat back. Cancelling again changes nothing.
+/// Whether a person can cancel it, as far as can be said without asking Stripe.
+#[must_use]
+pub fn is_offered(booking: &Booking, cases: &[CaseRecord]) -> bool {
+    match booking.progress {
+        Progress::Pending => true,
+        Progress::Processing => was_looked_for(booking, cases),
+        Progress::Expired | Progress::Failed | Progress::Cancelled | Progress::Paid(_) => false,
+    }
+}
+
+/// Whether a person has dismissed that Stripe does not know its session.
+fn was_looked_for(booking: &Booking, cases: &[CaseRecord]) -> bool {
+    let session = booking.session.as_ref().map(|session| session.as_str());
+    let unknown = |case: &&CaseRecord| case.kind == CaseKind::SessionUnknown && case.closed_at.is_some();
+    cases.iter().filter(unknown).any(|case| case.stripe_session_id.as_deref() == session)
+}
+
+/// Cancels an unpaid booking and gives its seat back. Cancelling again changes nothing.
 ///
 /// # Errors
 /// A [`CancelError`].
@@ -54,12 +73,13 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
     tx.rollback().await?;
     let booking = booking.ok_or(CancelError::NotFound)?;
     match booking.progress {
-        Progress::Pending => {}
+        Progress::Pending | Progress::Processing => {}
         Progress::Cancelled => return Ok(booking),
-        Progress::Processing | Progress::Expired | Progress::Failed | Progress::Paid(_) => {
+        Progress::Expired | Progress::Failed | Progress::Paid(_) => {
             return Err(CancelError::NotUnpaid(booking.status()));
         }
     }
+    let mut unknown_at_stripe = false;
     match &booking.session {
         Some(session) => match app.stripe.expire_session(session).await {
             Ok(_) => {}
@@ -72,7 +92,9 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             }
             // It cannot be paid where we look. Elsewhere, should the key be another account's, it may be until
             // its time is over.
-            Err(StripeError::NotFound) if app.clock.now() >= booking.hold_expires_at.plus(AFTER_HOLD) => {}
+            Err(StripeError::NotFound) if app.clock.now() >= booking.hold_expires_at.plus(AFTER_HOLD) => {
+                unknown_at_stripe = true;
+            }
             Err(StripeError::NotFound) => return Err(CancelError::SessionUnknown),
             Err(error) => return Err(error.into()),
         },
@@ -85,20 +107,21 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     let mut locked = tx.lock_bookings(&[id]).await?.pop().ok_or(CancelError::NotFound)?;
+    let session = locked.session.as_ref().map(|session| session.as_str());
+    let cases = tx.cases_of(id).await?;
+    let about_it = |case: &&CaseRecord| session.is_some() && case.stripe_session_id.as_deref() == session;
+    let looked_for = was_looked_for(&locked, &cases);
     match locked.progress {
         // Expired: Stripe told of our own expiring before we came here.
         Progress::Pending | Progress::Expired if booking.session.is_none() == locked.session.is_none() => {}
         Progress::Pending | Progress::Expired => return Err(CancelError::StillOpening),
+        Progress::Processing if unknown_at_stripe && booking.session == locked.session && looked_for => {}
         Progress::Cancelled => return Ok(locked),
         Progress::Processing | Progress::Failed | Progress::Paid(_) => {
             return Err(CancelError::NotUnpaid(locked.status()));
         }
     }
-    let session = locked.session.as_ref().map(|session| session.as_str());
-    let cases = tx.cases_of(id).await?;
-    let waits_for_a_person =
-        |case: &CaseRecord| case.closed_at.is_none() && case.stripe_session_id.as_deref() == session;
-    if session.is_some() && cases.iter().any(waits_for_a_person) {
+    if cases.iter().filter(about_it).any(|case| case.closed_at.is_none()) {
         // It was paid, though not as it should: the case has the actions. Once it is dismissed nothing is
         // due any more, and the seat may go.
         return Err(CancelError::NotUnpaid(locked.status()));

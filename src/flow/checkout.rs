@@ -319,6 +319,7 @@ async fn claim_seat(
         seat: None,
         hold_expires_at: hold_from(now),
         charge_refunded: 0,
+        charge_intent: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

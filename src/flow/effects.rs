@@ -382,10 +382,11 @@ fn sign(secret: &SecretString, id: &str, timestamp: &str, body: &str) -> String 
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// Whether a mail about this would still be true: nobody is told of a payment that is gone by now.
+/// Whether a mail about this would still be true: nobody is told of a payment that is gone by now, nor that a
+/// booking is confirmed whose money went back.
 fn still_true(kind: EffectKind, booking: &Booking) -> bool {
     match kind {
-        EffectKind::Paid => booking.payment().is_some(),
+        EffectKind::Paid => booking.payment().is_some() && booking.keeps_seat(),
         EffectKind::Failed => booking.status() == Status::Failed,
         EffectKind::Refunded => booking.refunded_amount() > 0,
         EffectKind::Disputed => true,

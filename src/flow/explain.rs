@@ -224,7 +224,7 @@ impl Teller<'_> {
     }
 
     fn refund_steps(self, intent: &RefundIntent, booking: &Booking) -> Vec<Step> {
-        let amount = Money { amount: intent.amount, ..booking.price }.told(self.lang);
+        let amount = intent.money(booking.price.currency).told(self.lang);
         let asked = match self.lang {
             Lang::Fr => format!("Un remboursement de {amount} a été demandé."),
             Lang::En => format!("A refund of {amount} was asked for."),

@@ -71,6 +71,7 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
         .bigint_or_null("paid_amount", |booking| booking.payment().map(|paid| paid.amount))
         .bigint_or_null("paid_at", |booking| booking.payment().map(|paid| paid.at.as_micros()))
         .bigint("charge_refunded", |booking| booking.charge_refunded)
+        .text_or_null("charge_intent_id", |booking| booking.charge_intent.as_ref().map(|id| id.as_str()))
         .boolean("has_history", |booking| Some(has_history(booking)))
         .bigint("updated_at", |booking| booking.updated_at.as_micros())
         // Stripe is still to be asked about it.
@@ -84,6 +85,7 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
             "update bookings set status = r.status, seat = r.seat, stripe_session_id = r.stripe_session_id,
                  paid_session_id = r.paid_session_id, payment_intent_id = r.payment_intent_id,
                  paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
+                 charge_intent_id = r.charge_intent_id,
                  has_history = r.has_history, updated_at = r.updated_at,
                  session_url = case when r.open then session_url end,
                  next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)

@@ -125,8 +125,9 @@ const CHECKS: [Check; 18] = [
     ),
     (
         "refunds-are-recorded",
-        "each refund that Stripe made for us is in the books, or waits for its booking",
-        "select i.id from refund_intents i where i.state = 'done' and i.booking_id is not null
+        "each refund that Stripe made for us of what was paid is in the books",
+        "select i.booking_id from refund_intents i join bookings b on b.id = i.booking_id
+         where i.state = 'done' and i.currency = b.currency
            and not exists (select 1 from refunds r where r.id = i.stripe_refund_id)",
     ),
 ];

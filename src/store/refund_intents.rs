@@ -3,6 +3,7 @@
 use super::row::parse;
 use super::{StoreError, Tx};
 use crate::domain::ids::{BookingId, CaseId, PaymentIntentId};
+use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use std::time::Duration;
@@ -74,6 +75,14 @@ pub struct RefundIntent {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl RefundIntent {
+    /// The amount. `instead`: the currency to tell it in should its own be one that we do not know.
+    #[must_use]
+    pub fn money(&self, instead: Currency) -> Money {
+        Money { amount: self.amount, currency: Currency::parse(&self.currency).unwrap_or(instead) }
+    }
 }
 
 #[derive(sqlx::FromRow)]

@@ -31,6 +31,7 @@ pub(super) struct BookingRow {
     pub paid_amount: Option<i64>,
     pub paid_at: Option<i64>,
     pub charge_refunded: i64,
+    pub charge_intent_id: Option<String>,
     pub has_history: bool,
     pub created_at: i64,
     pub updated_at: i64,
@@ -41,7 +42,7 @@ macro_rules! booking_columns {
     () => {
         "id, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at, amount, currency, status, \
          seat, hold_expires_at, stripe_session_id, paid_session_id, payment_intent_id, paid_amount, paid_at, \
-         charge_refunded, has_history, created_at, updated_at"
+         charge_refunded, charge_intent_id, has_history, created_at, updated_at"
     };
 }
 pub(super) use booking_columns;
@@ -86,6 +87,10 @@ impl BookingRow {
             seat: self.seat,
             hold_expires_at: Timestamp::from_micros(self.hold_expires_at),
             charge_refunded: self.charge_refunded,
+            charge_intent: self
+                .charge_intent_id
+                .as_deref()
+                .and_then(|text| PaymentIntentId::parse(text).ok()),
             refunds: Vec::new(),
             disputes: Vec::new(),
             cases: Vec::new(),

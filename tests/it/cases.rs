@@ -5,9 +5,11 @@ use crate::shop::{ADMIN, Checkout, Shop, VISA};
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::case::{CaseAction, CaseKind};
 use checkout_backend::domain::ids::{BookingId, CaseId};
+use checkout_backend::domain::lang::Lang;
 use checkout_backend::domain::role::Role;
 use checkout_backend::flow::cancel::{self, CancelError};
 use checkout_backend::flow::cases::{self, CaseError, Decided, Decision};
+use checkout_backend::flow::{explain, reconcile};
 use checkout_backend::store::cases::CaseRecord;
 use checkout_backend::store::page::PageRequest;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use std::time::Duration;
 on_each_engine! {
     a_payment_that_is_not_the_price_is_accepted_by_a_person,
     a_payment_that_is_not_the_price_is_refunded_and_the_booking_ends,
+    a_payment_in_another_currency_is_refunded_and_leaves_nothing_to_look_at,
     of_a_booking_paid_twice_only_the_extra_payment_goes_back,
     a_late_payment_is_seated_again_when_a_seat_is_left,
     a_payment_for_an_unknown_booking_is_attached_to_one,
@@ -23,6 +26,7 @@ on_each_engine! {
     an_action_is_done_once_and_another_is_refused,
     a_case_never_closes_by_itself,
     a_booking_whose_case_was_dismissed_can_be_cancelled,
+    a_payment_on_its_way_in_another_account_is_given_up_by_a_person_and_not_lost,
     a_dispute_about_an_unknown_booking_is_seen_although_its_payment_was_settled,
     the_api_tells_cases_and_settles_them_by_role,
 }
@@ -103,6 +107,39 @@ async fn a_payment_that_is_not_the_price_is_refunded_and_the_booking_ends(db: Te
     assert_eq!(open_cases(&shop).await.len(), 0);
 }
 
+async fn a_payment_in_another_currency_is_refunded_and_leaves_nothing_to_look_at(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.book().await;
+    db.execute("update bookings set currency = 'usd'").await;
+    shop.pay(&checkout, VISA).await;
+    assert_eq!(shop.app.deliver(&completed(&shop, &checkout)).await.outcome(), "case");
+    let case = the_case(&shop).await;
+    assert_eq!(case.kind, CaseKind::CurrencyMismatch);
+    let decided = decide(&shop, case.id, CaseAction::Refund).await.unwrap();
+    assert!(decided.case.closed_at.is_some());
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
+    shop.deliver_all().await;
+    assert_eq!(open_cases(&shop).await.len(), 0, "nothing of it was this booking's");
+    let reasons = "select distinct outcome || ' ' || reason from payment_events where type like '%refund%' and outcome <> 'ignored'";
+    assert_eq!(db.texts(reasons).await, ["processed refund_of_foreign_payment"]);
+    let told =
+        explain::story(&db.store, checkout.booking, Lang::En, &shop.app.app.config.timezone).await.unwrap();
+    let told = told.unwrap().lines().join("\n");
+    assert!(told.contains("A refund of 60.00 EUR was asked for."), "{told}");
+    let booking = shop.booking(&checkout).await;
+    assert_eq!((booking.status(), booking.refunded_amount()), (Status::Cancelled, 0));
+    shop.assert_sound().await;
+
+    // That it did not arrive is a person's to know all the same.
+    let mut failed =
+        shop.sim.events().into_iter().rfind(|e| e["type"].as_str().unwrap().starts_with("refund.")).unwrap();
+    (failed["id"], failed["type"]) = (json!("evt_failed"), json!("refund.failed"));
+    failed["data"]["object"]["status"] = json!("failed");
+    assert_eq!(shop.app.deliver(&failed).await.outcome(), "case");
+    let case = the_case(&shop).await;
+    assert_eq!((case.kind, case.currency.as_deref()), (CaseKind::RefundFailed, Some("eur")));
+}
+
 async fn of_a_booking_paid_twice_only_the_extra_payment_goes_back(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let checkout = shop.paid().await;
@@ -141,6 +178,11 @@ async fn a_late_payment_is_seated_again_when_a_seat_is_left(db: TestDatabase) {
     let full = decide(&shop, case.id, CaseAction::Reseat).await.unwrap_err();
     assert!(matches!(full, CaseError::Impossible(_)), "{full}");
     cancel::cancel(&shop.app.app, other.booking, ADMIN).await.unwrap();
+    // The seat is free, but a person was asked: only they can say so now.
+    let mut twin = completed(&shop, &late);
+    twin["id"] = json!("evt_twin");
+    assert_eq!(shop.app.deliver(&twin).await.outcome(), "duplicate");
+    assert_eq!(shop.status(&late).await, Status::Expired);
     decide(&shop, case.id, CaseAction::Reseat).await.unwrap();
     let booking = shop.booking(&late).await;
     assert_eq!((booking.status(), booking.seat), (Status::Paid, Some(1)));
@@ -235,6 +277,41 @@ async fn a_booking_whose_case_was_dismissed_can_be_cancelled(db: TestDatabase) {
     cancel().await.unwrap();
     let booking = shop.booking(&checkout).await;
     assert_eq!((booking.status(), booking.seat), (Status::Cancelled, None));
+    shop.assert_sound().await;
+}
+
+/// Its delayed payment was begun in an account that the key is not of any more: nobody would ever tell its end.
+async fn a_payment_on_its_way_in_another_account_is_given_up_by_a_person_and_not_lost(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.book().await;
+    let booking = shop.booking(&checkout).await;
+    db.execute("update bookings set stripe_session_id = 'cs_test_elsewhere'").await;
+    let mut begun = shop.app.paid("evt_begun", &booking, "cs_test_elsewhere");
+    begun["data"]["object"]["payment_status"] = json!("unpaid");
+    assert_eq!(shop.app.deliver(&begun).await.outcome(), "processed");
+    let cancel = async || cancel::cancel(&shop.app.app, checkout.booking, ADMIN).await;
+    assert!(matches!(cancel().await, Err(CancelError::SessionUnknown)));
+    shop.advance(Duration::from_secs(2 * 86_400));
+    let admin = shop.app.person(Role::Admin).await;
+    let offered = async || {
+        let path = format!("/dashboard/bookings/{}", checkout.booking);
+        shop.app.get_as(&admin.cookie, &path).await.body.contains(&format!("{path}/cancel"))
+    };
+    assert!(matches!(cancel().await, Err(CancelError::NotUnpaid(_))), "nobody has looked for it");
+    reconcile::check_due(&shop.app.app).await.unwrap();
+    let case = the_case(&shop).await;
+    assert_eq!((case.kind, offered().await), (CaseKind::SessionUnknown, false));
+    assert!(matches!(cancel().await, Err(CancelError::NotUnpaid(_))), "the case waits for a person");
+    decide(&shop, case.id, CaseAction::Dismiss).await.unwrap();
+    assert!(offered().await);
+    cancel().await.unwrap();
+    let given_up = shop.booking(&checkout).await;
+    assert_eq!((given_up.status(), given_up.seat), (Status::Cancelled, None));
+    shop.assert_sound().await;
+    // Should it arrive after all, it pays.
+    let arrived = shop.app.paid("evt_arrived", &booking, "cs_test_elsewhere");
+    assert_eq!(shop.app.deliver(&arrived).await.outcome(), "processed");
+    assert_eq!(shop.status(&checkout).await, Status::Paid);
     shop.assert_sound().await;
 }
 

@@ -31,6 +31,7 @@ fn booking() -> Booking {
         seat: Some(1),
         hold_expires_at: at,
         charge_refunded: 0,
+        charge_intent: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

@@ -490,6 +490,7 @@ fn booking(offer: OfferId, seat: Option<i32>, created_at: Timestamp) -> Booking 
         seat,
         hold_expires_at: created_at.plus(Duration::from_secs(2100)),
         charge_refunded: 0,
+        charge_intent: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

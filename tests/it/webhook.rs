@@ -37,6 +37,7 @@ on_each_engine! {
     delayed_payments_hold_the_seat_until_they_succeed_or_fail,
     an_expired_session_frees_the_seat_and_a_late_payment_takes_it_back,
     a_late_payment_for_a_slot_that_was_sold_again_is_a_case,
+    what_the_charge_of_another_payment_gave_back_takes_no_seat_away,
     refunds_and_disputes_are_never_undone_by_a_late_payment_event,
     a_body_over_a_mebibyte_is_refused_and_one_below_is_read,
     signed_bodies_that_are_no_events_are_refused_as_bad_requests,
@@ -571,6 +572,34 @@ async fn a_late_payment_for_a_slot_that_was_sold_again_is_a_case(db: TestDatabas
     assert_eq!(app.status(late.id).await, Status::Expired);
     assert_eq!(db.texts("select kind from cases").await, ["late_payment"]);
     assert_eq!(deliver(&app, &app.paid("evt_3", &quick, "cs_2")).await, "200 processed");
+}
+
+/// The order in which a paid booking once lost its seat, and the seat was sold again.
+async fn what_the_charge_of_another_payment_gave_back_takes_no_seat_away(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let booking = app.pending_booking().await;
+    let mut wrong = app.paid("evt_wrong", &booking, "cs_wrong");
+    (wrong["data"]["object"]["amount_total"], wrong["data"]["object"]["amount_subtotal"]) =
+        (json!(9), json!(9));
+    assert_eq!(deliver(&app, &wrong).await, "200 case");
+    let mut given_back = event("evt_charge", "charge.refunded", charge("cs_wrong", 6000, 6000));
+    given_back["data"]["object"]["metadata"] = wrong["data"]["object"]["metadata"].clone();
+    assert_eq!(deliver(&app, &given_back).await, "200 processed");
+    assert_eq!(deliver(&app, &app.paid("evt_right", &booking, "cs_right")).await, "200 processed");
+    let paid = app.booking(booking.id).await;
+    assert_eq!((paid.status(), paid.seat, paid.refunded_amount()), (Status::Paid, Some(1), 0));
+
+    // Its own charge still counts until its refunds are known by their ids.
+    let own = event("evt_own", "charge.refunded", charge("cs_right", 6000, 1000));
+    assert_eq!(deliver(&app, &own).await, "200 processed");
+    let mut other = event("evt_refund", "refund.created", refund("re_wrong", "cs_wrong", 6000, "succeeded"));
+    other["data"]["object"]["metadata"] = wrong["data"]["object"]["metadata"].clone();
+    assert_eq!(deliver(&app, &other).await, "200 processed");
+    let paid = app.booking(booking.id).await;
+    assert_eq!(
+        (paid.status(), paid.seat, paid.refunded_amount()),
+        (Status::PartiallyRefunded, Some(1), 1000)
+    );
 }
 
 async fn refunds_and_disputes_are_never_undone_by_a_late_payment_event(db: TestDatabase) {

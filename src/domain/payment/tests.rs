@@ -25,6 +25,7 @@ fn pending() -> Booking {
         seat: Some(1),
         hold_expires_at: Timestamp::from_unix_seconds(1_795_002_100),
         charge_refunded: 0,
+        charge_intent: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

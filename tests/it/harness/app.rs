@@ -148,6 +148,7 @@ impl TestApp {
                 seat: Some(1),
                 hold_expires_at: now.plus(Duration::from_secs(35 * 60)),
                 charge_refunded: 0,
+                charge_intent: None,
                 refunds: Vec::new(),
                 disputes: Vec::new(),
                 cases: Vec::new(),

@@ -264,7 +264,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         tone: i18n::status_tone(booking.status()),
         story: story.steps.into_iter().map(|step| step_view(lang, zone, step)).collect(),
         refund: left.filter(|_| page.allows(Role::Admin)).map(|left| refund_form(page, left)),
-        may_cancel: page.allows(Role::Admin) && booking.status() == Status::Pending,
+        may_cancel: page.allows(Role::Admin) && cancel::is_offered(&booking, &cases),
         cases: cases.iter().map(|case| case_view(page, case)).collect(),
         may_see_cases: page.allows(Role::Ops),
         refunds: refunds.collect(),
@@ -407,7 +407,7 @@ pub async fn cancel(
 ) -> Result<Response, Problem> {
     let booking = find(&app, &id).await?;
     if fields.sent("confirmed").is_none() {
-        if booking.status() != Status::Pending {
+        if !matches!(booking.status(), Status::Pending | Status::Processing) {
             let text = page.t.conflict_lead;
             return refused(&app, page, &id, StatusCode::CONFLICT, text, None).await;
         }
