@@ -1,14 +1,13 @@
 //! Cancelling an unpaid booking.
 //!
 //! **Invariant.** Its session is expired at Stripe first: a cancelled booking cannot be paid any more. Where Stripe
-//! knows no such session and a payment was on its way, a person has looked for it and dismissed the case.
+//! knows no such session, or it was paid as it should not have been, a person has looked at the case and settled it.
 
 use super::accounts::Actor;
 use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
 use crate::domain::booking::{Booking, Progress, Status};
-use crate::domain::case::CaseKind;
 use crate::domain::ids::BookingId;
 use crate::domain::reconcile::AFTER_HOLD;
 use crate::store::cases::CaseRecord;
@@ -56,11 +55,11 @@ pub fn is_offered(booking: &Booking, cases: &[CaseRecord]) -> bool {
     }
 }
 
-/// Whether a person has dismissed that Stripe does not know its session.
+/// Whether a person has settled a case about its session.
 fn was_looked_for(booking: &Booking, cases: &[CaseRecord]) -> bool {
     let session = booking.session.as_ref().map(|session| session.as_str());
-    let unknown = |case: &&CaseRecord| case.kind == CaseKind::SessionUnknown && case.closed_at.is_some();
-    cases.iter().filter(unknown).any(|case| case.stripe_session_id.as_deref() == session)
+    let closed = cases.iter().filter(|case| case.closed_at.is_some());
+    session.is_some() && closed.into_iter().any(|case| case.stripe_session_id.as_deref() == session)
 }
 
 /// Cancels an unpaid booking and gives its seat back. Cancelling again changes nothing.
@@ -79,13 +78,14 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             return Err(CancelError::NotUnpaid(booking.status()));
         }
     }
-    let mut unknown_at_stripe = false;
+    let mut decided_at_stripe = false;
     match &booking.session {
         Some(session) => match app.stripe.expire_session(session).await {
             Ok(_) => {}
             // Not open any more: expired by itself, or complete.
             Err(StripeError::Refused { .. }) => {
                 let object = app.stripe.session(session, None).await?;
+                decided_at_stripe = object.get("payment_status").and_then(Value::as_str) == Some("paid");
                 if object.get("status").and_then(Value::as_str) != Some("expired") {
                     observe::session(&app.recorder, &object).await?;
                 }
@@ -93,7 +93,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             // It cannot be paid where we look. Elsewhere, should the key be another account's, it may be until
             // its time is over.
             Err(StripeError::NotFound) if app.clock.now() >= booking.hold_expires_at.plus(AFTER_HOLD) => {
-                unknown_at_stripe = true;
+                decided_at_stripe = true;
             }
             Err(StripeError::NotFound) => return Err(CancelError::SessionUnknown),
             Err(error) => return Err(error.into()),
@@ -115,7 +115,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
         // Expired: Stripe told of our own expiring before we came here.
         Progress::Pending | Progress::Expired if booking.session.is_none() == locked.session.is_none() => {}
         Progress::Pending | Progress::Expired => return Err(CancelError::StillOpening),
-        Progress::Processing if unknown_at_stripe && booking.session == locked.session && looked_for => {}
+        Progress::Processing if decided_at_stripe && booking.session == locked.session && looked_for => {}
         Progress::Cancelled => return Ok(locked),
         Progress::Processing | Progress::Failed | Progress::Paid(_) => {
             return Err(CancelError::NotUnpaid(locked.status()));

@@ -20,6 +20,7 @@ use crate::store::outbox::{self, Audience};
 use crate::store::refund_intents::{IntentState, RefundIntent};
 use crate::store::{StoreError, Tx, bookings};
 use crate::stripe::{StripeError, event};
+use serde_json::Value;
 
 /// The longest note, in characters.
 pub const MAX_NOTE: usize = 1000;
@@ -177,35 +178,40 @@ async fn give_back(app: &App, case: &CaseRecord, decision: &Decision<'_>) -> Res
     Ok(Decided { case, refund: Some(refund) })
 }
 
-/// Which payment the case is about: as it says itself, or as its session does.
+/// Which payment the case is about, and what of it is still there. Stripe is asked: a case tells what one event
+/// said, which may be a part of the payment, or a payment of another application on the account.
 async fn payment_of(app: &App, case: &CaseRecord) -> Result<CasePayment, CaseError> {
     const UNKNOWN: CaseError = CaseError::Impossible("it is not known which payment this is about");
-    let mut intent = case.payment_intent_id.as_deref().and_then(|id| PaymentIntentId::parse(id).ok());
-    let (mut amount, mut currency) = (case.amount, case.currency.clone());
-    if intent.is_none() || amount.is_none() || currency.is_none() {
-        let session = case.stripe_session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
-        match (session, intent.clone()) {
-            (Some(session), _) => {
-                let object = app.stripe.session(&session, None).await?;
-                let fact = event::session(&object, SessionMoment::Completed);
-                let fact = fact.ok_or(UNKNOWN)?;
-                intent = intent.or(fact.intent);
-                amount = amount.or(fact.total);
-                currency = currency.or(fact.currency);
-            }
-            (None, Some(id)) => {
-                let object = app.stripe.payment_intent(&id).await?;
-                amount = amount.or(object.get("amount_received").and_then(serde_json::Value::as_i64));
-                let text = object.get("currency").and_then(serde_json::Value::as_str);
-                currency = currency.or(text.map(str::to_owned));
-            }
-            (None, None) => {}
+    const NOT_OURS: CaseError = CaseError::Impossible(
+        "Stripe does not say that this payment was made here: look at it in Stripe's dashboard",
+    );
+    let named = case.payment_intent_id.as_deref().and_then(|id| PaymentIntentId::parse(id).ok());
+    let session = case.stripe_session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
+    let intent = match (named, session) {
+        (Some(intent), _) => intent,
+        (None, Some(session)) => {
+            let object = app.stripe.session(&session, None).await?;
+            event::session(&object, SessionMoment::Completed).and_then(|fact| fact.intent).ok_or(UNKNOWN)?
         }
+        (None, None) => return Err(UNKNOWN),
+    };
+    let object = app.stripe.payment_intent(&intent).await?;
+    if case.kind == CaseKind::UnknownBooking
+        && event::claim(&object).instance != Some(app.instance.to_string())
+    {
+        return Err(NOT_OURS);
     }
-    match (intent, amount, currency) {
-        (Some(intent), Some(amount), Some(currency)) => Ok(CasePayment { intent, amount, currency }),
-        _ => Err(UNKNOWN),
-    }
+    let received = object.get("amount_received").and_then(Value::as_i64).ok_or(UNKNOWN)?;
+    let currency = object.get("currency").and_then(Value::as_str).ok_or(UNKNOWN)?.to_owned();
+    let refunds = app.stripe.list("/v1/refunds", &[("payment_intent", intent.as_str())]).await?;
+    let gone = refunds
+        .iter()
+        .filter_map(|refund| event::refund(refund, false))
+        .filter(|refund| refund.status.counts())
+        .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount.unwrap_or(0)));
+    // What came back, no more and no less: the rest of the payment is no part of the case.
+    let wanted = case.amount.filter(|_| case.kind == CaseKind::RefundFailed);
+    Ok(CasePayment { intent, received, gone, wanted, currency })
 }
 
 /// Lets the payment that the case is about pay a booking.

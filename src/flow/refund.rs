@@ -9,10 +9,10 @@ use super::accounts::Actor;
 use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
-use crate::domain::booking::{Booking, Progress, RefundStatus};
+use crate::domain::booking::{Progress, RefundStatus};
 use crate::domain::case::CaseAction;
 use crate::domain::ids::{BookingId, CaseId, PaymentIntentId};
-use crate::domain::money::Money;
+use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::store::refund_intents::{IntentState, RefundIntent};
@@ -129,8 +129,12 @@ pub async fn refund(
 pub struct CasePayment {
     /// The payment.
     pub intent: PaymentIntentId,
-    /// What was paid by it, or what of it is to go back.
-    pub amount: i64,
+    /// What was paid by it, by Stripe's word.
+    pub received: i64,
+    /// What of that Stripe has given back, or is giving back.
+    pub gone: i64,
+    /// What is to go back; none for all that is left.
+    pub wanted: Option<i64>,
     /// Its currency.
     pub currency: String,
 }
@@ -160,20 +164,19 @@ pub async fn refund_case(
             None => break,
         }
     }
-    let locked = match booking {
-        Some(booking) => tx.lock_bookings(&[booking]).await?.pop(),
-        None => None,
-    };
+    if let Some(booking) = booking {
+        // Whoever refunds the booking itself waits, or is seen below.
+        tx.lock_bookings(&[booking]).await?;
+    }
+    // Stripe was asked before the lock: what we recorded since counts as well.
+    let gone = payment.gone.max(tx.recorded_refund_sum(&payment.intent).await?);
     let under_way = tx.open_refund_sum(&payment.intent).await?;
-    let applied = locked.as_ref().and_then(Booking::payment);
-    let left = match applied.filter(|applied| applied.intent.as_ref() == Some(&payment.intent)) {
-        // A refund that came back: its amount, as far as it is still left of the booking's payment.
-        Some(applied) => {
-            let gone = locked.as_ref().map_or(0, Booking::refunded_amount);
-            applied.amount.saturating_sub(gone).min(payment.amount)
-        }
-        None => payment.amount.saturating_sub(tx.recorded_refund_sum(&payment.intent).await?),
-    };
+    let left = payment.received.saturating_sub(gone).saturating_sub(under_way);
+    if let (Some(wanted), Ok(currency)) = (payment.wanted, Currency::parse(&payment.currency))
+        && wanted > left
+    {
+        return Err(RefundError::TooMuch { left: Money { amount: left.max(0), currency } });
+    }
     let key = key.to_string();
     let wish = Wish {
         scope,
@@ -182,7 +185,7 @@ pub async fn refund_case(
         case: Some(case),
         payment: payment.intent,
         requested: None,
-        left: left.saturating_sub(under_way),
+        left: payment.wanted.map_or(left, |wanted| wanted.min(left)),
         currency: payment.currency,
     };
     let intent = intend(app, &mut tx, wish, actor).await?.ok_or(RefundError::NothingPaid)?;

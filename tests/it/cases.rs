@@ -1,7 +1,9 @@
 //! What does not fit waits for a person, offers what can be done, and does it once.
 
 use crate::harness::{TestApp, TestDatabase, events, on_each_engine};
-use crate::shop::{ADMIN, Checkout, Shop, VISA};
+use crate::shop::{ADMIN, Checkout, FAILED_REFUND, Shop, VISA};
+use checkout_backend::flow::refund::{self, RefundError};
+
 use checkout_backend::domain::booking::Status;
 use checkout_backend::domain::case::{CaseAction, CaseKind};
 use checkout_backend::domain::ids::{BookingId, CaseId};
@@ -18,6 +20,8 @@ use std::time::Duration;
 on_each_engine! {
     a_payment_that_is_not_the_price_is_accepted_by_a_person,
     a_payment_that_is_not_the_price_is_refunded_and_the_booking_ends,
+    a_refund_that_came_back_goes_out_again_whole_and_only_once,
+    what_is_left_of_an_unknown_payment_goes_back_if_it_is_ours,
     a_payment_in_another_currency_is_refunded_and_leaves_nothing_to_look_at,
     of_a_booking_paid_twice_only_the_extra_payment_goes_back,
     a_late_payment_is_seated_again_when_a_seat_is_left,
@@ -66,6 +70,11 @@ async fn paid_wrongly(shop: &Shop, amount: i64) -> Checkout {
     checkout
 }
 
+/// What Stripe has given back of a booking's payment, the newest first, and what did not arrive.
+async fn amounts(shop: &Shop, checkout: &Checkout) -> Vec<i64> {
+    shop.refunds_at_stripe(checkout).await.iter().map(|refund| refund["amount"].as_i64().unwrap()).collect()
+}
+
 fn completed(shop: &Shop, checkout: &Checkout) -> Value {
     let about = |event: &Value| {
         event["type"] == "checkout.session.completed"
@@ -94,17 +103,92 @@ async fn a_payment_that_is_not_the_price_is_accepted_by_a_person(db: TestDatabas
 async fn a_payment_that_is_not_the_price_is_refunded_and_the_booking_ends(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let checkout = paid_wrongly(&shop, 6001).await;
-    // What Stripe really took is what can go back.
-    db.execute("update cases set amount = 6000").await;
+    // What Stripe really took is what goes back.
     let case = the_case(&shop).await;
     let decided = decide(&shop, case.id, CaseAction::Refund).await.unwrap();
     assert!(decided.case.closed_at.is_some());
-    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
+    assert_eq!(amounts(&shop, &checkout).await, [6000]);
     let booking = shop.booking(&checkout).await;
     assert_eq!((booking.status(), booking.seat), (Status::Cancelled, None));
     shop.deliver_all().await;
     assert_eq!(shop.status(&checkout).await, Status::Cancelled, "late events undo nothing");
     assert_eq!(open_cases(&shop).await.len(), 0);
+}
+
+async fn a_refund_that_came_back_goes_out_again_whole_and_only_once(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let failing = async || {
+        let checkout = shop.book().await;
+        shop.pay(&checkout, FAILED_REFUND).await;
+        shop.deliver_all().await;
+        refund::refund(&shop.app.app, checkout.booking, Some(2000), "part", ADMIN).await.unwrap();
+        shop.advance(Duration::from_secs(3600));
+        // By then it has come back.
+        assert_eq!(shop.refunds_at_stripe(&checkout).await[0]["status"], "failed");
+        shop.deliver_all().await;
+        let about_it = |case: &CaseRecord| case.booking_id == Some(checkout.booking);
+        let case = open_cases(&shop).await.into_iter().find(about_it).unwrap();
+        assert_eq!((case.kind, case.amount), (CaseKind::RefundFailed, Some(2000)));
+        (checkout, case.id)
+    };
+    let (first, case) = failing().await;
+    let decided = decide(&shop, case, CaseAction::Refund).await.unwrap();
+    assert_eq!((decided.refund.unwrap().amount, decided.case.closed_at.is_some()), (2000, true));
+    assert_eq!(amounts(&shop, &first).await, [2000, 2000]);
+
+    // A colleague has given back most of it from the booking's page.
+    let (second, case) = failing().await;
+    refund::refund(&shop.app.app, second.booking, Some(5000), "again", ADMIN).await.unwrap();
+    let refused = decide(&shop, case, CaseAction::Refund).await.unwrap_err();
+    assert!(
+        matches!(&refused, CaseError::Refund(RefundError::TooMuch { left }) if left.amount == 1000),
+        "{refused}"
+    );
+    assert!(open_cases(&shop).await.iter().any(|open| open.id == case));
+    assert_eq!(amounts(&shop, &second).await, [5000, 2000]);
+}
+
+/// A case tells what one event said: here of a part, and of a payment that another application took.
+async fn what_is_left_of_an_unknown_payment_goes_back_if_it_is_ours(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.paid().await;
+    refund::refund(&shop.app.app, checkout.booking, Some(2000), "part", ADMIN).await.unwrap();
+    // As after an older copy of the database was brought back.
+    for table in
+        ["outbox_deliveries", "outbox", "refund_intents", "refunds", "payment_events", "cases", "bookings"]
+    {
+        db.execute(&format!("delete from {table}")).await;
+    }
+    let refunded = |event: &Value| event["type"] == "charge.refunded";
+    let event = shop.sim.events().into_iter().find(refunded).unwrap();
+    assert_eq!(shop.app.deliver(&event).await.outcome(), "parked");
+    shop.advance(Duration::from_secs(3700));
+    shop.app.app.recorder.retry_due(&shop.app.app.store).await.unwrap();
+    let case = the_case(&shop).await;
+    assert_eq!((case.kind, case.amount), (CaseKind::UnknownBooking, Some(2000)));
+    let say = async |instance: &str| {
+        let url = format!(
+            "{}/v1/payment_intents/{}",
+            shop.sim.base_url(),
+            case.payment_intent_id.as_deref().unwrap()
+        );
+        let request = shop
+            .app
+            .http
+            .post(url)
+            .bearer_auth("sk_test_any")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("metadata[instance]={instance}"));
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    };
+    say("another").await;
+    let refused = decide(&shop, case.id, CaseAction::Refund).await.unwrap_err();
+    assert!(matches!(refused, CaseError::Impossible(_)), "{refused}");
+    assert_eq!(amounts(&shop, &checkout).await, [2000]);
+    say(&shop.app.app.instance.to_string()).await;
+    let decided = decide(&shop, case.id, CaseAction::Refund).await.unwrap();
+    assert!(decided.case.closed_at.is_some());
+    assert_eq!(amounts(&shop, &checkout).await, [4000, 2000]);
 }
 
 async fn a_payment_in_another_currency_is_refunded_and_leaves_nothing_to_look_at(db: TestDatabase) {

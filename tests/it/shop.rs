@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub(crate) const VISA: &str = "4242424242424242";
+pub(crate) const FAILED_REFUND: &str = "4000000000005126";
 pub(crate) const DISPUTED: &str = "4000000000000259";
 pub(crate) const ADMIN: Actor<'static> = Actor { name: "admin@example.org", request_id: None };
 pub(crate) const HOLD: Duration = Duration::from_secs(36 * 60);
