@@ -152,6 +152,26 @@ impl CaseAction {
 }
 
 impl CaseKind {
+    /// Whether it is about money that came for a booking, and did not pay it.
+    #[must_use]
+    pub fn is_about_a_payment(self) -> bool {
+        match self {
+            Self::AmountMismatch
+            | Self::CurrencyMismatch
+            | Self::ModeMismatch
+            | Self::SessionMismatch
+            | Self::StateMismatch
+            | Self::LivemodeMismatch
+            | Self::PaidTwice
+            | Self::LatePayment => true,
+            Self::UnknownBooking
+            | Self::RefundMismatch
+            | Self::RefundFailed
+            | Self::Dispute
+            | Self::SessionUnknown => false,
+        }
+    }
+
     /// What can be done about a case of this kind.
     #[must_use]
     pub fn actions(self) -> &'static [CaseAction] {

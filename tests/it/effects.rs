@@ -28,6 +28,7 @@ on_each_engine! {
     a_receiver_that_never_answers_well_is_given_up_visibly_and_can_be_tried_again,
     a_crash_between_sending_and_marking_tells_it_again_under_the_same_key,
     customer_and_owner_get_mails_in_their_language,
+    a_mail_that_comes_late_confirms_no_booking_that_was_given_back,
     a_mail_server_that_does_not_let_us_in_gets_the_mail_once_it_does,
     a_receiver_that_hangs_holds_up_no_other_booking,
     what_is_not_true_any_more_is_neither_told_nor_given_up,
@@ -241,10 +242,50 @@ async fn customer_and_owner_get_mails_in_their_language(db: TestDatabase) {
     let customer = to("ada@example.org");
     assert!(customer.contains("Hello Ada") && customer.contains("60.00 EUR"), "{customer}");
     assert!(customer.contains(&checkout.booking.to_string()));
+    let link = format!("/success?session_id={}", checkout.session);
+    assert!(unfolded(&customer).contains(&link), "{customer}");
     assert!(customer.contains("Message-ID: <msg_"), "{customer}");
     let owner = to("owner@example.org");
     assert!(owner.contains("/dashboard/bookings/"), "{owner}");
+    assert!(owner.contains("Ada Lovelace <ada@example.org>"), "{owner}");
     assert_eq!(deliver(&shop).await, 0);
+
+    for (amount, holds) in [(1000, "Your booking is still valid."), (5000, "Your booking is cancelled.")] {
+        mails.lock().unwrap().clear();
+        refund::refund(&shop.app.app, checkout.booking, Some(amount), &amount.to_string(), ADMIN)
+            .await
+            .unwrap();
+        assert_eq!(deliver(&shop).await, 2);
+        let got = mails.lock().unwrap().clone();
+        assert!(got.iter().any(|mail| unfolded(mail).contains(holds)), "{holds}: {got:?}");
+    }
+}
+
+/// A mail without the line ends that its encoding put in.
+fn unfolded(mail: &str) -> String {
+    mail.replace("=\n", "").replace("=3D", "=")
+}
+
+async fn a_mail_that_comes_late_confirms_no_booking_that_was_given_back(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let shop = Shop::open_with(&db, &[&MAILS[..], &[("SMTP_URL", &url)]].concat()).await;
+    let checkout = shop.paid().await;
+    refund::refund(&shop.app.app, checkout.booking, None, "all", ADMIN).await.unwrap();
+    deliver(&shop).await;
+    let to_customer = |mail: &&String| mail.contains("To: ada@example.org");
+    let got = mails.lock().unwrap().clone();
+    let subjects: Vec<_> = got
+        .iter()
+        .filter(to_customer)
+        .filter_map(|mail| mail.lines().find(|line| line.starts_with("Subject:")))
+        .collect();
+    assert_eq!(subjects.len(), 1, "{subjects:?}");
+    assert!(
+        got.iter()
+            .filter(to_customer)
+            .all(|mail| unfolded(mail).contains("6000") || mail.contains("60,00 EUR")),
+        "{got:?}"
+    );
 }
 
 const MAILS: [(&str, &str); 3] = [

@@ -37,6 +37,7 @@ on_each_engine! {
     a_customer_is_found_by_a_part_of_name_or_address,
     each_field_of_an_offer_or_account_names_its_own_error,
     a_replay_shows_what_it_would_change_first,
+    who_paid_what_does_not_fit_is_told_not_to_pay_again,
     a_case_is_settled_from_its_page,
     domain_values_are_the_same_in_every_language,
     a_dead_database_gives_a_page_that_says_so,
@@ -896,6 +897,52 @@ async fn a_replay_shows_what_it_would_change_first(db: TestDatabase) {
     assert_eq!((replayed.status, location(&replayed)), (303, format!("{path}?done=replay").as_str()));
     assert_eq!(db.number(replays).await, 1);
     assert_eq!(db.texts("select status from bookings").await, ["payé"]);
+}
+
+/// Who paid and is told that nothing was charged pays again.
+async fn who_paid_what_does_not_fit_is_told_not_to_pay_again(db: TestDatabase) {
+    let shop = crate::shop::Shop::open(&db).await;
+    let admin = shop.app.person(Role::Admin).await;
+    let checkout = shop.book().await;
+    shop.pay(&checkout, crate::shop::VISA).await;
+    // The price that was agreed on was another.
+    db.execute("update bookings set amount = 7000").await;
+    let path = format!("/success?session_id={}", checkout.session);
+    let look = async || shop.app.page_in("fr", &path, "").await.body;
+    let page = look().await;
+    assert!(page.contains("Ne payez pas une deuxième fois"), "{page}");
+    for wrong in ["Rien n’a été débité", "Réserver à nouveau", "À payer", "data-poll", "http-equiv"]
+    {
+        assert!(!page.contains(wrong), "{wrong}: {page}");
+    }
+    let case = db.texts("select id from cases").await.remove(0);
+    let fields = [("action", "refund")];
+    assert_eq!(
+        shop.app.post_form(&format!("/dashboard/cases/{case}"), &fields, &admin.cookie).await.status,
+        303
+    );
+    let page = look().await;
+    assert!(
+        page.contains("Votre paiement vous est rendu") && !page.contains("Rien n’a été débité"),
+        "{page}"
+    );
+    let closed = shop.app.page_in("fr", &format!("/dashboard/cases/{case}"), &admin.cookie).await.body;
+    assert!(closed.contains("Rembourser ce paiement."), "{closed}");
+
+    // What was given back of a payment that fits is told as well.
+    let paid = shop.paid().await;
+    db.execute(&format!("update bookings set amount = 6000 where id = '{}'", paid.booking)).await;
+    checkout_backend::flow::refund::refund(
+        &shop.app.app,
+        paid.booking,
+        Some(1550),
+        "part",
+        crate::shop::ADMIN,
+    )
+    .await
+    .unwrap();
+    let page = shop.app.page_in("fr", &format!("/success?session_id={}", paid.session), "").await.body;
+    assert!(page.contains("15,50"), "{page}");
 }
 
 async fn a_case_is_settled_from_its_page(db: TestDatabase) {

@@ -38,7 +38,7 @@ pub(super) async fn send(
     };
     let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
     let (subject, body) = match delivery.target {
-        Target::Customer => to_customer(delivery.kind, booking, offer, lang),
+        Target::Customer => to_customer(delivery.kind, booking, offer, &app.config.app_url, lang),
         Target::Owner | Target::Notify => to_owner(delivery.kind, booking, offer, &app.config.app_url, lang),
     };
     let domain = from.email.domain().to_owned();
@@ -73,7 +73,13 @@ pub(super) async fn send(
     }
 }
 
-fn to_customer(kind: EffectKind, booking: &Booking, offer: &str, lang: Lang) -> (String, String) {
+fn to_customer(
+    kind: EffectKind,
+    booking: &Booking,
+    offer: &str,
+    app_url: &str,
+    lang: Lang,
+) -> (String, String) {
     let slot = calendar::slot(lang, &booking.slot);
     let paid = money(booking, booking.payment().map_or(booking.price.amount, |payment| payment.amount), lang);
     let refunded = money(booking, booking.refunded_amount(), lang);
@@ -106,14 +112,24 @@ fn to_customer(kind: EffectKind, booking: &Booking, offer: &str, lang: Lang) -> 
             format!("Remboursement : {offer}, {slot}"),
             format!(
                 "Au total, {refunded} vous ont été remboursés pour {offer}, {slot}. L'argent arrive en \
-                 quelques jours par le moyen de paiement utilisé."
+                 quelques jours par le moyen de paiement utilisé. {}",
+                if booking.keeps_seat() {
+                    "Votre réservation reste valable."
+                } else {
+                    "Votre réservation est annulée."
+                }
             ),
         ),
         (EffectKind::Refunded | EffectKind::Disputed, Lang::En) => (
             format!("Refund: {offer}, {slot}"),
             format!(
                 "In total, {refunded} have been refunded to you for {offer}, {slot}. The money arrives within \
-                 some days by the same way that you paid."
+                 some days by the same way that you paid. {}",
+                if booking.keeps_seat() {
+                    "Your booking is still valid."
+                } else {
+                    "Your booking is cancelled."
+                }
             ),
         ),
     };
@@ -123,7 +139,18 @@ fn to_customer(kind: EffectKind, booking: &Booking, offer: &str, lang: Lang) -> 
     };
     let separator = lang.pick(" : ", ": ");
     let name = &booking.customer.first_name;
-    (subject, format!("{hello} {name},\n\n{text}\n\n{reference}{separator}{}\n", booking.id))
+    // Days later the browser knows nothing of the booking any more: the mail does.
+    let (offered, link) = match (kind, booking.payment()) {
+        (EffectKind::Failed, _) | (_, None) => (lang.pick("Réserver", "Book"), format!("{app_url}/")),
+        (_, Some(payment)) => (
+            lang.pick("Votre réservation", "Your booking"),
+            format!("{app_url}/success?session_id={}", payment.session),
+        ),
+    };
+    let id = booking.id;
+    let body =
+        format!("{hello} {name},\n\n{text}\n\n{offered}{separator}{link}\n{reference}{separator}{id}\n");
+    (subject, body)
 }
 
 fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lang: Lang) -> (String, String) {
@@ -135,11 +162,18 @@ fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lan
     };
     let slot = calendar::slot(lang, &booking.slot);
     let price = money(booking, booking.price.amount, lang);
+    let back = match booking.refunded_amount() {
+        0 => String::new(),
+        sum => format!("{}{}\n", lang.pick("Remboursé : ", "Refunded: "), money(booking, sum, lang)),
+    };
+    let customer = &booking.customer;
+    let who = format!("{} {} <{}>", customer.first_name, customer.last_name, customer.email);
     let link = format!("{app_url}/dashboard/bookings/{}", booking.id);
     let status = booking.status();
+    let states = lang.pick("Statut : ", "Status: ");
     (
         format!("{what}{}{offer}, {slot}", lang.pick(" : ", ": ")),
-        format!("{offer}, {slot}\n{price}\n{}{status}\n\n{link}\n", lang.pick("Statut : ", "Status: ")),
+        format!("{who}\n{offer}, {slot}\n{price}\n{back}{states}{status}\n\n{link}\n"),
     )
 }
 

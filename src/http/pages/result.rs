@@ -5,12 +5,15 @@ use super::storefront::remembered;
 use super::{Page, format, i18n, problem};
 use crate::app::Shared;
 use crate::domain::booking::{Booking, Status};
+use crate::domain::case::CaseAction;
 use crate::domain::ids::SessionId;
+use crate::domain::money::Money;
 use crate::flow::reconcile;
 use crate::http::error::Problem;
 use crate::http::hold;
-use crate::store::StoreError;
 use crate::store::bookings::Handle;
+use crate::store::cases::CaseRecord;
+use crate::store::{StoreError, Tx};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -44,6 +47,7 @@ struct SuccessView {
     slot: String,
     amount_label: &'static str,
     amount: String,
+    refunded: Option<String>,
     reference: String,
     offer_again: bool,
 }
@@ -68,9 +72,9 @@ pub async fn success(
         // What is known here is shown all the same.
         tracing::warn!(module = "pages", action = "result.not_checked", "{error}");
     }
-    let Some((booking, offer)) = booking_of(&app, &session).await? else { return Ok(unknown(page)) };
+    let Some((booking, offer, fate)) = booking_of(&app, &session).await? else { return Ok(unknown(page)) };
     let looks = returned.looks.and_then(|looks| looks.parse().ok()).unwrap_or(0);
-    let view = success_view(&page, &booking, session.to_string(), offer, looks);
+    let view = success_view(&page, &booking, fate, session.to_string(), offer, looks);
     let success = Success { page, view };
     Ok(success.page.show(&success))
 }
@@ -80,8 +84,40 @@ fn unknown(page: Page) -> Response {
     problem::simple(page, StatusCode::NOT_FOUND, title, lead)
 }
 
+/// What became of money that came for a booking and did not pay it: its customer must neither pay again nor
+/// read that nothing was charged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stray {
+    /// There is none.
+    None,
+    /// A person looks into it.
+    LookedAt,
+    /// A person gave it back.
+    GivenBack,
+}
+
+/// By the cases of an unpaid booking. That of a paid one is no concern of who paid as they should.
+async fn stray_money(tx: &mut Tx, booking: &Booking) -> Result<Stray, StoreError> {
+    if booking.payment().is_some() {
+        return Ok(Stray::None);
+    }
+    let mut cases = tx.cases_of(booking.id).await?;
+    cases.retain(|case| case.kind.is_about_a_payment());
+    let given_back = |case: &CaseRecord| case.resolution.as_deref() == Some(CaseAction::Refund.as_str());
+    Ok(if cases.iter().any(|case| case.closed_at.is_none()) {
+        Stray::LookedAt
+    } else if cases.iter().any(given_back) {
+        Stray::GivenBack
+    } else {
+        Stray::None
+    })
+}
+
 /// The booking of a session that is known here, with its offer's name.
-async fn booking_of(app: &Shared, session: &SessionId) -> Result<Option<(Booking, String)>, StoreError> {
+async fn booking_of(
+    app: &Shared,
+    session: &SessionId,
+) -> Result<Option<(Booking, String, Stray)>, StoreError> {
     let handle = Handle::Session(session.to_string());
     let mut tx = app.store.read().await?;
     let found = tx.bookings_by_handle(std::slice::from_ref(&handle)).await?;
@@ -89,15 +125,21 @@ async fn booking_of(app: &Shared, session: &SessionId) -> Result<Option<(Booking
         Some(id) => tx.booking(*id).await?,
         None => None,
     };
-    let offer = match &booking {
-        Some(booking) => tx.offer(booking.offer).await?,
-        None => None,
-    };
+    let Some(booking) = booking else { return Ok(None) };
+    let offer = tx.offer(booking.offer).await?.map(|offer| offer.name);
+    let stray = stray_money(&mut tx, &booking).await?;
     tx.rollback().await?;
-    Ok(booking.map(|booking| (booking, offer.map(|offer| offer.name).unwrap_or_default())))
+    Ok(Some((booking, offer.unwrap_or_default(), stray)))
 }
 
-fn success_view(page: &Page, booking: &Booking, session: String, offer: String, looks: u8) -> SuccessView {
+fn success_view(
+    page: &Page,
+    booking: &Booking,
+    stray: Stray,
+    session: String,
+    offer: String,
+    looks: u8,
+) -> SuccessView {
     let (t, status) = (page.t, booking.status());
     let (mark, title, lead) = match status {
         Status::Pending => ("…", t.pending_title, t.pending_lead),
@@ -110,14 +152,22 @@ fn success_view(page: &Page, booking: &Booking, session: String, offer: String, 
         Status::Refunded => ("↩", t.refunded_title, t.refunded_lead),
         Status::Disputed => ("!", t.disputed_title, t.disputed_lead),
     };
+    let (mark, title, lead) = match stray {
+        Stray::None => (mark, title, lead),
+        Stray::LookedAt => ("!", t.looked_at_title, t.looked_at_lead),
+        Stray::GivenBack => (mark, title, t.given_back_lead),
+    };
+    let back = booking.refunded_amount();
     let amount_label = match status {
-        Status::Pending => t.amount_due,
+        Status::Pending if stray == Stray::None => t.amount_due,
+        Status::Pending => t.price,
         // On its way, or not asked for any more.
         Status::Processing | Status::Expired | Status::Failed | Status::Cancelled => t.price,
         Status::Paid | Status::PartiallyRefunded | Status::Refunded | Status::Disputed => t.amount_paid,
     };
-    let again = (status == Status::Pending && looks < LOOKS)
-        .then(|| format!("/success?session_id={session}&looks={}", looks + 1));
+    let waits = status == Status::Pending && stray == Stray::None;
+    let again =
+        (waits && looks < LOOKS).then(|| format!("/success?session_id={session}&looks={}", looks + 1));
     SuccessView {
         status: status.as_str(),
         status_name: i18n::status(page.lang, status),
@@ -125,15 +175,23 @@ fn success_view(page: &Page, booking: &Booking, session: String, offer: String, 
         mark,
         title,
         lead,
-        unsettled: matches!(status, Status::Pending | Status::Processing),
+        unsettled: waits || (status == Status::Processing && stray == Stray::None),
         again,
         session,
         offer,
         slot: format::slot(page.lang, &booking.slot),
         amount_label,
-        amount: format::money(page.lang, booking.price),
+        amount: format::money(
+            page.lang,
+            Money {
+                amount: booking.payment().map_or(booking.price.amount, |paid| paid.amount),
+                ..booking.price
+            },
+        ),
+        refunded: (back > 0).then(|| format::money(page.lang, Money { amount: back, ..booking.price })),
         reference: booking.id.to_string(),
-        offer_again: matches!(status, Status::Expired | Status::Failed | Status::Cancelled),
+        offer_again: stray != Stray::LookedAt
+            && matches!(status, Status::Expired | Status::Failed | Status::Cancelled),
     }
 }
 
@@ -197,6 +255,10 @@ async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<Ca
         Some(owner_hash) => tx.last_of_owner(&owner_hash).await?,
         None => None,
     };
+    let stray = match &last {
+        Some(last) => stray_money(&mut tx, last).await?,
+        None => Stray::None,
+    };
     tx.rollback().await?;
     let paid_session = last.as_ref().filter(|last| last.keeps_seat()).and_then(|last| {
         last.payment().map(|payment| &payment.session).or(last.session.as_ref()).map(ToString::to_string)
@@ -213,7 +275,13 @@ async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<Ca
         },
         None => CancelView {
             title: t.cancel_title,
-            lead: if last.is_some() { t.expired_lead } else { t.cancel_none }.to_owned(),
+            lead: match (stray, last) {
+                (Stray::LookedAt, _) => t.looked_at_lead,
+                (Stray::GivenBack, _) => t.given_back_lead,
+                (Stray::None, Some(_)) => t.expired_lead,
+                (Stray::None, None) => t.cancel_none,
+            }
+            .to_owned(),
             facts: None,
             resumable: false,
             back: "/".to_owned(),

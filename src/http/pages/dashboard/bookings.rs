@@ -263,7 +263,10 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
         status: i18n::status(lang, booking.status()),
         tone: i18n::status_tone(booking.status()),
         story: story.steps.into_iter().map(|step| step_view(lang, zone, step)).collect(),
-        refund: left.filter(|_| page.allows(Role::Admin)).map(|left| refund_form(page, left)),
+        // Stripe refuses to refund what the bank has taken back.
+        refund: left
+            .filter(|_| page.allows(Role::Admin) && booking.status() != Status::Disputed)
+            .map(|left| refund_form(page, left)),
         may_cancel: page.allows(Role::Admin) && cancel::is_offered(&booking, &cases),
         cases: cases.iter().map(|case| case_view(page, case)).collect(),
         may_see_cases: page.allows(Role::Ops),

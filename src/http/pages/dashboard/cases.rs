@@ -157,6 +157,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
     let case = case.ok_or_else(Problem::not_found)?;
     let t = page.t;
     let moment = |at| format::moment(page.lang, &app.config.timezone, at);
+    let words = |action: CaseAction| format::sentence(page.lang, action.sentence(page.lang));
     let facts = [
         (t.amount, amount(page, &case)),
         (t.deadline, case.deadline.map(moment)),
@@ -165,7 +166,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
         (t.payment_intent, case.payment_intent_id.clone()),
         (t.closed_on, case.closed_at.map(moment)),
         (t.closed_by, case.closed_by.clone()),
-        (t.resolution, case.resolution.clone()),
+        (t.resolution, case.resolution.as_deref().and_then(CaseAction::parse).map(words)),
         (t.note, case.note.clone()),
     ];
     let open = case.closed_at.is_none();
