@@ -2,6 +2,7 @@
 
 use super::{open, print};
 use crate::config::Config;
+use crate::domain::booking::is_email;
 use crate::flow::accounts::Actor;
 use crate::flow::privacy;
 use clap::Subcommand;
@@ -19,16 +20,22 @@ pub enum Args {
     #[command(after_help = "Example:\n  checkout-backend gdpr export --email ada@example.org > ada.json")]
     Export {
         /// The person's e-mail address
-        #[arg(long)]
+        #[arg(long, value_parser = whole_address)]
         email: String,
     },
     /// Forget a person; what was paid stays, without a name
     #[command(after_help = "Example:\n  checkout-backend gdpr erase --email ada@example.org")]
     Erase {
         /// The person's e-mail address
-        #[arg(long)]
+        #[arg(long, value_parser = whole_address)]
         email: String,
     },
+}
+
+/// A part of an address would stand in what other people sent.
+fn whole_address(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    is_email(text).then(|| text.to_owned()).ok_or("must be an e-mail address such as name@example.org")
 }
 
 /// Runs one of the commands. Exit 1 if bookings had to be left because their payment is open.

@@ -112,7 +112,7 @@ async fn forget_elsewhere(tx: &mut Tx, email: &str, still_open: &[BookingId]) ->
         let Some(last) = found.last() else { return Ok(any) };
         after = last.id.clone();
         for found in found.iter().filter(|found| !found.booking.is_some_and(|id| still_open.contains(&id))) {
-            let facts = event::without_person(&found.kept.payload);
+            let facts = event::without_person(&found.kept.payload, email);
             let facts = facts.filter(|text| !text.to_lowercase().contains(&email.to_lowercase()));
             tx.replace_payload(&found.id, facts.as_deref()).await?;
             any = true;

@@ -292,7 +292,7 @@ pub async fn follow_objects(app: &App, every: Duration) -> Result<Report, Reconc
     let due = tx.take_feed(OBJECTS, made, now, now.plus(every)).await?;
     let oldest = tx.oldest_unsettled().await?;
     tx.commit().await?;
-    let Some(read_until) = due else { return Ok(report) };
+    let Some(read_until) = due.map(|read_until| read_until.min(now)) else { return Ok(report) };
     // A session changes until it is a day old: what was read before may have become something since.
     let since = read_until.minus(Duration::from_secs(86_400)).min(oldest.unwrap_or(read_until));
     let mut failed = None;
@@ -305,7 +305,7 @@ pub async fn follow_objects(app: &App, every: Duration) -> Result<Report, Reconc
         return Err(error);
     }
     let mut tx = app.store.begin().await?;
-    tx.move_feed(OBJECTS, now).await?;
+    tx.move_feed(OBJECTS, now, now).await?;
     tx.commit().await?;
     app.counters.set_drift(report.remaining);
     Ok(report)
@@ -432,7 +432,7 @@ async fn read_feed(
         record_all(app, events, dry_run, report).await?;
         if let (Some(newest), false) = (newest, dry_run) {
             let mut tx = app.store.begin().await?;
-            tx.move_feed(FEED, Timestamp::from_unix_seconds(newest)).await?;
+            tx.move_feed(FEED, Timestamp::from_unix_seconds(newest), app.clock.now()).await?;
             tx.commit().await?;
         }
     }

@@ -29,7 +29,8 @@ impl Tx {
         Ok(Timestamp::from_micros(at))
     }
 
-    /// Takes the reading of a list if it is due, and puts the next one off. Returns how far it was
+    /// Takes the reading of a list if it is due, and puts the next one off. One that is planned for later than
+    /// `next` was planned by a clock that was ahead, and is due. Returns how far it was
     /// read, or `first` if it never was; none if it is not due or another instance is at it.
     ///
     /// # Errors
@@ -50,7 +51,7 @@ impl Tx {
             .await
             .map(drop))?;
         let read_until: Option<i64> = on_engine!(self, conn => sqlx::query_scalar(
-            "update feed_cursor set next_run_at = $3 where name = $1 and next_run_at <= $2 returning read_until")
+            "update feed_cursor set next_run_at = $3 where name = $1 and (next_run_at <= $2 or next_run_at > $3) returning read_until")
             .bind(name)
             .bind(now.as_micros())
             .bind(next.as_micros())
@@ -59,11 +60,23 @@ impl Tx {
         Ok(read_until.map(Timestamp::from_micros))
     }
 
-    /// Makes every list due to be read, and every booking that is not settled due to be asked about.
+    /// Makes every list due to be read, and every booking that is not settled due to be asked about; and of what
+    /// is to be tried again, what a clock that was ahead has planned.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn everything_is_due(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        /// Nothing is put off for so long.
+        const NEVER: Duration = Duration::from_secs(86_400);
+        for table in ["payment_events", "refund_intents", "outbox_deliveries"] {
+            let sql = format!("update {table} set next_try_at = $1 where next_try_at > $2");
+            on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
+                .bind(now.as_micros())
+                .bind(now.plus(NEVER).as_micros())
+                .execute(conn)
+                .await
+                .map(drop))?;
+        }
         on_engine!(self, conn => sqlx::query("update feed_cursor set next_run_at = 0 where next_run_at > 0")
             .execute(conn)
             .await
@@ -89,17 +102,24 @@ impl Tx {
         Ok(at.map(Timestamp::from_micros))
     }
 
-    /// Everything up to `until` is durable. A cursor never goes back.
+    /// Everything up to `until` is durable. A cursor never goes back, unless a clock that was ahead moved it
+    /// beyond `now`.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn move_feed(&mut self, name: &str, until: Timestamp) -> Result<(), StoreError> {
+    pub async fn move_feed(
+        &mut self,
+        name: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         on_engine!(self, conn => sqlx::query(
             "insert into feed_cursor (name, read_until, next_run_at) values ($1, $2, 0)
              on conflict (name) do update set read_until = excluded.read_until
-             where feed_cursor.read_until < excluded.read_until")
+             where feed_cursor.read_until < excluded.read_until or feed_cursor.read_until > $3")
             .bind(name)
             .bind(until.as_micros())
+            .bind(now.as_micros())
             .execute(conn)
             .await
             .map(drop))?;

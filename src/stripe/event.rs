@@ -86,12 +86,12 @@ fn from_value(value: &Value, source: Source, payload: String) -> Result<Event, N
     })
 }
 
-/// A payload without what it says of a person; everything that a fact is read from stays. None if it cannot be
-/// read.
+/// A payload without what it says of a person, wherever it names `email`; everything that a fact is read from
+/// stays. None if it cannot be read.
 #[must_use]
-pub fn without_person(payload: &str) -> Option<String> {
+pub fn without_person(payload: &str, email: &str) -> Option<String> {
     /// The members by which Stripe's objects tell who paid.
-    const PERSONAL: [&str; 13] = [
+    const PERSONAL: [&str; 14] = [
         "billing_details",
         "collected_information",
         "custom_fields",
@@ -100,24 +100,27 @@ pub fn without_person(payload: &str) -> Option<String> {
         "customer_email",
         "description",
         "evidence",
+        "instructions_email",
         "payment_method_details",
         "previous_attributes",
         "receipt_email",
         "shipping",
         "shipping_details",
     ];
-    fn strip(value: &mut Value) {
+    fn strip(value: &mut Value, email: &str) {
         match value {
             Value::Object(members) => {
                 members.retain(|name, _| !PERSONAL.contains(&name.as_str()));
-                members.values_mut().for_each(strip);
+                members.values_mut().for_each(|value| strip(value, email));
             }
-            Value::Array(items) => items.iter_mut().for_each(strip),
+            Value::Array(items) => items.iter_mut().for_each(|value| strip(value, email)),
+            // Where a shop or its payment method put the address besides.
+            Value::String(text) if text.to_lowercase().contains(email) => text.clear(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     let mut value = parse_tolerantly(payload.as_bytes())?;
-    strip(&mut value);
+    strip(&mut value, &email.to_lowercase());
     Some(value.to_string())
 }
 

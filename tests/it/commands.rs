@@ -181,6 +181,17 @@ async fn a_command_with_a_wrong_configuration_names_what_is_wrong_before_it_look
     }
 }
 
+/// It would stand in what other people sent.
+#[tokio::test]
+async fn a_part_of_an_address_is_nobody_to_export_or_forget() {
+    let folder = tempfile::tempdir().unwrap();
+    for action in ["export", "erase"] {
+        let output = run(folder.path(), &["gdpr", action, "--email", "ada"], &[], "").await;
+        assert_eq!(output.status.code(), Some(2), "{}", talk(&output));
+        assert!(talk(&output).contains("must be an e-mail address"), "{}", talk(&output));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_talk_to_the_simulated_stripe_of_their_own_folder() {
     let (first, second) =

@@ -352,6 +352,7 @@ async fn a_person_is_forgotten_in_what_waits_for_its_booking_too(db: TestDatabas
         let mut event = app.paid(id, booking, session);
         let details = json!({ "email": "Zdenka.Canary@example.org", "name": "Zdenka" });
         event["data"]["object"]["customer_details"] = details;
+        event["data"]["object"]["metadata"]["note"] = json!("ask zdenka.canary@example.org");
         event
     };
     assert_eq!(app.deliver(&about("evt_1", &lost, "cs_1")).await.outcome(), "parked");

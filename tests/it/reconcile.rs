@@ -4,11 +4,12 @@
 use crate::harness::app::send;
 use crate::harness::process::free_port;
 use crate::harness::{Engine, TestDatabase, TestProcess, eventually, lost, on_each_engine};
-use crate::shop::{Checkout, HOLD, Shop, VISA};
+use crate::shop::{ADMIN, Checkout, HOLD, Shop, VISA};
 use checkout_backend::domain::booking::{RefundStatus, Status};
 use checkout_backend::domain::ids::SessionId;
 use checkout_backend::domain::role::Role;
 use checkout_backend::flow::reconcile::{self, Options};
+use checkout_backend::flow::refund;
 use checkout_backend::stripe::sim::{ApiFaultKind, Sim, SimConfig};
 use futures_util::StreamExt;
 use serde_json::json;
@@ -20,6 +21,7 @@ on_each_engine! {
     healing_meets_live_deliveries_and_another_instance,
     a_dry_run_changes_nothing_and_tells_what_would_change,
     the_feed_goes_on_from_where_it_was_read,
+    a_clock_that_was_ahead_holds_up_nothing_once_it_is_right,
     a_feed_that_breaks_off_keeps_its_place,
     without_any_webhook_the_feed_alone_makes_it_paid,
     a_session_that_was_made_without_our_hearing_of_it_is_found,
@@ -155,6 +157,39 @@ async fn the_feed_goes_on_from_where_it_was_read(db: TestDatabase) {
     let report = reconcile::follow_feed(&shop.app.app, every).await.unwrap();
     assert_eq!((report.events, report.healed_count), (2, 1), "ten minutes before the last are read again");
     assert_eq!(shop.status(&second).await, Status::Paid);
+}
+
+/// Days ahead for a while, then put right: what it planned must not be waited for.
+async fn a_clock_that_was_ahead_holds_up_nothing_once_it_is_right(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let every = Duration::from_secs(180);
+    reconcile::follow_feed(&shop.app.app, every).await.unwrap();
+    reconcile::follow_objects(&shop.app.app, every).await.unwrap();
+    let ahead = shop.app.clock.now().plus(Duration::from_secs(3 * 86_400)).as_micros();
+    let planned = format!("update feed_cursor set next_run_at = {ahead}");
+    db.execute(&format!("{planned}, read_until = {ahead} where name = 'objects'")).await;
+    db.execute(&planned).await;
+
+    let checkout = shop.book().await;
+    shop.pay(&checkout, VISA).await;
+    assert_eq!(reconcile::follow_feed(&shop.app.app, every).await.unwrap().healed_count, 1);
+    reconcile::follow_objects(&shop.app.app, every).await.unwrap();
+    let beyond =
+        format!("select count(*) from feed_cursor where read_until > {}", shop.app.clock.now().as_micros());
+    assert_eq!(db.number(&beyond).await, 0, "a list is read from where it was read");
+
+    // What is tried again by itself is due with the next start.
+    refund::refund(&shop.app.app, checkout.booking, Some(1000), "key", ADMIN).await.unwrap();
+    db.execute("update refund_intents set state = 'open', stripe_refund_id = null").await;
+    for table in ["refund_intents", "payment_events"] {
+        db.execute(&format!("update {table} set next_try_at = {ahead}")).await;
+    }
+    reconcile::catch_up(&shop.app.app).await.unwrap();
+    assert_eq!(refund::resolve_due(&shop.app.app).await.unwrap(), 1);
+    assert_eq!(
+        db.number(&format!("select count(*) from payment_events where next_try_at = {ahead}")).await,
+        0
+    );
 }
 
 async fn a_feed_that_breaks_off_keeps_its_place(db: TestDatabase) {
