@@ -161,10 +161,11 @@ impl CaseKind {
             | Self::ModeMismatch
             | Self::SessionMismatch
             | Self::StateMismatch
-            | Self::LivemodeMismatch
             | Self::PaidTwice
             | Self::LatePayment => true,
-            Self::UnknownBooking
+            // Money of the other mode is none.
+            Self::LivemodeMismatch
+            | Self::UnknownBooking
             | Self::RefundMismatch
             | Self::RefundFailed
             | Self::Dispute

@@ -19,6 +19,7 @@ on_each_engine! {
     a_time_that_the_form_does_not_offer_is_refused,
     another_slot_gives_the_first_one_up_once_its_payment_page_is_closed,
     a_slot_that_was_paid_meanwhile_is_not_replaced,
+    a_slot_that_one_has_paid_is_not_called_taken_by_somebody_else,
     nothing_is_replaced_while_stripe_does_not_say_that_it_is_closed,
     what_is_wrong_is_told_in_the_readers_language,
     only_the_browser_that_made_a_booking_is_shown_what_was_typed,
@@ -320,6 +321,18 @@ async fn another_slot_gives_the_first_one_up_once_its_payment_page_is_closed(db:
     // The page that a customer takes up again is the one that counts.
     assert_eq!(shop.book(&wish("16:00"), &cookie).await.0.status, 200);
     assert_eq!(session_states(&shop).await, ["expired", "open", "expired", "open", "expired"]);
+}
+
+/// In a second tab, whose form is older than the payment in the first.
+async fn a_slot_that_one_has_paid_is_not_called_taken_by_somebody_else(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (_, session, cookie) = shop.pending("10:00").await;
+    assert_eq!(shop.sim.pay(&session, "4242424242424242").await.unwrap(), PayOutcome::Paid);
+    shop.app.page(&format!("/success?session_id={session}"), "").await;
+    for (cookie, said) in [(cookie.as_str(), "déjà payée"), ("", "vient d’être pris")] {
+        let (again, _) = shop.book(&wish("10:00"), cookie).await;
+        assert_eq!((again.status, again.body.contains(said)), (409, true), "{said}: {}", again.body);
+    }
 }
 
 async fn a_slot_that_was_paid_meanwhile_is_not_replaced(db: TestDatabase) {

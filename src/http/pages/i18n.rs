@@ -127,9 +127,9 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     disputed_title: "Ce paiement est contesté" / "This payment is disputed",
     disputed_lead: "Nous attendons la décision de la banque." / "We are waiting for the bank’s decision.",
     looked_at_title: "Nous examinons votre paiement" / "We are looking into your payment",
-    looked_at_lead: "Nous avons reçu un paiement que nous devons vérifier. Ne payez pas une deuxième fois : nous revenons vers vous." /
+    looked_at_lead: "Nous avons reçu un paiement que nous devons vérifier. Ne payez pas une deuxième fois : nous revenons vers vous." /
         "We received a payment that we have to check. Do not pay a second time: we will get back to you.",
-    given_back_lead: "Votre paiement vous est rendu ; il revient sur votre moyen de paiement sous quelques jours." /
+    given_back_lead: "Votre paiement vous est rendu ; il revient sur votre moyen de paiement sous quelques jours." /
         "Your payment is given back; it reaches your payment method within a few days.",
     amount_paid: "Payé" / "Paid",
     amount_due: "À payer" / "To pay",

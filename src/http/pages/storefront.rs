@@ -324,6 +324,19 @@ async fn book(
     Ok(with_cookie(response, cookie))
 }
 
+/// Whether this browser's last booking is the slot that was sent, paid or on its way.
+async fn has_the_slot(app: &Shared, headers: &HeaderMap, typed: &Typed) -> Result<bool, StoreError> {
+    let Some(owner_hash) = hold::owner_hash(headers) else { return Ok(false) };
+    let mut tx = app.store.read().await?;
+    let last = tx.last_of_owner(&owner_hash).await?;
+    tx.rollback().await?;
+    Ok(last.is_some_and(|last| {
+        last.keeps_seat()
+            && last.status() != Status::Pending
+            && Slot::parse(&typed.date, &typed.time) == Ok(last.slot)
+    }))
+}
+
 /// The form again, with what was typed and what to do about it.
 async fn refuse(
     app: &Shared,
@@ -334,6 +347,10 @@ async fn refuse(
 ) -> Result<Response, Problem> {
     let t = page.t;
     let (status, faults, errors) = match &error {
+        // In another tab, say: who chose another slot now would pay twice.
+        CheckoutError::SlotFull if has_the_slot(app, headers, &typed).await? => {
+            (StatusCode::CONFLICT, Faults::default(), FormError::general(t.already_paid))
+        }
         CheckoutError::Invalid(faults) => {
             (StatusCode::BAD_REQUEST, Faults::of(page.lang, faults), FormError::of(page.lang, faults))
         }
