@@ -229,7 +229,10 @@ impl Booking {
         let mut of_it =
             self.refunds.iter().filter(|refund| self.concerns_payment(refund.intent.as_ref())).peekable();
         if of_it.peek().is_none() {
-            let counts = self.concerns_payment(self.charge_intent.as_ref());
+            let counts = match &self.charge_intent {
+                None => self.refunds.is_empty(),
+                Some(intent) => self.concerns_payment(Some(intent)),
+            };
             return if counts { self.charge_refunded } else { 0 };
         }
         of_it

@@ -742,9 +742,7 @@ impl Rules<'_> {
             Ok(amount) => amount,
             Err((kind, detail)) => return self.session_case(kind, fact, detail),
         };
-        // A person was asked: a seat that has become free since changes nothing without them.
-        let asked = format!("{}:{}", CaseKind::LatePayment, fact.id);
-        if self.before.seat.is_none() && self.before.cases.contains(&asked) {
+        if self.waits_for_a_seat(fact) {
             return self.nothing_new(Reason::AlreadyApplied);
         }
         let Some(seat) = self.before.seat.or(self.context.free_seat) else {
@@ -777,8 +775,18 @@ impl Rules<'_> {
         Decision { applied_payment: true, ..self.applied(booking, reason, effects) }
     }
 
+    /// Whether a person was asked about its payment, which came too late: a seat that has become free since changes
+    /// nothing without them.
+    fn waits_for_a_seat(&self, fact: &SessionFact) -> bool {
+        let asked = format!("{}:{}", CaseKind::LatePayment, fact.id);
+        self.before.seat.is_none() && self.before.cases.contains(&asked)
+    }
+
     fn processing(&self, fact: &SessionFact) -> Decision {
         match &self.before.progress {
+            Progress::Expired if self.waits_for_a_seat(fact) => {
+                self.nothing_new(Reason::OvertakenByLaterState)
+            }
             Progress::Pending | Progress::Expired => {
                 if let Some(mode) = another_mode(fact) {
                     return self.session_case(CaseKind::ModeMismatch, fact, mode);
@@ -894,7 +902,10 @@ impl Rules<'_> {
         let kind = CaseKind::CurrencyMismatch.as_str();
         let was_a_case = |key: &String| key.split(':').next() == Some(kind);
         let counts_here = self.before.payment().is_some() && self.before.concerns_payment(intent);
-        self.another_currency(currency).is_some() && !counts_here && self.before.cases.iter().any(was_a_case)
+        intent.is_some()
+            && self.another_currency(currency).is_some()
+            && !counts_here
+            && self.before.cases.iter().any(was_a_case)
     }
 
     fn refund(&self, fact: &RefundFact) -> Decision {
@@ -957,12 +968,13 @@ impl Rules<'_> {
         } else {
             ("", "")
         };
+        let known = after.refunds.iter().find(|refund| refund.id == fact.id);
         NewCase {
             kind: CaseKind::RefundFailed,
             key: format!("{}:{}", CaseKind::RefundFailed, fact.id),
             session: after.session.clone(),
             intent: fact.intent.clone(),
-            amount: fact.amount,
+            amount: fact.amount.or_else(|| known.map(|refund| refund.amount)),
             currency: fact.currency.clone().or_else(|| Some(self.before.price.currency.as_str().to_owned())),
             deadline: None,
             detail: Words::new(

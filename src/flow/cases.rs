@@ -195,7 +195,10 @@ async fn payment_of(app: &App, case: &CaseRecord) -> Result<CasePayment, CaseErr
         }
         (None, None) => return Err(UNKNOWN),
     };
-    let object = app.stripe.payment_intent(&intent).await?;
+    let object = match app.stripe.payment_intent(&intent).await {
+        Err(StripeError::NotFound) => return Err(NOT_OURS),
+        object => object?,
+    };
     if case.kind == CaseKind::UnknownBooking
         && event::claim(&object).instance != Some(app.instance.to_string())
     {
@@ -210,7 +213,10 @@ async fn payment_of(app: &App, case: &CaseRecord) -> Result<CasePayment, CaseErr
         .filter(|refund| refund.status.counts())
         .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount.unwrap_or(0)));
     // What came back, no more and no less: the rest of the payment is no part of the case.
-    let wanted = case.amount.filter(|_| case.kind == CaseKind::RefundFailed);
+    let wanted = match case.kind {
+        CaseKind::RefundFailed => Some(case.amount.ok_or(UNKNOWN)?),
+        _ => None,
+    };
     Ok(CasePayment { intent, received, gone, wanted, currency })
 }
 

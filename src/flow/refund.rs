@@ -172,9 +172,9 @@ pub async fn refund_case(
     let gone = payment.gone.max(tx.recorded_refund_sum(&payment.intent).await?);
     let under_way = tx.open_refund_sum(&payment.intent).await?;
     let left = payment.received.saturating_sub(gone).saturating_sub(under_way);
-    if let (Some(wanted), Ok(currency)) = (payment.wanted, Currency::parse(&payment.currency))
-        && wanted > left
-    {
+    // One under way may be made already, and be counted twice: then less seems left than is.
+    if payment.wanted.is_some_and(|wanted| wanted > left) || (payment.wanted.is_none() && under_way > 0) {
+        let currency = Currency::parse(&payment.currency).map_err(|_| RefundError::NothingPaid)?;
         return Err(RefundError::TooMuch { left: Money { amount: left.max(0), currency } });
     }
     let key = key.to_string();
@@ -185,7 +185,7 @@ pub async fn refund_case(
         case: Some(case),
         payment: payment.intent,
         requested: None,
-        left: payment.wanted.map_or(left, |wanted| wanted.min(left)),
+        left: payment.wanted.unwrap_or(left),
         currency: payment.currency,
     };
     let intent = intend(app, &mut tx, wish, actor).await?.ok_or(RefundError::NothingPaid)?;

@@ -17,6 +17,9 @@ pub struct DueBooking {
     pub until: Timestamp,
 }
 
+/// How far apart the clocks of instances that share a list may be.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(300);
+
 impl Tx {
     /// When this database was made.
     ///
@@ -29,7 +32,7 @@ impl Tx {
         Ok(Timestamp::from_micros(at))
     }
 
-    /// Takes the reading of a list if it is due, and puts the next one off. One that is planned for later than
+    /// Takes the reading of a list if it is due, and puts the next one off. One that is planned for much later than
     /// `next` was planned by a clock that was ahead, and is due. Returns how far it was
     /// read, or `first` if it never was; none if it is not due or another instance is at it.
     ///
@@ -51,10 +54,12 @@ impl Tx {
             .await
             .map(drop))?;
         let read_until: Option<i64> = on_engine!(self, conn => sqlx::query_scalar(
-            "update feed_cursor set next_run_at = $3 where name = $1 and (next_run_at <= $2 or next_run_at > $3) returning read_until")
+            "update feed_cursor set next_run_at = $3
+             where name = $1 and (next_run_at <= $2 or next_run_at > $4) returning read_until")
             .bind(name)
             .bind(now.as_micros())
             .bind(next.as_micros())
+            .bind(next.plus(CLOCKS_DIFFER).as_micros())
             .fetch_optional(conn)
             .await)?;
         Ok(read_until.map(Timestamp::from_micros))
@@ -66,13 +71,17 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn everything_is_due(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        /// Nothing is put off for so long.
-        const NEVER: Duration = Duration::from_secs(86_400);
-        for table in ["payment_events", "refund_intents", "outbox_deliveries"] {
+        /// Longer than anything in the table is put off.
+        const NEVER: [(&str, Duration); 3] = [
+            ("payment_events", Duration::from_secs(3600)),
+            ("refund_intents", Duration::from_secs(2 * 3600)),
+            ("outbox_deliveries", Duration::from_secs(7 * 3600)),
+        ];
+        for (table, never) in NEVER {
             let sql = format!("update {table} set next_try_at = $1 where next_try_at > $2");
             on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
                 .bind(now.as_micros())
-                .bind(now.plus(NEVER).as_micros())
+                .bind(now.plus(never).as_micros())
                 .execute(conn)
                 .await
                 .map(drop))?;

@@ -110,7 +110,8 @@ pub fn without_person(payload: &str, email: &str) -> Option<String> {
     fn strip(value: &mut Value, email: &str) {
         match value {
             Value::Object(members) => {
-                members.retain(|name, _| !PERSONAL.contains(&name.as_str()));
+                let tells = |name: &str| PERSONAL.contains(&name) || name.to_lowercase().contains(email);
+                members.retain(|name, _| !tells(name));
                 members.values_mut().for_each(|value| strip(value, email));
             }
             Value::Array(items) => items.iter_mut().for_each(|value| strip(value, email)),

@@ -942,6 +942,11 @@ async fn who_paid_what_does_not_fit_is_told_not_to_pay_again(db: TestDatabase) {
     let closed = shop.app.page_in("fr", &format!("/dashboard/cases/{case}"), &admin.cookie).await.body;
     assert!(closed.contains("Rembourser ce paiement."), "{closed}");
 
+    // Settled in another way: what is not known here is not said.
+    db.execute("update cases set resolution = 'dismiss'").await;
+    let page = look().await;
+    assert!(page.contains("Votre paiement a été examiné") && !page.contains("Rien n’a été débité"), "{page}");
+
     // What was given back of a payment that fits is told as well.
     let paid = shop.paid().await;
     db.execute(&format!("update bookings set amount = 6000 where id = '{}'", paid.booking)).await;

@@ -113,11 +113,7 @@ fn to_customer(
             format!(
                 "Au total, {refunded} vous ont été remboursés pour {offer}, {slot}. L'argent arrive en \
                  quelques jours par le moyen de paiement utilisé. {}",
-                if booking.keeps_seat() {
-                    "Votre réservation reste valable."
-                } else {
-                    "Votre réservation est annulée."
-                }
+                holds(booking, lang)
             ),
         ),
         (EffectKind::Refunded | EffectKind::Disputed, Lang::En) => (
@@ -125,11 +121,7 @@ fn to_customer(
             format!(
                 "In total, {refunded} have been refunded to you for {offer}, {slot}. The money arrives within \
                  some days by the same way that you paid. {}",
-                if booking.keeps_seat() {
-                    "Your booking is still valid."
-                } else {
-                    "Your booking is cancelled."
-                }
+                holds(booking, lang)
             ),
         ),
     };
@@ -151,6 +143,17 @@ fn to_customer(
     let body =
         format!("{hello} {name},\n\n{text}\n\n{offered}{separator}{link}\n{reference}{separator}{id}\n");
     (subject, body)
+}
+
+/// Whether a booking still holds of which money went back, where that can be said.
+fn holds(booking: &Booking, lang: Lang) -> &'static str {
+    if !booking.keeps_seat() {
+        lang.pick("Votre réservation est annulée.", "Your booking is cancelled.")
+    } else if booking.payment().is_some() && booking.seat.is_some() {
+        lang.pick("Votre réservation reste valable.", "Your booking is still valid.")
+    } else {
+        ""
+    }
 }
 
 fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lang: Lang) -> (String, String) {

@@ -131,6 +131,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "We received a payment that we have to check. Do not pay a second time: we will get back to you.",
     given_back_lead: "Votre paiement vous est rendu ; il revient sur votre moyen de paiement sous quelques jours." /
         "Your payment is given back; it reaches your payment method within a few days.",
+    settled_title: "Votre paiement a été examiné" / "Your payment was looked into",
+    settled_lead: "Pour toute question, écrivez-nous." / "If you have a question, write to us.",
     amount_paid: "Payé" / "Paid",
     amount_due: "À payer" / "To pay",
     reference: "Référence" / "Reference",

@@ -94,6 +94,8 @@ enum Stray {
     LookedAt,
     /// A person gave it back.
     GivenBack,
+    /// A person settled it in another way, which is written in no words for customers.
+    Settled,
 }
 
 /// By the cases of an unpaid booking. That of a paid one is no concern of who paid as they should.
@@ -104,12 +106,14 @@ async fn stray_money(tx: &mut Tx, booking: &Booking) -> Result<Stray, StoreError
     let mut cases = tx.cases_of(booking.id).await?;
     cases.retain(|case| case.kind.is_about_a_payment());
     let given_back = |case: &CaseRecord| case.resolution.as_deref() == Some(CaseAction::Refund.as_str());
-    Ok(if cases.iter().any(|case| case.closed_at.is_none()) {
+    Ok(if cases.is_empty() {
+        Stray::None
+    } else if cases.iter().any(|case| case.closed_at.is_none()) {
         Stray::LookedAt
     } else if cases.iter().any(given_back) {
         Stray::GivenBack
     } else {
-        Stray::None
+        Stray::Settled
     })
 }
 
@@ -156,6 +160,7 @@ fn success_view(
         Stray::None => (mark, title, lead),
         Stray::LookedAt => ("!", t.looked_at_title, t.looked_at_lead),
         Stray::GivenBack => (mark, title, t.given_back_lead),
+        Stray::Settled => (mark, t.settled_title, t.settled_lead),
     };
     let back = booking.refunded_amount();
     let amount_label = match status {
@@ -190,7 +195,7 @@ fn success_view(
         ),
         refunded: (back > 0).then(|| format::money(page.lang, Money { amount: back, ..booking.price })),
         reference: booking.id.to_string(),
-        offer_again: stray != Stray::LookedAt
+        offer_again: matches!(stray, Stray::None | Stray::GivenBack)
             && matches!(status, Status::Expired | Status::Failed | Status::Cancelled),
     }
 }
@@ -220,7 +225,13 @@ struct CancelFacts {
 /// What this browser holds, after its customer turned back from the payment page.
 pub async fn cancel(State(app): State<Shared>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
     let booking = remembered(&app, &headers).await?;
-    let view = match booking.filter(|booking| booking.status() == Status::Pending) {
+    let mut tx = app.store.read().await?;
+    let awaited = match booking.filter(|booking| booking.status() == Status::Pending) {
+        Some(booking) if stray_money(&mut tx, &booking).await? == Stray::None => Some(booking),
+        Some(_) | None => None,
+    };
+    tx.rollback().await?;
+    let view = match awaited {
         Some(booking) => held_view(&app, &page, &booking).await?,
         None => other_view(&app, &page, &headers).await?,
     };
@@ -260,7 +271,8 @@ async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<Ca
         None => Stray::None,
     };
     tx.rollback().await?;
-    let paid_session = last.as_ref().filter(|last| last.keeps_seat()).and_then(|last| {
+    let has_it = |last: &&Booking| last.keeps_seat() && stray == Stray::None;
+    let paid_session = last.as_ref().filter(has_it).and_then(|last| {
         last.payment().map(|payment| &payment.session).or(last.session.as_ref()).map(ToString::to_string)
     });
     let t = page.t;
@@ -278,6 +290,7 @@ async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<Ca
             lead: match (stray, last) {
                 (Stray::LookedAt, _) => t.looked_at_lead,
                 (Stray::GivenBack, _) => t.given_back_lead,
+                (Stray::Settled, _) => t.settled_lead,
                 (Stray::None, Some(_)) => t.expired_lead,
                 (Stray::None, None) => t.cancel_none,
             }
