@@ -144,7 +144,7 @@ pub struct Booking {
     pub seat: Option<i32>,
     /// Until when the seat is held while unpaid.
     pub hold_expires_at: Timestamp,
-    /// What the charge itself says was refunded; counts only while no refund is known by id.
+    /// What the charge itself says was refunded; counts only while no refund of the payment is known by id.
     pub charge_refunded: i64,
     /// The payment whose charge says so, if it names one.
     pub charge_intent: Option<PaymentIntentId>,
@@ -223,7 +223,8 @@ impl Booking {
     /// What has gone back to the customer or is on its way, in minor units.
     ///
     /// As Stripe counts it on a charge: a refund counts from its creation until it fails or is
-    /// cancelled. The charge's own sum counts only while no refund is known by id.
+    /// cancelled. The charge's own sum counts only while no refund of the payment is known by
+    /// id.
     #[must_use]
     pub fn refunded_amount(&self) -> i64 {
         let mut of_it =

@@ -57,9 +57,15 @@ pub fn is_offered(booking: &Booking, cases: &[CaseRecord]) -> bool {
 
 /// Whether a person has settled a case about its session.
 fn was_looked_for(booking: &Booking, cases: &[CaseRecord]) -> bool {
+    about_its_session(booking, cases).any(|case| case.closed_at.is_some())
+}
+
+fn about_its_session<'c>(
+    booking: &'c Booking,
+    cases: &'c [CaseRecord],
+) -> impl Iterator<Item = &'c CaseRecord> {
     let session = booking.session.as_ref().map(|session| session.as_str());
-    let closed = cases.iter().filter(|case| case.closed_at.is_some());
-    session.is_some() && closed.into_iter().any(|case| case.stripe_session_id.as_deref() == session)
+    cases.iter().filter(move |case| session.is_some() && case.stripe_session_id.as_deref() == session)
 }
 
 /// Cancels an unpaid booking and gives its seat back. Cancelling again changes nothing.
@@ -107,9 +113,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     let mut locked = tx.lock_bookings(&[id]).await?.pop().ok_or(CancelError::NotFound)?;
-    let session = locked.session.as_ref().map(|session| session.as_str());
     let cases = tx.cases_of(id).await?;
-    let about_it = |case: &&CaseRecord| session.is_some() && case.stripe_session_id.as_deref() == session;
     let looked_for = was_looked_for(&locked, &cases);
     match locked.progress {
         // Expired: Stripe told of our own expiring before we came here.
@@ -121,7 +125,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             return Err(CancelError::NotUnpaid(locked.status()));
         }
     }
-    if cases.iter().filter(about_it).any(|case| case.closed_at.is_none()) {
+    if about_its_session(&locked, &cases).any(|case| case.closed_at.is_none()) {
         // It was paid, though not as it should: the case has the actions. Once it is dismissed nothing is
         // due any more, and the seat may go.
         return Err(CancelError::NotUnpaid(locked.status()));

@@ -109,22 +109,27 @@ impl Tx {
         .transpose()
     }
 
-    /// Whether the user may still sign in with the password of this hash. The row is locked until the transaction
+    /// The user, if they may still sign in with the password of this hash. The row is locked until the transaction
     /// ends, so that a new password waits for the session that this one begins, and then ends it.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn has_password_hash(&mut self, id: UserId, password_hash: &str) -> Result<bool, StoreError> {
+    pub async fn user_with_hash(
+        &mut self,
+        id: UserId,
+        password_hash: &str,
+    ) -> Result<Option<User>, StoreError> {
         let sql = format!(
-            "select id from users where id = $1 and active and password_hash = $2 {}",
+            "select id, email, role, active, created_at from users
+             where id = $1 and active and password_hash = $2 {}",
             self.for_update()
         );
-        let row: Option<String> = on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))
+        let row: Option<UserRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
             .bind(id.to_string())
             .bind(password_hash)
             .fetch_optional(conn)
             .await)?;
-        Ok(row.is_some())
+        row.map(UserRow::into_user).transpose()
     }
 
     /// Replaces a password's hash.

@@ -333,6 +333,17 @@ async fn a_slot_that_one_has_paid_is_not_called_taken_by_somebody_else(db: TestD
         let (again, _) = shop.book(&wish("10:00"), cookie).await;
         assert_eq!((again.status, again.body.contains(said)), (409, true), "{said}: {}", again.body);
     }
+    // The same time of another offer was taken by somebody else indeed.
+    let other = "01890a5d-ac96-774b-bcce-b302099a8057";
+    db.execute(&format!(
+        "insert into offers (id, name, amount, currency, capacity, active, grid, created_at, updated_at)
+         select '{other}', 'Massage', amount, currency, capacity, active, grid, created_at + 1, updated_at from offers"
+    ))
+    .await;
+    let fields = [&wish("10:00")[..], &[("offer", other)]].concat();
+    assert_eq!(shop.book(&fields, "").await.0.status, 200);
+    let (full, _) = shop.book(&fields, &cookie).await;
+    assert_eq!((full.status, full.body.contains("vient d’être pris")), (409, true), "{}", full.body);
 }
 
 async fn a_slot_that_was_paid_meanwhile_is_not_replaced(db: TestDatabase) {

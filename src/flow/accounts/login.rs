@@ -127,10 +127,7 @@ impl Accounts {
                 return Err(overloaded.into());
             }
         };
-        let right = match verified {
-            Verified::Yes | Verified::YesButWeak => true,
-            Verified::No => false,
-        };
+        let right = verified != Verified::No;
         if let Some(found) = ticket.found.as_ref().filter(|found| right && found.user.active) {
             let weak = verified == Verified::YesButWeak;
             if let Some(signed_in) = self.succeed(&attempt, &ticket, found, weak).await? {
@@ -204,8 +201,7 @@ impl Accounts {
         let renewed = if weak { self.hash_anew(attempt.password).await } else { None };
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
-        let unchanged = tx.has_password_hash(found.user.id, &found.password_hash).await?;
-        let Some(user) = tx.user(found.user.id).await?.filter(|_| unchanged) else {
+        let Some(user) = tx.user_with_hash(found.user.id, &found.password_hash).await? else {
             return Ok(None);
         };
         if let Some(hash) = renewed {

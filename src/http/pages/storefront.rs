@@ -324,7 +324,7 @@ async fn book(
     Ok(with_cookie(response, cookie))
 }
 
-/// Whether this browser's last booking is the slot that was sent, paid or on its way.
+/// Whether this browser's last booking is of the offer and slot that were sent, paid or on its way.
 async fn has_the_slot(app: &Shared, headers: &HeaderMap, typed: &Typed) -> Result<bool, StoreError> {
     let Some(owner_hash) = hold::owner_hash(headers) else { return Ok(false) };
     let mut tx = app.store.read().await?;
@@ -333,6 +333,7 @@ async fn has_the_slot(app: &Shared, headers: &HeaderMap, typed: &Typed) -> Resul
     Ok(last.is_some_and(|last| {
         last.keeps_seat()
             && last.status() != Status::Pending
+            && (typed.offer.is_empty() || typed.offer == last.offer.to_string())
             && Slot::parse(&typed.date, &typed.time) == Ok(last.slot)
     }))
 }
