@@ -7,7 +7,7 @@ COPY . .
 # What was compiled before is kept beside the image, so that a change of ours does not compile the libraries again.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked && cp target/release/checkout-backend /checkout-backend
+    cargo build --profile dist --locked && cp target/dist/checkout-backend /checkout-backend
 
 FROM debian:bookworm-slim
 # Certificates and time zones are in the binary: nothing is installed.

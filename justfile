@@ -18,13 +18,13 @@ ci:
 
 # Formatting and lints alone
 lint:
-    cargo fmt --check
-    cargo clippy --all-targets --locked -- -D warnings
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # A fresh file for a schema change: `just migration refund_notes`
 migration NAME:
-    @next=$(printf '%04d' $(($(ls migrations | tail -n 1 | cut -c 1-4 | sed 's/^0*//') + 1))); \
-    touch "migrations/${next}_{{NAME}}.sql" && echo "migrations/${next}_{{NAME}}.sql"
+    @next=$(printf '%04d' $(($(ls crates/store/migrations | tail -n 1 | cut -c 1-4 | sed 's/^0*//') + 1))); \
+    touch "crates/store/migrations/${next}_{{NAME}}.sql" && echo "crates/store/migrations/${next}_{{NAME}}.sql"
 
 # Durable webhooks a second beside pgbench; takes some minutes
 bench:

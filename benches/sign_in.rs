@@ -10,14 +10,14 @@
     reason = "a program for people"
 )]
 
-use checkout_backend::clock::Clock;
 use checkout_backend::config::Config;
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::accounts::{Accounts, Actor, LoginAttempt, LoginError};
-use checkout_backend::store::Store;
+use clock::Clock;
+use domain::role::Role;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
+use store::Store;
 
 const ROUNDS: usize = 200;
 const KINDS: [&str; 3] = ["unknown@pay.test", "wrong@pay.test", "disabled@pay.test"];

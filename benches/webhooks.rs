@@ -25,9 +25,7 @@
 #[allow(dead_code)]
 mod postgres;
 
-use checkout_backend::clock::Clock;
-use checkout_backend::store::Store;
-use checkout_backend::stripe::signature;
+use clock::Clock;
 use postgres::{Cluster, Durability};
 use secrecy::SecretString;
 use serde_json::json;
@@ -37,6 +35,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -295,7 +294,7 @@ fn body(n: usize, instance: &str) -> String {
 fn request(n: usize, instance: &str) -> Vec<u8> {
     let body = body(n, instance);
     let now = Clock::system().now().as_unix_seconds();
-    let signature = signature::sign(&[SecretString::from(SECRET)], now, body.as_bytes());
+    let signature = stripe_sim::sign(&[SecretString::from(SECRET)], now, body.as_bytes());
     format!(
         "POST /webhook HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nstripe-signature: {signature}\r\n\
          content-length: {}\r\n\r\n{body}",

@@ -1,19 +1,19 @@
 //! What handlers, commands and background work share.
 
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::ids::InstanceId;
 use crate::flow::accounts::Accounts;
 use crate::flow::recorder::{Recorder, Writer};
-use crate::http_client::HttpError;
 use crate::metrics::Counters;
-use crate::store::outbox::Audience;
-use crate::store::{Store, StoreError};
 use crate::stripe::Client;
 use axum_extra::extract::cookie::Key;
+use clock::Clock;
+use domain::ids::InstanceId;
+use http_client::HttpError;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use store::outbox::Audience;
+use store::{Store, StoreError};
 
 /// The running program. Clones share everything.
 pub type Shared = Arc<App>;

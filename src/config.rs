@@ -11,8 +11,8 @@ pub use place::Place;
 pub use reader::{ConfigError, Mistake};
 pub use variables::{VARIABLES, Variable};
 
-use crate::domain::account::account_email;
-use crate::domain::password::NewPassword;
+use domain::account::account_email;
+use domain::password::NewPassword;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;

@@ -7,8 +7,8 @@ mod text;
 
 pub use text::Exposition;
 
-use crate::domain::payment::Outcome;
-use crate::domain::time::Timestamp;
+use clock::Timestamp;
+use domain::payment::Outcome;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -10,8 +10,8 @@
 mod line;
 mod sink;
 
-use crate::clock::Clock;
 use crate::config::LogFormat;
+use clock::Clock;
 use line::Line;
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -25,8 +25,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use sink::{dropped_lines, flush};
 
-/// The name of this crate in the paths of its modules.
-const CRATE: &str = env!("CARGO_CRATE_NAME");
+/// The crates of this workspace, as they stand at the beginning of their modules' paths: their lines are ours.
+const OURS: [&str; 6] = [env!("CARGO_CRATE_NAME"), "stripe_sim", "store", "domain", "http_client", "clock"];
 
 /// Logs to standard output from now on, and panics too. For the binary, once; later calls change nothing.
 pub fn init(format: LogFormat, level: Level, clock: Clock) {
@@ -45,7 +45,8 @@ pub fn subscriber(
 ) -> impl Subscriber + Send + Sync + for<'s> LookupSpan<'s> {
     let ours = LevelFilter::from_level(level);
     // Other crates speak only of what is wrong with them, and in their own words: see `Lines::on_event`.
-    let targets = Targets::new().with_default(ours.min(LevelFilter::WARN)).with_target(CRATE, ours);
+    let targets =
+        Targets::new().with_default(ours.min(LevelFilter::WARN)).with_targets(OURS.map(|name| (name, ours)));
     Registry::default().with(Lines { format, clock, write }.with_filter(targets))
 }
 
@@ -90,7 +91,7 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
         let path = metadata.target();
-        let ours = path.split("::").next() == Some(CRATE);
+        let ours = path.split("::").next().is_some_and(|name| OURS.contains(&name));
         let module = if ours { path.rsplit("::").next() } else { path.split("::").next() };
         let mut line = Line::new(self.clock.now(), *metadata.level(), module.unwrap_or_default());
         // Fields of other crates are not ours to vouch for: only their message is taken.

@@ -2,16 +2,16 @@
 
 use super::{open, print};
 use crate::config::Config;
-use crate::domain::ids::BookingId;
-use crate::domain::lang::Lang;
-use crate::domain::payment::Outcome;
 use crate::flow::accounts::Actor;
 use crate::flow::replay::{self, Replayed};
-use crate::store::ledger::{Entry, LedgerFilter};
-use crate::store::page::PageRequest;
 use clap::Subcommand;
+use domain::ids::BookingId;
+use domain::lang::Lang;
+use domain::payment::Outcome;
 use std::fmt::Write;
 use std::process::ExitCode;
+use store::ledger::{Entry, LedgerFilter};
+use store::page::PageRequest;
 
 /// How it is used.
 pub const EXAMPLES: &str = "Examples:

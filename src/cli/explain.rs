@@ -2,9 +2,9 @@
 
 use super::{open, print};
 use crate::config::Config;
-use crate::domain::ids::BookingId;
-use crate::domain::lang::Lang;
 use crate::flow::explain;
+use domain::ids::BookingId;
+use domain::lang::Lang;
 use std::process::ExitCode;
 
 /// How it is used.
@@ -36,7 +36,7 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
         Ok(id) if tx.booking(id).await?.is_some() => Some(id),
         _ => match tx.entry(&args.booking).await? {
             Some(entry) => entry.booking_id,
-            None => match crate::domain::ids::SessionId::parse(&args.booking) {
+            None => match domain::ids::SessionId::parse(&args.booking) {
                 Ok(session) => tx.booking_of_session(&session).await?.map(|(id, _)| id),
                 Err(_) => None,
             },

@@ -2,10 +2,10 @@
 
 use super::{open, print};
 use crate::config::Config;
-use crate::domain::booking::is_email;
 use crate::flow::accounts::Actor;
 use crate::flow::privacy;
 use clap::Subcommand;
+use domain::booking::is_email;
 use std::process::ExitCode;
 
 /// How it is used.

@@ -1,12 +1,12 @@
 //! `migrate status`, `migrate deploy`.
 
 use super::open;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::{Store, StoreError};
 use clap::Subcommand;
+use clock::Clock;
 use secrecy::ExposeSecret;
 use std::process::ExitCode;
+use store::{Store, StoreError};
 
 /// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,6 @@ mod open;
 pub mod reconcile;
 pub mod seed;
 pub mod serve;
-pub mod simulate;
 mod simulator;
 pub mod trigger;
 pub mod users;
@@ -20,6 +19,7 @@ use crate::config::{Config, ConfigError};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
+use stripe_sim::cli::SimulateArgs;
 
 /// Misuse: wrong arguments or configuration.
 pub const MISUSE: u8 = 2;
@@ -67,8 +67,13 @@ enum Command {
     #[command(after_help = trigger::EXAMPLE)]
     Trigger(trigger::Args),
     /// Run the simulated Stripe on its own, for any project
-    #[command(after_help = simulate::EXAMPLE)]
-    Simulate(simulate::Args),
+    ///
+    /// Point the official library at the printed address and use any key that begins with sk_test_. The page at
+    /// that address shows what happens; the README of crates/stripe-sim describes everything.
+    #[command(
+        after_help = "Example:\n  checkout-backend simulate --webhook-url http://localhost:4242/webhook"
+    )]
+    Simulate(SimulateArgs),
     /// Print the description of the HTTP interface, OpenAPI 3.1
     #[command(after_help = "Example:\n  checkout-backend openapi > openapi.json")]
     Openapi,
@@ -137,7 +142,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args).await,
         Command::Gdpr(args) => gdpr::run(args, open::config()?).await,
         Command::Trigger(args) => trigger::run(args).await,
-        Command::Simulate(args) => simulate::run(args).await,
+        Command::Simulate(args) => stripe_sim::cli::simulate(args).await,
         Command::Openapi => {
             let mut document = serde_json::to_vec_pretty(crate::http::openapi::document())?;
             document.push(b'\n');

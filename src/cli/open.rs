@@ -2,24 +2,24 @@
 
 use super::simulator;
 use crate::app::{App, Shared};
-use crate::clock::Clock;
 use crate::config::{Config, Place};
-use crate::store::Store;
-use crate::store::outbox::Audience;
+use clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
+use store::Store;
+use store::outbox::Audience;
 
 /// There is nothing to look into.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no database at {}: is this the right folder?", .0.display())]
-pub struct NoDatabase(PathBuf);
+pub(super) struct NoDatabase(PathBuf);
 
 /// The configuration of a command that needs a database which is there. Where there is none nothing is made,
 /// neither a database nor secrets: an empty answer would look like a true one.
 ///
 /// # Errors
 /// [`NoDatabase`], or what is wrong with the configuration.
-pub fn config() -> anyhow::Result<Config> {
+pub(super) fn config() -> anyhow::Result<Config> {
     // What is wrong with the address is told below, with all else that is wrong.
     if let Ok(place) = Place::from_env()
         && let Some(path) = Store::missing_file(place.database_url.expose_secret())
@@ -33,7 +33,7 @@ pub fn config() -> anyhow::Result<Config> {
 ///
 /// # Errors
 /// What keeps it from being used.
-pub async fn app(config: Config) -> anyhow::Result<Shared> {
+pub(super) async fn app(config: Config) -> anyhow::Result<Shared> {
     let store = Store::open(config.database_url.expose_secret())?;
     store.ready().await?;
     parts(config, store).await

@@ -1,23 +1,24 @@
 //! `serve`: the whole service in one process, with a simulated Stripe if no key is configured.
 
-use super::simulator::{self, USUAL_PORT};
+use super::simulator;
 use crate::app::App;
-use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::flow::accounts::FirstStart;
 use crate::flow::{background, effects, reconcile};
 use crate::http;
 use crate::http::server::Ended;
-use crate::store::{Store, StoreError};
-use crate::stripe::sim::{Sim, SimConfig, WebhookTarget};
 use crate::telemetry;
 use anyhow::Context;
+use clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
+use store::{Store, StoreError};
+use stripe_sim::cli::USUAL_PORT;
+use stripe_sim::{Sim, SimConfig, WebhookTarget};
 use tokio::net::TcpListener;
 
 /// The key by which we call the simulated Stripe: any test key will do.

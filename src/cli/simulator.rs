@@ -8,10 +8,8 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// The port if none is configured and this one is free.
-pub const USUAL_PORT: u16 = 12111;
 /// What a command says that needs it in vain.
-pub const NOT_RUNNING: &str =
+pub(super) const NOT_RUNNING: &str =
     "the simulated Stripe of this folder does not run: start `checkout-backend serve` here first";
 
 /// In the data folder. Locked as long as the port in it is right, so that a crash leaves nothing wrong behind.
@@ -19,7 +17,7 @@ const FILE: &str = "simulator.port";
 
 /// What a data folder says about its simulated Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noted {
+pub(super) enum Noted {
     /// It listens here.
     Runs(u16),
     /// It ran here and does not now.
@@ -32,7 +30,7 @@ pub enum Noted {
 ///
 /// # Errors
 /// The folder cannot be written, or another service has its simulated Stripe here.
-pub async fn note(data_dir: &Path, port: u16) -> anyhow::Result<File> {
+pub(super) async fn note(data_dir: &Path, port: u16) -> anyhow::Result<File> {
     let path = data_dir.join(FILE);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
@@ -54,7 +52,7 @@ pub async fn note(data_dir: &Path, port: u16) -> anyhow::Result<File> {
 
 /// Reads what is noted.
 #[must_use]
-pub fn look(data_dir: &Path) -> Noted {
+pub(super) fn look(data_dir: &Path) -> Noted {
     let path = data_dir.join(FILE);
     let Ok(file) = File::open(&path) else { return Noted::Never };
     if file.try_lock_shared().is_ok() {
@@ -66,7 +64,7 @@ pub fn look(data_dir: &Path) -> Noted {
 
 /// The port of the simulated Stripe that belongs to this database; none if it does not run.
 #[must_use]
-pub fn port(config: &Config) -> Option<u16> {
+pub(super) fn port(config: &Config) -> Option<u16> {
     match look(&config.data_dir) {
         Noted::Runs(port) => Some(port),
         Noted::Stopped | Noted::Never => config.simulator_port.filter(|port| *port != 0),

@@ -2,20 +2,20 @@
 //! which everybody on the machine could read.
 
 use super::{open, print};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::account::User;
-use crate::domain::role::Role;
 use crate::flow::accounts::{Accounts, Actor};
-use crate::store::Store;
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use clock::Clock;
+use domain::account::User;
+use domain::role::Role;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt::Write;
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use store::Store;
 
 /// What help shows.
 pub const EXAMPLES: &str = "Examples:

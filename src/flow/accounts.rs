@@ -12,18 +12,18 @@ pub use hashing::Overloaded;
 pub use login::{Allowance, LOGIN_LIMIT, LOGIN_WINDOW, LoggedIn, LoginAttempt, LoginError};
 pub use sessions::{ABSOLUTE_END, IDLE_END, SessionToken};
 
-use crate::clock::Clock;
 use crate::config::{Config, SessionStore};
-use crate::domain::Fault;
-use crate::domain::account::{User, account_email};
-use crate::domain::ids::UserId;
-use crate::domain::password::NewPassword;
-use crate::domain::role::Role;
-use crate::store::{Store, StoreError};
+use clock::Clock;
+use domain::Fault;
+use domain::account::{User, account_email};
+use domain::ids::UserId;
+use domain::password::NewPassword;
+use domain::role::Role;
 use hashing::Hashing;
 use secrecy::{ExposeSecret, SecretString};
 use sessions::Sessions;
 use std::time::Duration;
+use store::{Store, StoreError};
 
 /// Accounts and sessions.
 #[derive(Debug)]
@@ -123,7 +123,13 @@ impl Accounts {
     ) -> Result<User, AccountError> {
         let (email, password) = check(email, password)?;
         let hash = self.hashing.hash(password.expose()).await?;
-        let user = User { id: UserId::new(), email, role, active: true, created_at: self.clock.now() };
+        let user = User {
+            id: UserId::from(clock::new_id()),
+            email,
+            role,
+            active: true,
+            created_at: self.clock.now(),
+        };
         let mut tx = self.store.begin().await?;
         if !tx.insert_user(&user, &hash).await? {
             return Err(AccountError::EmailTaken);

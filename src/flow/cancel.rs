@@ -7,14 +7,14 @@ use super::accounts::Actor;
 use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
-use crate::domain::booking::{Booking, Progress, Status};
-use crate::domain::ids::BookingId;
-use crate::domain::reconcile::AFTER_HOLD;
-use crate::store::cases::CaseRecord;
-use crate::store::{StoreError, bookings};
 use crate::stripe::StripeError;
+use domain::booking::{Booking, Progress, Status};
+use domain::ids::BookingId;
+use domain::reconcile::AFTER_HOLD;
 use serde_json::Value;
 use std::time::Duration;
+use store::cases::CaseRecord;
+use store::{StoreError, bookings};
 
 /// A booking this young may have its payment page being made at this moment.
 const STILL_OPENING: Duration = Duration::from_secs(60);

@@ -7,25 +7,25 @@
 //! healed by the webhook, by the same caller's repetition, or by reconciliation.
 
 use crate::app::App;
-use crate::domain::Fault;
-use crate::domain::booking::{Booking, BookingRequest, NewBooking, Progress, Status};
-use crate::domain::calendar;
-use crate::domain::ids::{BookingId, SessionId};
-use crate::domain::lang::Lang;
-use crate::domain::offer::Offer;
-use crate::domain::time::Timestamp;
 use crate::failpoint;
 use crate::flow::recorder::RecordError;
 use crate::flow::{observe, reconcile};
-use crate::store::idempotency::{KeyState, STILL_HERE};
-use crate::store::{StoreError, Tx};
 use crate::stripe::StripeError;
 use crate::stripe::client::NewSession;
+use clock::Timestamp;
+use domain::Fault;
+use domain::booking::{Booking, BookingRequest, NewBooking, Progress, Status};
+use domain::calendar;
+use domain::ids::{BookingId, SessionId};
+use domain::lang::Lang;
+use domain::offer::Offer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::time::Duration;
+use store::idempotency::{KeyState, STILL_HERE};
+use store::{StoreError, Tx};
 
 /// How long a session can be paid, and so how long a seat is held unpaid. Stripe takes 30 minutes at
 /// least, counted from its own clock at creation: five more cover a slow call and clocks that differ.
@@ -308,7 +308,7 @@ async fn claim_seat(
 ) -> Result<Option<Booking>, StoreError> {
     let now = app.clock.now();
     let mut booking = Booking {
-        id: BookingId::new(),
+        id: BookingId::from(clock::new_id()),
         offer: offer.id,
         customer: wish.customer.clone(),
         slot: wish.slot,

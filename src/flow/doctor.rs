@@ -6,17 +6,17 @@ use super::invariants::{self, Audit};
 use super::reconcile::KINDS;
 use crate::app::App;
 use crate::config::PollEvents;
-use crate::domain::time::Timestamp;
 use crate::metrics::CLOCKS_DIFFER;
-use crate::store::StoreError;
-use crate::store::checks::Pulse;
 use crate::stripe::StripeError;
 use crate::stripe::client::API_VERSION;
+use clock::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use store::StoreError;
+use store::checks::Pulse;
 
 /// Clocks that differ by more seconds are about to refuse good deliveries: 300 s is the end.
 const CLOCKS_FAIL: i64 = 240;

@@ -8,23 +8,23 @@ mod mail;
 
 use crate::app::App;
 use crate::config::{Config, NotifySettings};
-use crate::domain::booking::{Booking, Status};
-use crate::domain::lang::Lang;
-use crate::domain::payment::EffectKind;
-use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::http_client::{HttpClient, HttpError, Method};
-use crate::store::StoreError;
-use crate::store::outbox::{Audience, Delivery, Target};
-use crate::store::privacy::FORGOTTEN;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use clock::Timestamp;
+use domain::booking::{Booking, Status};
+use domain::lang::Lang;
+use domain::payment::EffectKind;
 use futures_util::StreamExt;
 use hmac::{Hmac, KeyInit, Mac};
+use http_client::{HttpClient, HttpError, Method};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use store::StoreError;
+use store::outbox::{Audience, Delivery, Target};
+use store::privacy::FORGOTTEN;
 
 /// While we deliver, nobody else does.
 const LEASE: Duration = Duration::from_secs(120);

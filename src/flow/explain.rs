@@ -5,21 +5,21 @@
 //! of events, and words that are quoted from somebody else.
 
 use super::effects;
-use crate::domain::booking::Booking;
-use crate::domain::case::CaseAction;
-use crate::domain::event::Source;
-use crate::domain::ids::BookingId;
-use crate::domain::lang::Lang;
-use crate::domain::money::Money;
-use crate::domain::payment::{EffectKind, Outcome};
-use crate::domain::time::Timestamp;
-use crate::store::cases::CaseRecord;
-use crate::store::ledger::Entry;
-use crate::store::outbox::{DeliveryRecord, Target};
-use crate::store::refund_intents::{IntentState, RefundIntent};
-use crate::store::{Store, StoreError};
+use clock::Timestamp;
+use domain::booking::Booking;
+use domain::case::CaseAction;
+use domain::event::Source;
+use domain::ids::BookingId;
+use domain::lang::Lang;
+use domain::money::Money;
+use domain::payment::{EffectKind, Outcome};
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use store::cases::CaseRecord;
+use store::ledger::Entry;
+use store::outbox::{DeliveryRecord, Target};
+use store::refund_intents::{IntentState, RefundIntent};
+use store::{Store, StoreError};
 
 /// A booking's story.
 #[derive(Debug, Clone, Serialize)]

@@ -3,15 +3,15 @@
 //! `doctor` asks this, and every test that kills, cuts or races. What only an observer outside can know (which
 //! deliveries were acknowledged, what a receiver heard) the tests add.
 
-use crate::domain::booking::Booking;
-use crate::domain::event::Source;
-use crate::domain::fold::{self, Told};
-use crate::domain::ids::BookingId;
-use crate::domain::payment::Outcome;
-use crate::store::checks::{ToldRow, Violation};
-use crate::store::{Store, StoreError, Tx};
 use crate::stripe::event;
+use domain::booking::Booking;
+use domain::event::Source;
+use domain::fold::{self, Told};
+use domain::ids::BookingId;
+use domain::payment::Outcome;
 use std::collections::{HashMap, HashSet};
+use store::checks::{ToldRow, Violation};
+use store::{Store, StoreError, Tx};
 
 /// Bookings that are in memory at once, with all that was told about them.
 const AT_ONCE: i64 = 200;

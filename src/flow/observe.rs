@@ -3,9 +3,9 @@
 //! The same state seen again has the same key, and the webhook that tells it later changes nothing.
 
 use super::recorder::{RecordError, Recorded, Recorder};
-use crate::domain::event::Event;
-use crate::domain::ids::{BookingId, InstanceId, SessionId};
 use crate::stripe::event::{self, METADATA_BOOKING, METADATA_INSTANCE};
+use domain::event::Event;
+use domain::ids::{BookingId, InstanceId, SessionId};
 use serde_json::{Value, json};
 
 /// Records what a checkout session's object says. None if it is still open: then nothing happened.

@@ -2,9 +2,9 @@
 
 use super::accounts::Actor;
 use crate::app::App;
-use crate::domain::ids::OfferId;
-use crate::domain::offer::{Offer, OfferTerms};
-use crate::store::StoreError;
+use domain::ids::OfferId;
+use domain::offer::{Offer, OfferTerms};
+use store::StoreError;
 
 /// Every offer, also those that cannot be booked now, oldest first.
 ///
@@ -33,7 +33,7 @@ pub async fn find(app: &App, id: OfferId) -> Result<Option<Offer>, StoreError> {
 /// # Errors
 /// Any [`StoreError`].
 pub async fn create(app: &App, terms: &OfferTerms, by: Actor<'_>) -> Result<OfferId, StoreError> {
-    let (id, now) = (OfferId::new(), app.clock.now());
+    let (id, now) = (OfferId::from(clock::new_id()), app.clock.now());
     let mut tx = app.store.begin().await?;
     tx.insert_offer(id, terms, now).await?;
     tx.audit(now, by.name, "offer.created", &id.to_string(), &describe(terms), by.request_id).await?;

@@ -4,13 +4,13 @@
 
 use super::accounts::Actor;
 use crate::app::App;
-use crate::clock::Clock;
-use crate::domain::booking::Status;
-use crate::domain::ids::BookingId;
-use crate::store::{Store, StoreError, Tx};
 use crate::stripe::event;
+use clock::Clock;
+use domain::booking::Status;
+use domain::ids::BookingId;
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::{Store, StoreError, Tx};
 
 /// Payloads that are erased in one transaction.
 const AT_ONCE: i64 = 500;

@@ -8,21 +8,21 @@
 use super::observe;
 use super::recorder::{Preview, RecordError, Recorded};
 use crate::app::App;
-use crate::domain::booking::{Booking, Progress, Status};
-use crate::domain::event::{Event, Source};
-use crate::domain::ids::{BookingId, SessionId};
-use crate::domain::lang::Lang;
-use crate::domain::payment::{Outcome, Reason};
-use crate::domain::reconcile::{self, AFTER_HOLD, Window};
-use crate::domain::time::Timestamp;
-use crate::store::StoreError;
-use crate::store::feed::DueBooking;
 use crate::stripe::{StripeError, event};
+use clock::Timestamp;
+use domain::booking::{Booking, Progress, Status};
+use domain::event::{Event, Source};
+use domain::ids::{BookingId, SessionId};
+use domain::lang::Lang;
+use domain::payment::{Outcome, Reason};
+use domain::reconcile::{self, AFTER_HOLD, Window};
 use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use store::StoreError;
+use store::feed::DueBooking;
 
 /// The kinds that we act on, as the feed is asked for them. Stripe takes 20 at most.
 pub const KINDS: [&str; 11] = [

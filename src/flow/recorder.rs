@@ -15,17 +15,17 @@ pub use batch::Writer;
 pub(super) use batch::free_seat;
 
 use super::observe;
-use crate::domain::booking::Booking;
-use crate::domain::case::CaseKind;
-use crate::domain::event::{Event, EventKey, Fact, PaymentStatus, RefundFact, SessionFact, Source};
-use crate::domain::ids::{BookingId, LedgerId};
-use crate::domain::payment::{Outcome, Reason};
-use crate::domain::time::Timestamp;
-use crate::store::{POSTGRES_WRITERS, Store, StoreError, Tx};
 use crate::stripe::{Client, StripeError, event};
 use batch::Verdict;
+use clock::Timestamp;
+use domain::booking::Booking;
+use domain::case::CaseKind;
+use domain::event::{Event, Fact, PaymentStatus, RefundFact, SessionFact, Source};
+use domain::ids::{BookingId, LedgerId};
+use domain::payment::{Outcome, Reason};
 use std::sync::Arc;
 use std::time::Duration;
+use store::{POSTGRES_WRITERS, Store, StoreError, Tx};
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 /// Facts that may wait. More than the writers take in the time that a caller waits.
@@ -231,7 +231,7 @@ impl Recorder {
 
     fn job(&self, event: Event, asked: Asked, deliveries: i32) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
-        let (ledger_id, received_at) = (LedgerId::new(), self.writer.clock.now());
+        let (ledger_id, received_at) = (LedgerId::from(clock::new_id()), self.writer.clock.now());
         (Job { event, asked, deliveries, ledger_id, received_at, reply }, answer)
     }
 
@@ -274,7 +274,7 @@ impl Recorder {
                     *claim = event::claim(&intent);
                 }
                 let id = intent.get("id").and_then(serde_json::Value::as_str);
-                let id = id.and_then(|id| crate::domain::ids::PaymentIntentId::parse(id).ok());
+                let id = id.and_then(|id| domain::ids::PaymentIntentId::parse(id).ok());
                 match &mut event.fact {
                     Fact::Refund(fact) => {
                         fact.intent = id.or(fact.intent.take());
@@ -317,7 +317,7 @@ impl Recorder {
         let Some(charge) = charge else { return Ok(None) };
         let charge = self.stripe.charge(charge.as_str()).await?;
         let intent = charge.get("payment_intent").and_then(serde_json::Value::as_str);
-        match intent.and_then(|id| crate::domain::ids::PaymentIntentId::parse(id).ok()) {
+        match intent.and_then(|id| domain::ids::PaymentIntentId::parse(id).ok()) {
             Some(intent) => self.stripe.payment_intent(&intent).await.map(Some),
             None => Ok(None),
         }
@@ -441,15 +441,5 @@ impl Line {
 async fn write(writer: Arc<Writer>, line: Arc<Line>) {
     while let Some((jobs, begun)) = line.next_batch(&writer.store).await {
         writer.settle(jobs, begun).await;
-    }
-}
-
-impl Event {
-    /// Stripe's own id of the event; none for a polled state.
-    fn stripe_id(&self) -> Option<String> {
-        match &self.key {
-            EventKey::Stripe(id) => Some(id.as_str().to_owned()),
-            EventKey::Polled(_) => None,
-        }
     }
 }

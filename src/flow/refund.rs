@@ -9,19 +9,18 @@ use super::accounts::Actor;
 use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
-use crate::domain::booking::{Progress, RefundStatus};
-use crate::domain::case::CaseAction;
-use crate::domain::ids::{BookingId, CaseId, PaymentIntentId};
-use crate::domain::money::{Currency, Money};
-use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::store::refund_intents::{IntentState, RefundIntent};
-use crate::store::{StoreError, Tx, bookings};
 use crate::stripe::StripeError;
 use crate::stripe::event::{METADATA_BOOKING, METADATA_INSTANCE};
+use clock::Timestamp;
+use domain::booking::{Progress, RefundStatus};
+use domain::case::CaseAction;
+use domain::ids::{BookingId, CaseId, PaymentIntentId};
+use domain::money::{Currency, Money};
 use serde_json::Value;
 use std::time::Duration;
-use uuid::Uuid;
+use store::refund_intents::{IntentState, RefundIntent};
+use store::{StoreError, Tx, bookings};
 
 /// The metadata member by which a refund at Stripe names our intent.
 pub const METADATA_INTENT: &str = "refund_intent";
@@ -238,7 +237,7 @@ async fn intend(
     }
     let now = app.clock.now();
     let intent = RefundIntent {
-        id: Uuid::now_v7(),
+        id: clock::new_id(),
         scope: wish.scope,
         client_key: wish.key.to_owned(),
         booking: wish.booking,

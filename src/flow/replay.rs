@@ -6,13 +6,13 @@
 use super::accounts::Actor;
 use super::recorder::{Preview, RecordError, Recorded};
 use crate::app::App;
-use crate::domain::booking::{Booking, Status};
-use crate::domain::event::{Event, Source};
-use crate::domain::lang::Lang;
-use crate::store::StoreError;
-use crate::store::ledger::Entry;
 use crate::stripe::{StripeError, event};
+use domain::booking::{Booking, Status};
+use domain::event::{Event, Source};
+use domain::lang::Lang;
 use serde::Serialize;
+use store::StoreError;
+use store::ledger::Entry;
 
 /// Why nothing was replayed.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub struct Replayed {
     /// Why, as a sentence (English).
     pub message: &'static str,
     /// The booking, if one is known.
-    pub booking_id: Option<crate::domain::ids::BookingId>,
+    pub booking_id: Option<domain::ids::BookingId>,
     /// What differs between before and after; empty if nothing does.
     pub changes: Vec<Change>,
 }

@@ -6,14 +6,10 @@ use super::limit::{self, ClientAddress};
 use super::request::RequestId;
 use crate::app::{App, Shared};
 use crate::config::SameSite;
-use crate::domain::Fault;
-use crate::domain::account::User;
-use crate::domain::role::Role;
 use crate::flow::accounts::{
     ABSOLUTE_END, Actor, Allowance, LOGIN_LIMIT, LoginAttempt, LoginError, SessionToken,
 };
 use crate::metrics::{Limited, Login};
-use crate::store::StoreError;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -23,8 +19,12 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use axum_extra::extract::SignedCookieJar;
 use axum_extra::extract::cookie::{self, Cookie};
+use domain::Fault;
+use domain::account::User;
+use domain::role::Role;
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use store::StoreError;
 
 /// The session cookie's name.
 pub const COOKIE: &str = "sid";

@@ -2,19 +2,19 @@
 
 use super::error::Problem;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::booking::{Booking, Status};
-use crate::domain::ids::{BookingId, OfferId};
-use crate::domain::lang::Lang;
-use crate::domain::payment::Outcome;
-use crate::domain::slot::Slot;
-use crate::store::bookings::BookingFilter;
-use crate::store::ledger::{Entry, LedgerFilter};
-use crate::store::page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use domain::Fault;
+use domain::booking::{Booking, Status};
+use domain::ids::{BookingId, OfferId};
+use domain::lang::Lang;
+use domain::payment::Outcome;
+use domain::slot::Slot;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use store::bookings::BookingFilter;
+use store::ledger::{Entry, LedgerFilter};
+use store::page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 
 /// Bookings, newest first.
 pub async fn list(State(app): State<Shared>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {

@@ -7,18 +7,18 @@ use super::error::Problem;
 use super::refunds::refund_json;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::booking::DisputeStatus;
-use crate::domain::case::CaseAction;
-use crate::domain::ids::{BookingId, CaseId};
-use crate::domain::lang::Lang;
 use crate::flow::cases::{self, CaseError, Decision};
-use crate::store::cases::CaseRecord;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use domain::Fault;
+use domain::booking::DisputeStatus;
+use domain::case::CaseAction;
+use domain::ids::{BookingId, CaseId};
+use domain::lang::Lang;
 use serde_json::{Map, Value, json};
+use store::cases::CaseRecord;
 
 impl From<CaseError> for Problem {
     fn from(error: CaseError) -> Self {

@@ -3,19 +3,19 @@
 use super::error::Problem;
 use super::hold;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::booking::{BookingRequest, NewBooking};
-use crate::domain::ids::SessionId;
-use crate::domain::lang::Lang;
 use crate::flow::checkout::{self, Caller, Started};
-use crate::store::bookings::Handle;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
+use domain::Fault;
+use domain::booking::{BookingRequest, NewBooking};
+use domain::ids::SessionId;
+use domain::lang::Lang;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use store::bookings::Handle;
 
 /// Books a slot and opens a payment page.
 pub async fn create(State(app): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
@@ -125,7 +125,7 @@ pub fn json_object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value
 /// How a checkout stands: nothing personal.
 #[derive(Debug, Serialize)]
 pub struct CheckoutStatus {
-    status: crate::domain::booking::Status,
+    status: domain::booking::Status,
 }
 
 /// The state of the booking that a session belongs to.

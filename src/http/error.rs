@@ -4,15 +4,15 @@
 //! A handler returns a [`Problem`]; the body is written by the outermost layer, which knows the
 //! request's id. The text of a 5xx is fixed: causes go to the log.
 
-use crate::domain::Fault;
 use crate::flow::checkout::CheckoutError;
 use crate::flow::recorder::RecordError;
-use crate::store::StoreError;
 use crate::stripe::StripeError;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::Fault;
 use serde::Serialize;
 use std::borrow::Cow;
+use store::StoreError;
 
 /// The content type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -7,15 +7,15 @@ use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::lang::Lang;
-use crate::domain::time::Timestamp;
 use crate::flow::reconcile::{self, Options, ReconcileError};
 use crate::flow::replay::{self, ReplayError};
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use clock::Timestamp;
+use domain::Fault;
+use domain::lang::Lang;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 

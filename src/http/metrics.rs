@@ -4,7 +4,6 @@ use super::error::Problem;
 use super::limit::is_local;
 use crate::app::Shared;
 use crate::metrics::Exposition;
-use crate::store::StoreError;
 use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
+use store::StoreError;
 use subtle::ConstantTimeEq;
 
 /// How long the database has to tell its numbers. Without it the others are told.

@@ -21,11 +21,11 @@ pub mod users;
 pub mod webhook;
 
 use crate::app::Shared;
-use crate::domain::role::Role;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, patch, post, put};
+use domain::role::Role;
 use limit::Limits;
 use tower_http::catch_panic::CatchPanicLayer;
 

@@ -5,14 +5,14 @@ use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::ids::OfferId;
-use crate::domain::offer::{Offer, OfferDraft, OfferTerms};
 use crate::flow::offers;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use domain::Fault;
+use domain::ids::OfferId;
+use domain::offer::{Offer, OfferDraft, OfferTerms};
 use serde_json::{Map, Value, json};
 
 /// Every offer, oldest first.

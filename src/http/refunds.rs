@@ -7,18 +7,18 @@ use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::ids::BookingId;
-use crate::domain::lang::Lang;
 use crate::flow::cancel::{self, CancelError};
 use crate::flow::explain;
 use crate::flow::refund::{self, MAX_KEY, RefundError};
-use crate::store::refund_intents::{IntentState, RefundIntent};
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use domain::Fault;
+use domain::ids::BookingId;
+use domain::lang::Lang;
 use serde_json::{Map, Value, json};
+use store::refund_intents::{IntentState, RefundIntent};
 
 impl From<RefundError> for Problem {
     fn from(error: RefundError) -> Self {

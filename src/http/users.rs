@@ -6,17 +6,17 @@ use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::account::User;
-use crate::domain::ids::UserId;
-use crate::domain::role::Role;
 use crate::flow::accounts::AccountError;
-use crate::store::audit::AuditRecord;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use domain::Fault;
+use domain::account::User;
+use domain::ids::UserId;
+use domain::role::Role;
 use serde_json::{Map, Value, json};
+use store::audit::AuditRecord;
 
 /// What to say about a role that is none.
 const ROLES: &str = "must be READONLY, OPS or ADMIN";

@@ -2,8 +2,6 @@
 
 use super::error::Problem;
 use crate::app::Shared;
-use crate::domain::lang::Lang;
-use crate::domain::payment::Outcome;
 use crate::flow::recorder::{RecordError, Recorded};
 use crate::stripe::event;
 use crate::stripe::signature::{self, SignatureError};
@@ -12,6 +10,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
+use domain::lang::Lang;
+use domain::payment::Outcome;
 use serde::Serialize;
 use std::time::Instant;
 

@@ -4,9 +4,9 @@
 //! that may have been lost is repeated with the same `Idempotency-Key`, a few times and not for long;
 //! what is still unknown then is said to be unknown, never assumed.
 
-use crate::domain::ids::{PaymentIntentId, RefundId, SessionId};
-use crate::domain::time::Timestamp;
-use crate::http_client::{Answer, HttpClient, HttpError, Method};
+use clock::Timestamp;
+use domain::ids::{PaymentIntentId, RefundId, SessionId};
+use http_client::{Answer, HttpClient, HttpError, Method};
 use jiff::fmt::rfc2822::DateTimeParser;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;

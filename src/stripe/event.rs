@@ -6,13 +6,13 @@
 
 use super::json::parse_tolerantly;
 use super::signature::Verified;
-use crate::domain::booking::{DisputeStatus, RefundStatus};
-use crate::domain::event::{
+use clock::Timestamp;
+use domain::booking::{DisputeStatus, RefundStatus};
+use domain::event::{
     ChargeRefundedFact, Claim, DisputeFact, Event, EventKey, Fact, NoSessionFact, PaymentStatus, RefundFact,
     SessionFact, SessionMoment, Source,
 };
-use crate::domain::ids::{BookingId, ChargeId, DisputeId, EventId, PaymentIntentId, RefundId, SessionId};
-use crate::domain::time::Timestamp;
+use domain::ids::{BookingId, ChargeId, DisputeId, EventId, PaymentIntentId, RefundId, SessionId};
 use serde_json::Value;
 
 /// The metadata member by which our objects name their booking.

@@ -1,4 +1,4 @@
-//! Stripe's protocol: signatures, events, requests, and a simulated Stripe that speaks the same.
+//! Stripe's protocol: signatures, events, requests.
 //!
 //! Nothing here knows the database.
 
@@ -6,6 +6,5 @@ pub mod client;
 pub mod event;
 pub mod json;
 pub mod signature;
-pub mod sim;
 
 pub use client::{Client, StripeError};

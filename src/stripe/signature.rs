@@ -1,4 +1,4 @@
-//! The `Stripe-Signature` header: what Stripe sends, what we accept, and how the simulator signs.
+//! The `Stripe-Signature` header: what Stripe sends and what we accept.
 //!
 //! Format (Stripe's webhook documentation): `t=<unix seconds>,v1=<hex>[,v1=<hex>…][,v0=<hex>]`.
 //! The signed text is `<t>.<raw body>`, HMAC-SHA256 keyed with the whole endpoint secret as text,
@@ -119,16 +119,6 @@ pub fn verify<'a>(
         return Err(SignatureError::TooOld);
     }
     Ok(Verified { body, secret_index, timestamp: parsed.timestamp })
-}
-
-/// The header that Stripe would send for `body` at `timestamp` (unix seconds), one `v1` per secret.
-#[must_use]
-pub fn sign(secrets: &[SecretString], timestamp: i64, body: &[u8]) -> String {
-    let t = timestamp.to_string();
-    secrets.iter().fold(format!("t={t}"), |header, secret| {
-        let signature = mac(secret.expose_secret().as_bytes(), t.as_bytes(), body);
-        format!("{header},v1={}", hex::encode(signature))
-    })
 }
 
 struct Header<'h> {

@@ -1,6 +1,6 @@
 //! One log line, as JSON or for eyes.
 
-use crate::domain::time::Timestamp;
+use clock::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use std::borrow::Cow;

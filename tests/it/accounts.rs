@@ -2,8 +2,8 @@
 
 use crate::harness::people::{PASSWORD, cookie, set_cookie};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::accounts::{AccountError, Actor, FirstStart};
+use domain::role::Role;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;

@@ -4,18 +4,18 @@ use crate::harness::{TestApp, TestDatabase, events, on_each_engine};
 use crate::shop::{ADMIN, Checkout, FAILED_REFUND, Shop, VISA};
 use checkout_backend::flow::refund::{self, RefundError};
 
-use checkout_backend::domain::booking::Status;
-use checkout_backend::domain::case::{CaseAction, CaseKind};
-use checkout_backend::domain::ids::{BookingId, CaseId};
-use checkout_backend::domain::lang::Lang;
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::cancel::{self, CancelError};
 use checkout_backend::flow::cases::{self, CaseError, Decided, Decision};
 use checkout_backend::flow::{explain, reconcile};
-use checkout_backend::store::cases::CaseRecord;
-use checkout_backend::store::page::PageRequest;
+use domain::booking::Status;
+use domain::case::{CaseAction, CaseKind};
+use domain::ids::{BookingId, CaseId};
+use domain::lang::Lang;
+use domain::role::Role;
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::cases::CaseRecord;
+use store::page::PageRequest;
 
 on_each_engine! {
     a_payment_that_is_not_the_price_is_accepted_by_a_person,
@@ -286,7 +286,7 @@ async fn a_payment_for_an_unknown_booking_is_attached_to_one(db: TestDatabase) {
     let wanted = shop.app.pending_booking().await;
     shop.pay(&paid, VISA).await;
     let mut event = completed(&shop, &paid);
-    let nobody = BookingId::new().to_string();
+    let nobody = BookingId::from(clock::new_id()).to_string();
     event["data"]["object"]["client_reference_id"] = nobody.as_str().into();
     event["data"]["object"]["metadata"]["booking_id"] = nobody.as_str().into();
     db.execute(&format!("update bookings set stripe_session_id = null where id = '{}'", paid.booking)).await;
@@ -409,7 +409,7 @@ async fn a_payment_on_its_way_in_another_account_is_given_up_by_a_person_and_not
 async fn a_dispute_about_an_unknown_booking_is_seen_although_its_payment_was_settled(db: TestDatabase) {
     let app = TestApp::start(&db).await;
     let mut nobody = app.pending_booking().await;
-    nobody.id = BookingId::new();
+    nobody.id = BookingId::from(clock::new_id());
     app.deliver(&app.paid("evt_1", &nobody, "cs_1")).await;
     let hour = async || {
         app.clock.advance(Duration::from_secs(3700));

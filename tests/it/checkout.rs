@@ -3,15 +3,13 @@
 use crate::harness::app::{Answer, send};
 use crate::harness::events::{event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::booking::Status;
-use checkout_backend::domain::ids::BookingId;
-use checkout_backend::domain::offer::{OfferDraft, OfferTerms};
-use checkout_backend::stripe::sim::{
-    ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget,
-};
+use domain::booking::Status;
+use domain::ids::BookingId;
+use domain::offer::{OfferDraft, OfferTerms};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::time::Duration;
+use stripe_sim::{ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget};
 
 on_each_engine! {
     a_booking_gets_a_payment_page_that_names_it_in_every_place,
@@ -459,7 +457,7 @@ async fn nothing_that_a_caller_sends_can_set_price_or_status(db: TestDatabase) {
         ("amountTotal", json!(1)),
         ("currency", json!("jpy")),
         ("status", json!("payé")),
-        ("id", json!(BookingId::new())),
+        ("id", json!(BookingId::from(clock::new_id()))),
         ("price", json!({ "amount": 1 })),
         ("role", json!("ADMIN")),
     ] {

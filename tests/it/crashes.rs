@@ -9,14 +9,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
-use checkout_backend::domain::role::Role;
-use checkout_backend::stripe::sim::{PayOutcome, Sim, SimConfig, WebhookTarget};
+use domain::role::Role;
 use futures_util::StreamExt;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use stripe_sim::{PayOutcome, Sim, SimConfig, WebhookTarget};
 
 on_each_engine! {
     killed_again_and_again_under_load_it_loses_nothing_and_applies_nothing_twice,
@@ -66,7 +66,7 @@ async fn killed_again_and_again_under_load_it_loses_nothing_and_applies_nothing_
         let deadline = Instant::now() + Duration::from_secs(90);
         let mut lost = false;
         loop {
-            let clock = checkout_backend::clock::Clock::system();
+            let clock = clock::Clock::system();
             let delivery = crate::harness::app::delivery(&http, &url, &clock, event);
             match crate::harness::app::try_send(delivery).await {
                 Ok(answer) if answer.status == 200 => {
@@ -290,7 +290,7 @@ async fn payments(db: &TestDatabase, count: usize) -> Vec<Value> {
 /// Starts the program, delivers `event`, and kills it when it has come to `point`.
 async fn die_at(point: &str, db: &TestDatabase, port: u16, stripe: &str, event: &Value) {
     let mut process = TestProcess::start(db, port, stripe, &[("CHECKOUT_STOP_AT", point)]).await;
-    let clock = checkout_backend::clock::Clock::system();
+    let clock = clock::Clock::system();
     let delivery = crate::harness::app::delivery(&process.http, &process.url, &clock, event);
     let answered = AtomicBool::new(false);
     let delivering = async {
@@ -341,7 +341,7 @@ async fn simulated_stripe(port: u16) -> Sim {
 
 /// How many requests for a session were answered with one.
 fn sessions_made(sim: &Sim) -> usize {
-    let made = |request: &checkout_backend::stripe::sim::LoggedRequest| {
+    let made = |request: &stripe_sim::LoggedRequest| {
         request.method == "POST" && request.path == "/v1/checkout/sessions" && request.status == Some(200)
     };
     sim.request_log().iter().filter(|request| made(request)).count()

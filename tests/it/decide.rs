@@ -1,17 +1,15 @@
 //! Properties of the rules that turn facts into states, for facts as odd as they come.
 
-use checkout_backend::domain::booking::{Booking, Customer, DisputeStatus, Progress, RefundStatus, Status};
-use checkout_backend::domain::event::{
+use clock::Timestamp;
+use domain::booking::{Booking, Customer, DisputeStatus, Progress, RefundStatus, Status};
+use domain::event::{
     ChargeRefundedFact, Claim, DisputeFact, Event, EventKey, Fact, PaymentStatus, RefundFact, SessionFact,
     SessionMoment, Source,
 };
-use checkout_backend::domain::ids::{
-    BookingId, ChargeId, DisputeId, EventId, OfferId, PaymentIntentId, RefundId, SessionId,
-};
-use checkout_backend::domain::money::{Currency, Money};
-use checkout_backend::domain::payment::{Context, Decision, Outcome, decide};
-use checkout_backend::domain::slot::Slot;
-use checkout_backend::domain::time::Timestamp;
+use domain::ids::{BookingId, ChargeId, DisputeId, EventId, OfferId, PaymentIntentId, RefundId, SessionId};
+use domain::money::{Currency, Money};
+use domain::payment::{Context, Decision, Outcome, decide};
+use domain::slot::Slot;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -21,7 +19,7 @@ fn booking() -> Booking {
     let at = Timestamp::from_unix_seconds(1_795_000_000);
     Booking {
         id: BookingId::parse("0193b5a0-0000-7000-8000-000000000010").unwrap(),
-        offer: OfferId::new(),
+        offer: OfferId::from(clock::new_id()),
         customer: Customer { first_name: "A".into(), last_name: "B".into(), email: "a@b.fr".into() },
         slot: Slot::parse("2031-01-15", "10:00").unwrap(),
         starts_at: at,

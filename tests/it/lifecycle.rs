@@ -3,17 +3,16 @@
 use crate::harness::process::command;
 use crate::harness::{TestApp, TestDatabase, events, on_each_engine};
 use crate::shop::{ADMIN, Checkout, DISPUTED, Shop, VISA};
-use checkout_backend::domain::booking::Status;
-use checkout_backend::domain::case::CaseAction;
-use checkout_backend::domain::ids::CaseId;
-use checkout_backend::domain::lang::Lang;
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::accounts::Actor;
 use checkout_backend::flow::cases::{self, Decision};
 use checkout_backend::flow::doctor::{self, Finding, Health};
 use checkout_backend::flow::{effects, explain, privacy, refund, replay};
 use checkout_backend::stripe::client::API_VERSION;
-use checkout_backend::stripe::signature;
+use domain::booking::Status;
+use domain::case::CaseAction;
+use domain::ids::CaseId;
+use domain::lang::Lang;
+use domain::role::Role;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -350,7 +349,7 @@ async fn a_person_is_exported_whole_and_forgotten_without_a_trace(db: TestDataba
 async fn a_person_is_forgotten_in_what_waits_for_its_booking_too(db: TestDatabase) {
     let app = TestApp::start(&db).await;
     let (mut lost, theirs) = (app.pending_booking().await, app.pending_booking().await);
-    lost.id = checkout_backend::domain::ids::BookingId::new();
+    lost.id = domain::ids::BookingId::from(clock::new_id());
     let about = |id: &str, booking, session: &str| {
         let mut event = app.paid(id, booking, session);
         let details = json!({ "email": "Zdenka.Canary@example.org", "name": "Zdenka" });
@@ -479,7 +478,7 @@ async fn the_doctor_warns_of_signatures_from_the_future_and_of_a_clock_that_is_o
     let secrets = [secrecy::SecretString::from(crate::harness::app::WEBHOOK_SECRET)];
     let now = shop.app.clock.now().as_unix_seconds();
     let deliver = async |at: i64| {
-        let header = signature::sign(&secrets, at, body.as_bytes());
+        let header = stripe_sim::sign(&secrets, at, body.as_bytes());
         assert_eq!(shop.app.deliver_raw(body.clone(), Some(&header)).await.status, 200, "the future passes");
     };
     deliver(now + 20).await;

@@ -3,7 +3,7 @@
 use crate::harness::app::Answer;
 use crate::harness::people::PASSWORD;
 use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::role::Role;
+use domain::role::Role;
 use futures_util::future::join_all;
 use serde_json::json;
 use std::sync::Arc;

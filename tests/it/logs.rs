@@ -3,10 +3,10 @@
 use crate::harness::app::send;
 use crate::harness::process::free_port;
 use crate::harness::{Engine, TestApp, TestDatabase, TestProcess, eventually};
-use checkout_backend::clock::Clock;
 use checkout_backend::config::LogFormat;
-use checkout_backend::domain::time::Timestamp;
 use checkout_backend::telemetry;
+use clock::Clock;
+use clock::Timestamp;
 use futures_util::future::join_all;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -46,6 +46,29 @@ fn a_line_is_one_flat_json_object_with_the_promised_members() {
           \"message\":\"a \\\"quoted\\\"\\r\\nmessage with \\u001b[31mcolour\",\
           \"outcome\":\"processed\",\"statusCode\":200}\n"]
     );
+}
+
+#[test]
+fn the_lines_of_every_crate_of_the_workspace_keep_their_fields() {
+    let lines = logged(LogFormat::Json, tracing::Level::INFO, || {
+        tracing::info!(target: "stripe_sim::deliveries", module = "simulator", action = "simulator.started", seed = 7, "m");
+        tracing::info!(target: "store", module = "store", action = "store.opened", engine = "sqlite", "m");
+        tracing::info!(target: "somebody_elses", module = "x", action = "x.y", secret = "s", "m");
+    });
+    assert_eq!(lines.len(), 2, "another library speaks only of what is wrong: {lines:?}");
+    assert!(
+        lines[0].contains("\"action\":\"simulator.started\"") && lines[0].contains("\"seed\":7"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].contains("\"action\":\"store.opened\"") && lines[1].contains("\"engine\":\"sqlite\""),
+        "{lines:?}"
+    );
+    let telemetry = std::fs::read_to_string("src/telemetry.rs").unwrap();
+    for entry in std::fs::read_dir("crates").unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap().replace('-', "_");
+        assert!(telemetry.contains(&format!("\"{name}\"")), "telemetry.rs does not know the crate {name}");
+    }
 }
 
 #[test]
@@ -178,7 +201,7 @@ async fn a_run_leaves_no_trace_of_people_or_secrets() {
     for event in [unknown, paid] {
         let secrets = [secrecy::SecretString::from("whsec_canary")];
         let at = Clock::system().now().as_unix_seconds();
-        let header = checkout_backend::stripe::signature::sign(&secrets, at, event.to_string().as_bytes());
+        let header = stripe_sim::sign(&secrets, at, event.to_string().as_bytes());
         let signed = send(post("/webhook", event).header("stripe-signature", header)).await;
         assert_eq!(signed.status, 200, "{signed:?}");
         answers.push(signed);

@@ -39,7 +39,6 @@ mod refunds;
 mod roles;
 mod security;
 mod shop;
-mod sim;
 mod store;
 mod tidy;
 mod webhook;

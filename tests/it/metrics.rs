@@ -2,7 +2,7 @@
 
 use crate::harness::app::{Answer, send};
 use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::role::Role;
+use domain::role::Role;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 

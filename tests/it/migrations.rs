@@ -1,13 +1,13 @@
 //! The schema's versions: applied once, to empty and to full databases, and never by a program too old.
 
 use crate::harness::{Engine, TestDatabase, on_each_engine};
-use checkout_backend::clock::Clock;
-use checkout_backend::store::ledger::LedgerFilter;
-use checkout_backend::store::page::PageRequest;
-use checkout_backend::store::{Store, StoreError, Tx, bookings::BookingFilter};
+use clock::Clock;
 use sqlx::migrate::Migrator;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use store::ledger::LedgerFilter;
+use store::page::PageRequest;
+use store::{Store, StoreError, Tx, bookings::BookingFilter};
 
 on_each_engine! {
     an_empty_database_is_brought_up_to_date,
@@ -210,7 +210,7 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
 
 /// Applies the migrations up to `version`, as a program of that time did.
 async fn migrate_to(db: &TestDatabase, version: i64) {
-    let all = Migrator::new(root().join("migrations")).await.unwrap();
+    let all = Migrator::new(root().join("crates/store/migrations")).await.unwrap();
     match &db.store {
         Store::Postgres { pool, .. } => all.run_to(version, pool).await.unwrap(),
         Store::Sqlite { writer, .. } => all.run_to(version, writer).await.unwrap(),
@@ -218,7 +218,7 @@ async fn migrate_to(db: &TestDatabase, version: i64) {
 }
 
 fn migration_files() -> BTreeMap<i64, PathBuf> {
-    let files = std::fs::read_dir(root().join("migrations")).unwrap();
+    let files = std::fs::read_dir(root().join("crates/store/migrations")).unwrap();
     let files = files.map(|entry| entry.unwrap().path());
     files
         .map(|path| {

@@ -8,17 +8,17 @@ use crate::harness::{Engine, TestApp, TestDatabase, eventually, on_each_engine};
 use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use checkout_backend::domain::booking::{Booking, Status};
-use checkout_backend::domain::event::Source;
-use checkout_backend::domain::role::Role;
 use checkout_backend::stripe::event as stripe_event;
-use checkout_backend::stripe::sim::{ApiFault, ApiFaultKind, Faults, Sim, SimConfig};
+use domain::booking::{Booking, Status};
+use domain::event::Source;
+use domain::role::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use stripe_sim::{ApiFault, ApiFaultKind, Faults, Sim, SimConfig};
 use tokio::sync::Notify;
 
 on_each_engine! {
@@ -129,7 +129,7 @@ async fn what_turns_out_to_be_another_applications_is_not_kept(db: TestDatabase)
 async fn our_own_tries_are_not_counted_as_deliveries(db: TestDatabase) {
     let app = TestApp::start(&db).await;
     let mut lost = app.pending_booking().await;
-    lost.id = checkout_backend::domain::ids::BookingId::new();
+    lost.id = domain::ids::BookingId::from(clock::new_id());
     let event = app.paid("evt_1", &lost, "cs_1");
     assert_eq!(app.deliver(&event).await.outcome(), "parked");
     for tries in 1..=4 {

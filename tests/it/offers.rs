@@ -1,7 +1,7 @@
 //! What can be booked, saved by an ADMIN: checked when it is saved, not when a customer pays.
 
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::role::Role;
+use domain::role::Role;
 use serde_json::{Value, json};
 
 on_each_engine! {

@@ -3,9 +3,9 @@
 use crate::harness::app::Answer;
 use crate::harness::people::PASSWORD;
 use crate::harness::{Engine, TestApp, TestDatabase};
-use checkout_backend::domain::role::Role;
 use checkout_backend::http::openapi::{document, is_page};
 use checkout_backend::http::{Access, Route, routes};
+use domain::role::Role;
 use serde_json::{Value, json};
 
 #[test]

@@ -2,14 +2,12 @@
 
 use crate::harness::app::{Answer, WEBHOOK_SECRET, send};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::booking::Status;
-use checkout_backend::domain::role::Role;
-use checkout_backend::stripe::sim::{
-    ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget,
-};
+use domain::booking::Status;
+use domain::role::Role;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use stripe_sim::{ApiFault, ApiFaultKind, Faults, PayOutcome, Sim, SimConfig, WebhookTarget};
 
 on_each_engine! {
     the_storefront_offers_the_hours_that_are_free,

@@ -5,15 +5,15 @@ use crate::harness::app::send;
 use crate::harness::process::free_port;
 use crate::harness::{Engine, TestDatabase, TestProcess, eventually, lost, on_each_engine};
 use crate::shop::{ADMIN, Checkout, HOLD, Shop, VISA};
-use checkout_backend::domain::booking::{RefundStatus, Status};
-use checkout_backend::domain::ids::SessionId;
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::reconcile::{self, Options};
 use checkout_backend::flow::refund;
-use checkout_backend::stripe::sim::{ApiFaultKind, Sim, SimConfig};
+use domain::booking::{RefundStatus, Status};
+use domain::ids::SessionId;
+use domain::role::Role;
 use futures_util::StreamExt;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use stripe_sim::{ApiFaultKind, Sim, SimConfig};
 
 on_each_engine! {
     a_long_outage_is_healed_by_the_feed_alone,

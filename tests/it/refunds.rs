@@ -2,13 +2,13 @@
 
 use crate::harness::{TestDatabase, on_each_engine};
 use crate::shop::{ADMIN, Checkout, Shop};
-use checkout_backend::domain::booking::Status;
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::refund::{self, RefundError};
-use checkout_backend::store::refund_intents::{IntentState, RefundIntent};
-use checkout_backend::stripe::sim::ApiFaultKind;
+use domain::booking::Status;
+use domain::role::Role;
 use serde_json::json;
 use std::time::Duration;
+use store::refund_intents::{IntentState, RefundIntent};
+use stripe_sim::ApiFaultKind;
 
 on_each_engine! {
     a_part_then_the_rest_goes_back_and_the_seat_with_it,

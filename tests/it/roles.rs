@@ -2,9 +2,9 @@
 
 use crate::harness::people::Person;
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
-use checkout_backend::domain::role::Role;
 use checkout_backend::flow::accounts::Actor;
 use checkout_backend::http::{Access, Route, routes};
+use domain::role::Role;
 use reqwest::Method;
 
 on_each_engine! {

@@ -1,17 +1,17 @@
 //! The program beside a simulated Stripe that delivers nothing: tests decide what is told, and when.
 
 use crate::harness::{TestApp, TestDatabase};
-use checkout_backend::clock::Clock;
-use checkout_backend::domain::booking::{Booking, BookingRequest, Status};
-use checkout_backend::domain::ids::BookingId;
 use checkout_backend::flow::accounts::Actor;
 use checkout_backend::flow::checkout::{self, Caller};
 use checkout_backend::flow::reconcile::{self, Options, Report};
 use checkout_backend::stripe::client::NewSession;
-use checkout_backend::stripe::sim::{ApiFault, ApiFaultKind, Faults, Sim, SimConfig};
+use clock::Clock;
+use domain::booking::{Booking, BookingRequest, Status};
+use domain::ids::BookingId;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use stripe_sim::{ApiFault, ApiFaultKind, Faults, Sim, SimConfig};
 
 pub(crate) const VISA: &str = "4242424242424242";
 pub(crate) const FAILED_REFUND: &str = "4000000000005126";

@@ -2,20 +2,20 @@
 //! together.
 
 use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
-use checkout_backend::clock::Clock;
-use checkout_backend::domain::booking::{Booking, Customer, Progress, Refund, RefundStatus};
-use checkout_backend::domain::ids::{BookingId, LedgerId, OfferId, RefundId, SessionId};
-use checkout_backend::domain::lang::Lang;
-use checkout_backend::domain::payment::Outcome;
-use checkout_backend::domain::slot::Slot;
-use checkout_backend::domain::time::Timestamp;
-use checkout_backend::store::bookings::{self, BookingFilter};
-use checkout_backend::store::idempotency::{KEPT, KeyState};
-use checkout_backend::store::ledger::{self, LedgerFilter, NewEntry};
-use checkout_backend::store::page::{Cursor, PageRequest};
-use checkout_backend::store::{Store, StoreError};
+use clock::Clock;
+use clock::Timestamp;
+use domain::booking::{Booking, Customer, Progress, Refund, RefundStatus};
+use domain::ids::{BookingId, LedgerId, OfferId, RefundId, SessionId};
+use domain::lang::Lang;
+use domain::payment::Outcome;
+use domain::slot::Slot;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use store::bookings::{self, BookingFilter};
+use store::idempotency::{KEPT, KeyState};
+use store::ledger::{self, LedgerFilter, NewEntry};
+use store::page::{Cursor, PageRequest};
+use store::{Store, StoreError};
 
 on_each_engine! {
     a_fresh_database_answers_and_has_the_first_offer,
@@ -293,7 +293,7 @@ async fn due_entries_are_shared_out_and_come_back_after_their_lease(db: TestData
 
 async fn a_key_is_taken_once_and_answers_for_a_day(db: TestDatabase) {
     let at = now();
-    let id = BookingId::new();
+    let id = BookingId::from(clock::new_id());
     let take = async |hash: &str, at: Timestamp| {
         let mut tx = db.store.begin().await.unwrap();
         let state = tx.take_key("checkout", "k", hash, at).await.unwrap();
@@ -470,7 +470,7 @@ async fn first_offer(store: &Store) -> OfferId {
 }
 
 fn booking(offer: OfferId, seat: Option<i32>, created_at: Timestamp) -> Booking {
-    let id = BookingId::new();
+    let id = BookingId::from(clock::new_id());
     Booking {
         id,
         offer,
@@ -481,9 +481,9 @@ fn booking(offer: OfferId, seat: Option<i32>, created_at: Timestamp) -> Booking 
         },
         slot: Slot::parse("2031-01-15", "10:00").unwrap(),
         starts_at: Timestamp::from_unix_seconds(1_926_234_000),
-        price: checkout_backend::domain::money::Money {
+        price: domain::money::Money {
             amount: 6000,
-            currency: checkout_backend::domain::money::Currency::parse("eur").unwrap(),
+            currency: domain::money::Currency::parse("eur").unwrap(),
         },
         progress: Progress::Pending,
         session: None,
@@ -501,7 +501,7 @@ fn booking(offer: OfferId, seat: Option<i32>, created_at: Timestamp) -> Booking 
 
 fn entry(key: &str, at: Timestamp) -> NewEntry {
     NewEntry {
-        id: LedgerId::new(),
+        id: LedgerId::from(clock::new_id()),
         event_key: key.to_owned(),
         stripe_event_id: Some(key.to_owned()),
         r#type: "checkout.session.completed".to_owned(),

@@ -3,13 +3,12 @@
 use crate::harness::events::{charge, dispute, event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use crate::shop::{Shop, VISA};
-use checkout_backend::domain::booking::Status;
-use checkout_backend::domain::event::{Event, Source};
-use checkout_backend::domain::ids::BookingId;
-use checkout_backend::domain::payment::Outcome;
-use checkout_backend::domain::role::Role;
 use checkout_backend::stripe::event::from_payload;
-use checkout_backend::stripe::signature;
+use domain::booking::Status;
+use domain::event::{Event, Source};
+use domain::ids::BookingId;
+use domain::payment::Outcome;
+use domain::role::Role;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -66,7 +65,7 @@ async fn a_forged_or_late_signature_is_refused_and_leaves_nothing(db: TestDataba
     let booking = app.pending_booking().await;
     let body = app.paid("evt_1", &booking, "cs_1").to_string();
     let now = app.clock.now().as_unix_seconds();
-    let sign = |secret: &str, at: i64| signature::sign(&[SecretString::from(secret)], at, body.as_bytes());
+    let sign = |secret: &str, at: i64| stripe_sim::sign(&[SecretString::from(secret)], at, body.as_bytes());
     let forged = sign("whsec_other", now);
     let late = sign(crate::harness::app::WEBHOOK_SECRET, now - 302);
     for header in [None, Some(""), Some("potato"), Some("t=1,v0=aa"), Some(&forged), Some(&late)] {
@@ -227,9 +226,10 @@ async fn sessions_of_other_applications_and_databases_are_ignored(db: TestDataba
     assert_eq!(deliver(&app, &foreign).await, "200 ignored");
     // Staging beside production on one account: our ids' form, but another database's.
     let mut staging = app.paid("evt_2", &booking, "cs_staging");
-    let stranger = BookingId::new().to_string();
+    let stranger = BookingId::from(clock::new_id()).to_string();
     staging["data"]["object"]["client_reference_id"] = json!(stranger);
-    staging["data"]["object"]["metadata"] = json!({ "booking_id": stranger, "instance": BookingId::new() });
+    staging["data"]["object"]["metadata"] =
+        json!({ "booking_id": stranger, "instance": BookingId::from(clock::new_id()) });
     assert_eq!(deliver(&app, &staging).await, "200 ignored");
     assert_eq!(app.status(booking.id).await, Status::Pending);
 }
@@ -239,7 +239,7 @@ async fn a_reference_of_ours_to_an_unknown_booking_is_parked_and_becomes_a_case_
 ) {
     let app = TestApp::start(&db).await;
     let mut lost = app.pending_booking().await;
-    lost.id = BookingId::new();
+    lost.id = BookingId::from(clock::new_id());
     let mut event = app.paid("evt_1", &lost, "cs_1");
     assert_eq!(deliver(&app, &event).await, "200 parked", "it carries this database's id");
     event["id"] = json!("evt_2");
@@ -475,7 +475,7 @@ async fn a_live_event_for_a_test_key_is_a_case_if_the_booking_is_known(db: TestD
     assert_eq!(app.status(booking.id).await, Status::Pending);
     assert_eq!(db.texts("select kind from cases").await, ["livemode_mismatch"]);
     let mut unknown = booking.clone();
-    unknown.id = BookingId::new();
+    unknown.id = BookingId::from(clock::new_id());
     let mut event = app.paid("evt_2", &unknown, "cs_2");
     event["livemode"] = json!(true);
     assert_eq!(deliver(&app, &event).await, "200 ignored");
@@ -562,9 +562,9 @@ async fn a_late_payment_for_a_slot_that_was_sold_again_is_a_case(db: TestDatabas
     expired["data"]["object"]["payment_status"] = json!("unpaid");
     assert_eq!(deliver(&app, &expired).await, "200 processed");
     let mut quick = late.clone();
-    quick.id = BookingId::new();
+    quick.id = BookingId::from(clock::new_id());
     let mut tx = app.app.store.begin().await.unwrap();
-    let lang = checkout_backend::domain::lang::Lang::Fr;
+    let lang = domain::lang::Lang::Fr;
     assert!(tx.insert_booking(&quick, None, lang, quick.hold_expires_at).await.unwrap());
     tx.commit().await.unwrap();
 
@@ -659,7 +659,7 @@ async fn signed_bodies_that_are_no_events_are_refused_as_bad_requests(db: TestDa
         ["", "{", "[]", "null", "7", "\"evt_1\"", "{}", r#"{"id":7}"#, r#"{"id":""}"#, r#"{"id":"a b"}"#]
     {
         let secrets = [SecretString::from(crate::harness::app::WEBHOOK_SECRET)];
-        let header = signature::sign(&secrets, app.clock.now().as_unix_seconds(), body.as_bytes());
+        let header = stripe_sim::sign(&secrets, app.clock.now().as_unix_seconds(), body.as_bytes());
         let answer = app.deliver_raw(body, Some(&header)).await;
         assert_eq!((answer.status, answer.json()["error"].as_str()), (400, Some("Not an event")), "{body:?}");
     }
@@ -683,7 +683,7 @@ async fn unusual_but_valid_json_is_read(db: TestDatabase) {
         let event = app.paid(&format!("evt_{n}"), &booking, &format!("cs_{n}")).to_string();
         let body = event.replacen(r#""amount_subtotal""#, &format!(r#"{unusual},"amount_subtotal""#), 1);
         // The later of two members counts: the one in the fixture.
-        let header = signature::sign(&secrets, app.clock.now().as_unix_seconds(), body.as_bytes());
+        let header = stripe_sim::sign(&secrets, app.clock.now().as_unix_seconds(), body.as_bytes());
         let answer = app.deliver_raw(body, Some(&header)).await;
         assert_eq!((answer.status, answer.outcome().as_str()), (200, "processed"), "{unusual:.60}");
     }
@@ -696,7 +696,7 @@ async fn two_secrets_are_accepted_while_one_is_rolled(db: TestDatabase) {
     for secret in secrets {
         let body = json!({ "id": format!("evt_{secret}") }).to_string();
         let now = app.clock.now().as_unix_seconds();
-        let header = signature::sign(&[SecretString::from(secret)], now, body.as_bytes());
+        let header = stripe_sim::sign(&[SecretString::from(secret)], now, body.as_bytes());
         assert_eq!(app.deliver_raw(body, Some(&header)).await.status, 200, "{secret}");
     }
 }

@@ -1,6 +1,6 @@
 //! bcrypt, on few threads: hashing passwords must not keep payments waiting.
 
-use crate::domain::password::MAX_BYTES;
+use domain::password::MAX_BYTES;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;

@@ -8,15 +8,15 @@
 use super::hashing::{Overloaded, Verified};
 use super::sessions::SessionToken;
 use super::{Accounts, Actor};
-use crate::domain::account::User;
-use crate::domain::ids::UserId;
-use crate::store::StoreError;
-use crate::store::users::Credentials;
+use domain::account::User;
+use domain::ids::UserId;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
 use sha2::Sha256;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
+use store::StoreError;
+use store::users::Credentials;
 
 /// Failures that an address has per [`LOGIN_WINDOW`].
 pub const LOGIN_LIMIT: u32 = 5;
@@ -162,7 +162,7 @@ impl Accounts {
             return Err(LoginError::Limited { retry_after: resets_in });
         }
         let found = tx.credentials(&email).await?;
-        let user = found.as_ref().map_or_else(UserId::new, |found| found.user.id);
+        let user = found.as_ref().map_or_else(|| UserId::from(clock::new_id()), |found| found.user.id);
         let known_place = tx.is_login_place(user, &place, now.minus(PLACE_LIFETIME)).await?;
         if !known_place {
             let account = tx.count_login_failure(&account_key, now, now.plus(ACCOUNT_WINDOW), true).await?;

@@ -1,17 +1,17 @@
 //! Sessions: made, recognised and ended. They live in the database, or in this process's memory.
 
 use super::{Accounts, Actor};
-use crate::domain::account::User;
-use crate::domain::ids::UserId;
-use crate::domain::time::Timestamp;
-use crate::store::sessions::SessionTimes;
-use crate::store::{StoreError, Tx};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clock::Timestamp;
+use domain::account::User;
+use domain::ids::UserId;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use store::sessions::SessionTimes;
+use store::{StoreError, Tx};
 
 /// A session ends so long after its sign-in, whatever happens.
 pub const ABSOLUTE_END: Duration = Duration::from_secs(8 * 3600);

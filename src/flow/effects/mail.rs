@@ -2,16 +2,16 @@
 
 use super::{Failure, Trouble, message_id, still_true};
 use crate::app::App;
-use crate::domain::booking::Booking;
-use crate::domain::calendar;
-use crate::domain::lang::Lang;
-use crate::domain::money::Money;
-use crate::domain::payment::EffectKind;
-use crate::store::outbox::{Delivery, Target};
+use domain::booking::Booking;
+use domain::calendar;
+use domain::lang::Lang;
+use domain::money::Money;
+use domain::payment::EffectKind;
 use lettre::message::{Mailbox, header};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::ExposeSecret;
 use std::time::Duration;
+use store::outbox::{Delivery, Target};
 
 /// How long a mail server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);

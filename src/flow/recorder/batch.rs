@@ -1,23 +1,23 @@
 //! One batch of facts in one transaction: look, decide, write, commit, answer.
 
 use super::{Asked, Begun, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
-use crate::clock::Clock;
-use crate::domain::booking::Booking;
-use crate::domain::case::CaseKind;
-use crate::domain::event::{Event, Fact, SessionMoment, Source};
-use crate::domain::ids::{BookingId, InstanceId};
-use crate::domain::lang::Words;
-use crate::domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
-use crate::domain::time::Timestamp;
 use crate::failpoint;
-use crate::store::bookings::{self, Handle};
-use crate::store::cases::{self, CaseToOpen};
-use crate::store::ledger::{self, KnownEntry, NewEntry};
-use crate::store::outbox::{self, Audience};
-use crate::store::{Store, StoreError, Tx, within};
+use clock::Clock;
+use clock::Timestamp;
+use domain::booking::Booking;
+use domain::case::CaseKind;
+use domain::event::{Event, Fact, SessionMoment, Source};
+use domain::ids::{BookingId, InstanceId};
+use domain::lang::Words;
+use domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::bookings::{self, Handle};
+use store::cases::{self, CaseToOpen};
+use store::ledger::{self, KnownEntry, NewEntry};
+use store::outbox::{self, Audience};
+use store::{Store, StoreError, Tx, within};
 
 /// How long a batch may take. Its callers wait little longer, and a writer that waited for ever on a silent
 /// network would never write again.
@@ -684,7 +684,7 @@ fn new_entry(
     NewEntry {
         id: job.ledger_id,
         event_key: event.key.as_str().to_owned(),
-        stripe_event_id: event.stripe_id(),
+        stripe_event_id: event.key.stripe_id().map(str::to_owned),
         r#type: event.kind.clone(),
         source: event.source.as_str(),
         livemode: event.livemode.filter(|_| ours),

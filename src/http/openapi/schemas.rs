@@ -1,8 +1,8 @@
 //! The shapes of what is sent and answered.
 
-use crate::domain::booking::Status;
-use crate::domain::payment::Outcome;
-use crate::domain::role::Role;
+use domain::booking::Status;
+use domain::payment::Outcome;
+use domain::role::Role;
 use serde_json::{Map, Value, json};
 
 /// Every schema, by name.

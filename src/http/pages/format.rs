@@ -1,10 +1,10 @@
 //! Money, dates and times as readers of each language write them. Whole dates in words are the domain's.
 
-pub use crate::domain::calendar::{day, month, slot, weekday};
-use crate::domain::lang::Lang;
-use crate::domain::money::{Currency, CurrencyClass, Money};
-use crate::domain::slot::Slot;
-use crate::domain::time::Timestamp;
+use clock::Timestamp;
+pub use domain::calendar::{day, month, slot, weekday};
+use domain::lang::Lang;
+use domain::money::{Currency, CurrencyClass, Money};
+use domain::slot::Slot;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 

@@ -3,11 +3,11 @@
 //! A text that is missing in one language does not compile. French texts carry the narrow no-break
 //! space (U+202F) that its typography puts before `: ; ! ? »` and after `«`.
 
-use crate::domain::Fault;
-use crate::domain::booking::{DisputeStatus, RefundStatus, Status};
-use crate::domain::lang::Lang;
-use crate::domain::payment::Outcome;
-use crate::domain::role::Role;
+use domain::Fault;
+use domain::booking::{DisputeStatus, RefundStatus, Status};
+use domain::lang::Lang;
+use domain::payment::Outcome;
+use domain::role::Role;
 
 macro_rules! texts {
     ($($name:ident: $fr:literal / $en:literal),* $(,)?) => {

@@ -4,21 +4,21 @@
 use super::storefront::remembered;
 use super::{Page, format, i18n, problem};
 use crate::app::Shared;
-use crate::domain::booking::{Booking, Status};
-use crate::domain::case::CaseAction;
-use crate::domain::ids::SessionId;
-use crate::domain::money::Money;
 use crate::flow::reconcile;
 use crate::http::error::Problem;
 use crate::http::hold;
-use crate::store::bookings::Handle;
-use crate::store::cases::CaseRecord;
-use crate::store::{StoreError, Tx};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use domain::booking::{Booking, Status};
+use domain::case::CaseAction;
+use domain::ids::SessionId;
+use domain::money::Money;
 use serde::Deserialize;
+use store::bookings::Handle;
+use store::cases::CaseRecord;
+use store::{StoreError, Tx};
 
 /// How often the page is asked for again without script, five seconds apart. After that the reader
 /// decides: a page that never rests is no help to who reads slowly, and a delayed payment takes days.

@@ -2,25 +2,25 @@
 
 use super::{Fields, FormError, Page, format, i18n};
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::booking::{Booking, BookingRequest, NewBooking, Status};
-use crate::domain::lang::Lang;
-use crate::domain::offer::Offer;
-use crate::domain::slot::{Slot, SlotError};
-use crate::domain::time::Timestamp;
 use crate::flow::checkout::{self, Caller, CheckoutError, Started};
 use crate::http::error::Problem;
 use crate::http::hold;
-use crate::store::{StoreError, Tx};
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use clock::Timestamp;
+use domain::Fault;
+use domain::booking::{Booking, BookingRequest, NewBooking, Status};
+use domain::lang::Lang;
+use domain::offer::Offer;
+use domain::slot::{Slot, SlotError};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::time::Duration;
+use store::{StoreError, Tx};
 
 /// Days that can be chosen with one press.
 const DAYS: usize = 8;

@@ -4,15 +4,14 @@
 use super::TestDatabase;
 use super::events;
 use checkout_backend::app::{App, Shared};
-use checkout_backend::clock::Clock;
 use checkout_backend::config::Config;
-use checkout_backend::domain::booking::{Booking, Customer, Progress, Status};
-use checkout_backend::domain::ids::{BookingId, SessionId};
-use checkout_backend::domain::lang::Lang;
-use checkout_backend::domain::slot::Slot;
 use checkout_backend::flow::effects;
 use checkout_backend::http::server::{self, Ended, Signal};
-use checkout_backend::stripe::signature;
+use clock::Clock;
+use domain::booking::{Booking, Customer, Progress, Status};
+use domain::ids::{BookingId, SessionId};
+use domain::lang::Lang;
+use domain::slot::Slot;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,11 +23,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// The endpoint secret of every test.
-pub const WEBHOOK_SECRET: &str = "whsec_test_5f2b7c1d9e";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_test_5f2b7c1d9e";
 
 /// A running program. Dropped, it stops as if it had been killed.
 #[derive(Debug)]
-pub struct TestApp {
+pub(crate) struct TestApp {
     pub app: Shared,
     pub db: TestDatabase,
     pub clock: Clock,
@@ -42,31 +41,31 @@ pub struct TestApp {
 
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
     /// The `outcome` of an acknowledged delivery.
-    pub fn outcome(&self) -> String {
+    pub(crate) fn outcome(&self) -> String {
         self.json()["outcome"].as_str().unwrap_or_default().to_owned()
     }
 }
 
 impl TestApp {
     /// The program on this database, with Stripe out of reach.
-    pub async fn start(db: &TestDatabase) -> Self {
+    pub(crate) async fn start(db: &TestDatabase) -> Self {
         Self::start_with(db, &[], "http://127.0.0.1:1").await
     }
 
     /// The program with more variables than the tests need, and Stripe's API at `stripe_base`.
-    pub async fn start_with(db: &TestDatabase, variables: &[(&str, &str)], stripe_base: &str) -> Self {
+    pub(crate) async fn start_with(db: &TestDatabase, variables: &[(&str, &str)], stripe_base: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}");
@@ -92,11 +91,11 @@ impl TestApp {
         Self { app, db: db.clone(), clock, url, http: client(), signals, server }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         send(self.http.get(format!("{}{path}", self.url))).await
     }
 
-    pub async fn post_json(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post_json(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.http.post(format!("{}{path}", self.url)).body(body.to_string());
         request = request.header("content-type", "application/json");
         for (name, value) in headers {
@@ -106,12 +105,12 @@ impl TestApp {
     }
 
     /// Delivers an event as Stripe does, signed now.
-    pub async fn deliver(&self, event: &Value) -> Answer {
+    pub(crate) async fn deliver(&self, event: &Value) -> Answer {
         send(delivery(&self.http, &self.url, &self.clock, event)).await
     }
 
     /// Delivers these bytes under this header.
-    pub async fn deliver_raw(&self, body: impl Into<Vec<u8>>, signature: Option<&str>) -> Answer {
+    pub(crate) async fn deliver_raw(&self, body: impl Into<Vec<u8>>, signature: Option<&str>) -> Answer {
         let mut request = self.http.post(format!("{}/webhook", self.url)).body(body.into());
         if let Some(signature) = signature {
             request = request.header("stripe-signature", signature);
@@ -120,12 +119,12 @@ impl TestApp {
     }
 
     /// A pending booking that was stored without asking Stripe. Each has a slot of its own.
-    pub async fn pending_booking(&self) -> Booking {
+    pub(crate) async fn pending_booking(&self) -> Booking {
         self.pending_bookings(1).await.pop().unwrap()
     }
 
     /// Many of them, in one transaction.
-    pub async fn pending_bookings(&self, count: usize) -> Vec<Booking> {
+    pub(crate) async fn pending_bookings(&self, count: usize) -> Vec<Booking> {
         let now = self.clock.now();
         let mut tx = self.app.store.begin().await.unwrap();
         let offer = tx.offers().await.unwrap().remove(0);
@@ -133,7 +132,7 @@ impl TestApp {
         for _ in 0..count {
             let (slot, starts_at) = next_slot(&self.app.config);
             let booking = Booking {
-                id: BookingId::new(),
+                id: BookingId::from(clock::new_id()),
                 offer: offer.id,
                 customer: Customer {
                     first_name: "Ada".to_owned(),
@@ -163,7 +162,7 @@ impl TestApp {
     }
 
     /// As the answer of Stripe's API does.
-    pub async fn attach(&self, booking: &Booking, session: &str) {
+    pub(crate) async fn attach(&self, booking: &Booking, session: &str) {
         let session = SessionId::parse(session).unwrap();
         let mut tx = self.app.store.begin().await.unwrap();
         let expires_at = booking.hold_expires_at;
@@ -172,24 +171,24 @@ impl TestApp {
     }
 
     /// The event by which Stripe says that `session` of this booking was paid.
-    pub fn paid(&self, event: &str, booking: &Booking, session: &str) -> Value {
+    pub(crate) fn paid(&self, event: &str, booking: &Booking, session: &str) -> Value {
         let object = events::session(booking, session, &self.app.instance.to_string());
         events::event(event, "checkout.session.completed", object)
     }
 
-    pub async fn booking(&self, id: BookingId) -> Booking {
+    pub(crate) async fn booking(&self, id: BookingId) -> Booking {
         let mut tx = self.app.store.read().await.unwrap();
         let booking = tx.booking(id).await.unwrap().unwrap();
         tx.rollback().await.unwrap();
         booking
     }
 
-    pub async fn status(&self, id: BookingId) -> Status {
+    pub(crate) async fn status(&self, id: BookingId) -> Status {
         self.booking(id).await.status()
     }
 
     /// Stops at once and starts again on the same database, with the clock set as it was.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let db = self.db.clone();
         self.server.abort();
         self.app.store.close().await;
@@ -205,7 +204,7 @@ impl Drop for TestApp {
 
 /// A client that keeps its connections, follows nothing and knows no proxy. One for each test: a
 /// connection dies with the runtime that made it.
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
     reqwest::Client::builder()
@@ -217,27 +216,32 @@ pub fn client() -> reqwest::Client {
 }
 
 /// A delivery as Stripe makes it to a program at `url`, signed for the time of `clock`.
-pub fn delivery(http: &reqwest::Client, url: &str, clock: &Clock, event: &Value) -> reqwest::RequestBuilder {
+pub(crate) fn delivery(
+    http: &reqwest::Client,
+    url: &str,
+    clock: &Clock,
+    event: &Value,
+) -> reqwest::RequestBuilder {
     let body = event.to_string();
     let secrets = [SecretString::from(WEBHOOK_SECRET)];
-    let signature = signature::sign(&secrets, clock.now().as_unix_seconds(), body.as_bytes());
+    let signature = stripe_sim::sign(&secrets, clock.now().as_unix_seconds(), body.as_bytes());
     http.post(format!("{url}/webhook")).header("stripe-signature", signature).body(body)
 }
 
 /// Sends a request and reads the answer to its end.
-pub async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
     try_send(request).await.unwrap()
 }
 
 /// The same where no answer may come.
-pub async fn try_send(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+pub(crate) async fn try_send(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Ok(Answer { status, headers, body: response.text().await? })
 }
 
 /// A slot that no other booking of this process has: they begin in some days and are a minute apart.
-fn next_slot(config: &Config) -> (Slot, checkout_backend::domain::time::Timestamp) {
+fn next_slot(config: &Config) -> (Slot, clock::Timestamp) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,27 +1,27 @@
 //! A fresh, migrated database for one test.
 
 use super::postgres::{self, Cluster, Durability};
-use checkout_backend::clock::Clock;
-use checkout_backend::domain::ids::InstanceId;
 use checkout_backend::flow::invariants;
-use checkout_backend::store::Store;
+use clock::Clock;
+use domain::ids::InstanceId;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
+use store::Store;
 use tokio::sync::OnceCell;
 
 /// The engines that everything runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub(crate) enum Engine {
     Sqlite,
     Postgres,
 }
 
 /// A database of one test's own. Clones are the same database.
 #[derive(Debug, Clone)]
-pub struct TestDatabase {
+pub(crate) struct TestDatabase {
     /// Open, as the program opens it.
     pub store: Store,
     /// What `DATABASE_URL` would be.
@@ -33,7 +33,7 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     /// A migrated database that nobody else has.
-    pub async fn fresh(engine: Engine) -> Self {
+    pub(crate) async fn fresh(engine: Engine) -> Self {
         let db = match engine {
             Engine::Sqlite => {
                 let folder = temporary_folder();
@@ -47,12 +47,12 @@ impl TestDatabase {
             }
         };
         // A copy of the template would otherwise take the template's events for its own.
-        db.execute(&format!("update instance set id = '{}'", InstanceId::new())).await;
+        db.execute(&format!("update instance set id = '{}'", InstanceId::from(clock::new_id()))).await;
         db
     }
 
     /// A database without any table.
-    pub async fn empty(engine: Engine) -> Self {
+    pub(crate) async fn empty(engine: Engine) -> Self {
         let folder = temporary_folder();
         let url = match engine {
             Engine::Sqlite => sqlite_url(&folder),
@@ -62,7 +62,7 @@ impl TestDatabase {
     }
 
     /// A migrated SQLite database in a place of the test's own.
-    pub async fn at(place: &Path) -> Self {
+    pub(crate) async fn at(place: &Path) -> Self {
         let url = format!("sqlite://{}/checkout.db", place.display());
         let db = Self::in_folder(Engine::Sqlite, url, temporary_folder());
         db.store.migrate(Clock::system().now()).await.unwrap();
@@ -70,7 +70,7 @@ impl TestDatabase {
     }
 
     /// A migrated database on a server of the test's own.
-    pub async fn on(cluster: &Cluster) -> Self {
+    pub(crate) async fn on(cluster: &Cluster) -> Self {
         let url = create_database_on(&cluster.url(), None).await;
         let db = Self::in_folder(Engine::Postgres, url, temporary_folder());
         db.store.migrate(Clock::system().now()).await.unwrap();
@@ -82,12 +82,12 @@ impl TestDatabase {
     }
 
     /// The same database, opened once more: what a second process would have.
-    pub fn reopen(&self) -> Store {
+    pub(crate) fn reopen(&self) -> Store {
         Store::open(&self.url).unwrap()
     }
 
     /// The same PostgreSQL database by way of another port of this machine.
-    pub fn through(&self, port: u16) -> Self {
+    pub(crate) fn through(&self, port: u16) -> Self {
         let (server, name) = self.url.rsplit_once('/').unwrap();
         let (start, _) = server.rsplit_once(':').unwrap();
         let url = format!("{start}:{port}/{name}");
@@ -95,7 +95,7 @@ impl TestDatabase {
     }
 
     /// The port of its PostgreSQL server.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         let (server, _) = self.url.rsplit_once('/').unwrap();
         server.rsplit_once(':').unwrap().1.parse().unwrap()
     }
@@ -104,18 +104,18 @@ impl TestDatabase {
     ///
     /// # Panics
     /// If one does not.
-    pub async fn assert_sound(&self) {
+    pub(crate) async fn assert_sound(&self) {
         let audit = invariants::audit(&self.store).await.unwrap();
         assert_eq!(audit.violations, []);
     }
 
     /// Runs statements from outside the program.
-    pub async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// Runs statements from outside the program, which the database may refuse.
-    pub async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
+    pub(crate) async fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.engine {
             Engine::Sqlite => {
@@ -136,7 +136,7 @@ impl TestDatabase {
     }
 
     /// A number that the database tells, such as a count.
-    pub async fn number(&self, sql: &str) -> i64 {
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
         let query = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
         let number: Option<i64> = match self.engine {
             Engine::Sqlite => {
@@ -153,7 +153,7 @@ impl TestDatabase {
     }
 
     /// One column of texts that the database tells.
-    pub async fn texts(&self, sql: &str) -> Vec<String> {
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self.engine {
             Engine::Sqlite => {
@@ -169,7 +169,7 @@ impl TestDatabase {
 
     /// Gives its place back. A failed test does not get here: its database stays for a look at it until
     /// the run ends.
-    pub async fn remove(self) {
+    pub(crate) async fn remove(self) {
         self.store.close().await;
         if self.engine == Engine::Postgres {
             let (server, name) = self.url.rsplit_once('/').unwrap();

@@ -1,10 +1,10 @@
 //! Events and objects as Stripe writes them, to be bent by the test: `event["data"]["object"]["currency"] = …`.
 
-use checkout_backend::domain::booking::Booking;
+use domain::booking::Booking;
 use serde_json::{Value, json};
 
 /// An event of `kind` about `object`.
-pub fn event(id: &str, kind: &str, object: Value) -> Value {
+pub(crate) fn event(id: &str, kind: &str, object: Value) -> Value {
     json!({
         "id": id,
         "object": "event",
@@ -19,7 +19,7 @@ pub fn event(id: &str, kind: &str, object: Value) -> Value {
 }
 
 /// A complete, paid checkout session of this booking, made by the database `instance`.
-pub fn session(booking: &Booking, id: &str, instance: &str) -> Value {
+pub(crate) fn session(booking: &Booking, id: &str, instance: &str) -> Value {
     let amount = booking.price.amount;
     json!({
         "id": id,
@@ -43,12 +43,12 @@ pub fn session(booking: &Booking, id: &str, instance: &str) -> Value {
 }
 
 /// The payment intent that [`session`] gives a session.
-pub fn intent_of(session: &str) -> String {
+pub(crate) fn intent_of(session: &str) -> String {
     session.replacen("cs_", "pi_", 1)
 }
 
 /// A refund of a session's payment.
-pub fn refund(id: &str, session: &str, amount: i64, status: &str) -> Value {
+pub(crate) fn refund(id: &str, session: &str, amount: i64, status: &str) -> Value {
     json!({
         "id": id,
         "object": "refund",
@@ -62,7 +62,7 @@ pub fn refund(id: &str, session: &str, amount: i64, status: &str) -> Value {
 }
 
 /// The charge behind a session's payment, of which `refunded` has gone back.
-pub fn charge(session: &str, amount: i64, refunded: i64) -> Value {
+pub(crate) fn charge(session: &str, amount: i64, refunded: i64) -> Value {
     json!({
         "id": session.replacen("cs_", "ch_", 1),
         "object": "charge",
@@ -78,7 +78,7 @@ pub fn charge(session: &str, amount: i64, refunded: i64) -> Value {
 }
 
 /// A dispute about a session's payment.
-pub fn dispute(id: &str, session: &str, amount: i64, status: &str) -> Value {
+pub(crate) fn dispute(id: &str, session: &str, amount: i64, status: &str) -> Value {
     json!({
         "id": id,
         "object": "dispute",

@@ -1,16 +1,16 @@
 //! What every test stands on: a fresh database of each engine, and waiting without sleeping.
 
-pub mod app;
-pub mod database;
-pub mod events;
-pub mod people;
-pub mod postgres;
-pub mod process;
-pub mod proxy;
+pub(crate) mod app;
+pub(crate) mod database;
+pub(crate) mod events;
+pub(crate) mod people;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod proxy;
 
-pub use app::TestApp;
-pub use database::{Engine, TestDatabase};
-pub use process::TestProcess;
+pub(crate) use app::TestApp;
+pub(crate) use database::{Engine, TestDatabase};
+pub(crate) use process::TestProcess;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ macro_rules! on_each_engine {
 pub(crate) use on_each_engine;
 
 /// Those of the acknowledged events that are not in the ledger (I1): there must be none.
-pub async fn lost<E: AsRef<str>>(
+pub(crate) async fn lost<E: AsRef<str>>(
     db: &TestDatabase,
     acknowledged: impl IntoIterator<Item = E>,
 ) -> Vec<String> {
@@ -58,7 +58,7 @@ pub async fn lost<E: AsRef<str>>(
 ///
 /// # Panics
 /// After a minute, naming `what` was waited for.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain until {what}");

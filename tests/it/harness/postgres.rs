@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// What the server promises about a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// Nothing survives a power cut: for tests that never cut it. Twice as fast.
     Fast,
     /// As in production: for tests that kill the server.
@@ -21,7 +21,7 @@ pub enum Durability {
 
 /// A server with its data. Dropped, it is stopped and its data removed.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: PathBuf,
     port: u16,
     durability: Durability,
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 impl Cluster {
     /// Makes a new server and waits until it answers.
-    pub fn start(durability: Durability) -> Self {
+    pub(crate) fn start(durability: Durability) -> Self {
         let folder = tempfile::Builder::new().prefix("checkout-postgres-").tempdir().unwrap().keep();
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).unwrap();
         let owner = owner();
@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     /// `postgres://user@host:port`, to be followed by `/` and a database's name.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://{USER}@127.0.0.1:{}", self.port)
     }
 
@@ -81,7 +81,7 @@ impl Cluster {
     ///
     /// # Panics
     /// If it does not answer within three minutes.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(server.is_none(), "the server is running");
@@ -100,7 +100,7 @@ impl Cluster {
     }
 
     /// Kills the server as a power cut would: no warning, nothing flushed, connections cut.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap();
         server.kill().unwrap();
         server.wait().unwrap();
@@ -208,6 +208,6 @@ fn owner() -> Option<(u32, u32)> {
 
 /// A setting of the tests themselves.
 #[expect(clippy::disallowed_methods, reason = "the tests' own settings are no configuration of the program")]
-pub fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -2,7 +2,7 @@
 
 use super::TestDatabase;
 use super::app::{Answer, WEBHOOK_SECRET, client, delivery, try_send};
-use checkout_backend::clock::Clock;
+use clock::Clock;
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `checkout-backend serve`. Dropped, it is killed.
 #[derive(Debug)]
-pub struct TestProcess {
+pub(crate) struct TestProcess {
     child: Child,
     pub url: String,
     pub http: reqwest::Client,
@@ -22,7 +22,12 @@ pub struct TestProcess {
 
 impl TestProcess {
     /// The program on this database and port, with Stripe's API at `stripe_base`. Returns when it is ready.
-    pub async fn start(db: &TestDatabase, port: u16, stripe_base: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(
+        db: &TestDatabase,
+        port: u16,
+        stripe_base: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let log = std::fs::File::create(db.folder.path().join("log")).unwrap();
         let mut process = Self::spawn(db, port, stripe_base, variables, log.into());
         process.says("is ready").await;
@@ -30,7 +35,7 @@ impl TestProcess {
     }
 
     /// The same with standard output elsewhere, and whether it gets ready or not.
-    pub fn spawn(
+    pub(crate) fn spawn(
         db: &TestDatabase,
         port: u16,
         stripe_base: &str,
@@ -61,7 +66,7 @@ impl TestProcess {
     }
 
     /// Closes the reading end of a piped standard output.
-    pub fn stop_reading_its_log(&mut self) {
+    pub(crate) fn stop_reading_its_log(&mut self) {
         drop(self.child.stdout.take().expect("standard output is no pipe"));
     }
 
@@ -69,7 +74,7 @@ impl TestProcess {
     ///
     /// # Panics
     /// If it ends or says nothing of the kind.
-    pub async fn says(&mut self, words: &str) -> String {
+    pub(crate) async fn says(&mut self, words: &str) -> String {
         let mut said = Vec::new();
         let listening = async {
             while let Some(line) = self.talk.next_line().await.unwrap() {
@@ -84,30 +89,30 @@ impl TestProcess {
     }
 
     /// Delivers an event as Stripe does. An error means that no whole answer came.
-    pub async fn deliver(&self, event: &Value) -> Result<Answer, reqwest::Error> {
+    pub(crate) async fn deliver(&self, event: &Value) -> Result<Answer, reqwest::Error> {
         try_send(delivery(&self.http, &self.url, &Clock::system(), event)).await
     }
 
     /// SIGTERM.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
     /// Waits until it has ended.
-    pub async fn ended(&mut self) -> std::process::ExitStatus {
+    pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it does not end").unwrap()
     }
 
     /// SIGKILL.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
 
 /// Runs a command of the program beside the service, to its end: its exit code and what it printed.
-pub async fn command(db: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) async fn command(db: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String) {
     let done = Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
         .args(arguments)
         .current_dir(db.folder.path())
@@ -124,6 +129,6 @@ pub async fn command(db: &TestDatabase, arguments: &[&str]) -> (Option<i32>, Str
 }
 
 /// A port that nobody uses at this moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 /// Passes bytes on between clients and one server.
 #[derive(Debug)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub port: u16,
     silent: Arc<AtomicBool>,
     unanswered: Arc<AtomicUsize>,
@@ -19,7 +19,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub async fn to(server_port: u16) -> Self {
+    pub(crate) async fn to(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let silent = Arc::new(AtomicBool::new(false));
@@ -45,23 +45,23 @@ impl Proxy {
     }
 
     /// From now on new connections are taken and never answered.
-    pub fn leave_new_ones_unanswered(&self) {
+    pub(crate) fn leave_new_ones_unanswered(&self) {
         self.silent.store(true, Ordering::Relaxed);
     }
 
     /// How many connections were never answered.
-    pub fn unanswered(&self) -> usize {
+    pub(crate) fn unanswered(&self) -> usize {
         self.unanswered.load(Ordering::Relaxed)
     }
 
     /// From now on nothing passes and nothing is closed. What is open now stays so for good.
-    pub fn swallow(&self) {
+    pub(crate) fn swallow(&self) {
         self.leave_new_ones_unanswered();
         self.breaks.send_modify(|breaks| *breaks += 1);
     }
 
     /// New connections pass again.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.silent.store(false, Ordering::Relaxed);
     }
 }

@@ -33,7 +33,7 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
     let records = tx.list_audit(&wanted).await?;
     tx.rollback().await?;
     let pager = Pager::of(&page, records.next.as_ref());
-    let row = |record: crate::store::audit::AuditRecord| Row {
+    let row = |record: store::audit::AuditRecord| Row {
         at: format::moment(page.lang, &app.config.timezone, record.at),
         actor: record.actor,
         action: record.action,

@@ -2,13 +2,6 @@
 
 use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
-use crate::domain::booking::{Booking, Status};
-use crate::domain::ids::{BookingId, OfferId};
-use crate::domain::lang::Lang;
-use crate::domain::money::Money;
-use crate::domain::offer::Offer;
-use crate::domain::role::Role;
-use crate::domain::slot::Slot;
 use crate::flow::cancel::{self, CancelError};
 use crate::flow::explain;
 use crate::flow::refund::{self, RefundError};
@@ -16,18 +9,25 @@ use crate::http::auth::Signed;
 use crate::http::error::Problem;
 use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
-use crate::store::bookings::BookingFilter;
-use crate::store::cases::CaseRecord;
-use crate::store::page::Page as Listed;
-use crate::store::refund_intents::IntentState;
-use crate::store::{StoreError, Tx};
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::booking::{Booking, Status};
+use domain::ids::{BookingId, OfferId};
+use domain::lang::Lang;
+use domain::money::Money;
+use domain::offer::Offer;
+use domain::role::Role;
+use domain::slot::Slot;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
+use store::bookings::BookingFilter;
+use store::cases::CaseRecord;
+use store::page::Page as Listed;
+use store::refund_intents::IntentState;
+use store::{StoreError, Tx};
 
 #[derive(Template)]
 #[template(path = "dashboard/bookings.html")]

@@ -2,20 +2,20 @@
 
 use super::{Fact, Page, Pager, back, done, query};
 use crate::app::Shared;
-use crate::domain::case::CaseAction;
-use crate::domain::ids::{BookingId, CaseId};
 use crate::flow::cases::{self, CaseError, Decision};
 use crate::flow::refund::RefundError;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
 use crate::http::pages::{Fields, FormError, format};
 use crate::http::request::RequestId;
-use crate::store::cases::CaseRecord;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::case::CaseAction;
+use domain::ids::{BookingId, CaseId};
+use store::cases::CaseRecord;
 
 #[derive(Template)]
 #[template(path = "dashboard/cases.html")]

@@ -2,15 +2,15 @@
 
 use super::{Page, filter_errors, query, typed};
 use crate::app::Shared;
-use crate::domain::booking::{Booking, Status};
-use crate::domain::ids::OfferId;
-use crate::domain::slot::Slot;
 use crate::http::error::Problem;
 use crate::http::pages::{BesideField as _, FormError, format, i18n};
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::booking::{Booking, Status};
+use domain::ids::OfferId;
+use domain::slot::Slot;
 use jiff::ToSpan;
 use std::collections::HashMap;
 

@@ -2,23 +2,23 @@
 
 use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
-use crate::domain::ids::BookingId;
-use crate::domain::lang::Lang;
-use crate::domain::payment::{Outcome, Reason};
-use crate::domain::role::Role;
 use crate::flow::replay::{self, ReplayError};
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
 use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
-use crate::store::ledger::{Entry, LedgerFilter};
-use crate::store::page::Page as Listed;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::ids::BookingId;
+use domain::lang::Lang;
+use domain::payment::{Outcome, Reason};
+use domain::role::Role;
 use jiff::tz::TimeZone;
+use store::ledger::{Entry, LedgerFilter};
+use store::page::Page as Listed;
 
 #[derive(Template)]
 #[template(path = "dashboard/ledger.html")]

@@ -2,12 +2,12 @@
 
 use super::{Fact, Page};
 use crate::app::Shared;
-use crate::domain::payment::Outcome;
 use crate::http::error::Problem;
 use crate::http::pages::{format, i18n};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use domain::payment::Outcome;
 
 #[derive(Template)]
 #[template(path = "dashboard/metrics.html")]

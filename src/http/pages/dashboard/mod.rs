@@ -11,8 +11,8 @@ pub mod users;
 
 use super::{FormError, Page, i18n};
 use crate::http::bookings::Query;
-use crate::store::page::Cursor;
 use axum::response::{IntoResponse, Redirect, Response};
+use store::page::Cursor;
 
 /// A named value.
 #[derive(Debug)]

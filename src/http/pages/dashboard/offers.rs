@@ -2,12 +2,6 @@
 
 use super::{Page, back, done, query};
 use crate::app::Shared;
-use crate::domain::Fault;
-use crate::domain::ids::OfferId;
-use crate::domain::lang::Lang;
-use crate::domain::money::{Currency, Money};
-use crate::domain::offer::{Offer, OfferDraft, OfferTerms};
-use crate::domain::slot::Slot;
 use crate::flow::offers;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
@@ -18,6 +12,12 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::Fault;
+use domain::ids::OfferId;
+use domain::lang::Lang;
+use domain::money::{Currency, Money};
+use domain::offer::{Offer, OfferDraft, OfferTerms};
+use domain::slot::Slot;
 
 /// How many texts that are no times are named at most.
 const NAMED: usize = 5;

@@ -2,10 +2,6 @@
 
 use super::{Choice, Page, back, done, query};
 use crate::app::Shared;
-use crate::domain::account::User;
-use crate::domain::ids::UserId;
-use crate::domain::lang::Lang;
-use crate::domain::role::Role;
 use crate::flow::accounts::AccountError;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
@@ -16,6 +12,10 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::account::User;
+use domain::ids::UserId;
+use domain::lang::Lang;
+use domain::role::Role;
 
 #[derive(Template)]
 #[template(path = "dashboard/users.html")]

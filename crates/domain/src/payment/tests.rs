@@ -1,0 +1,391 @@
+//! The rules held against any order and any repetition of what can happen to a booking.
+
+use super::*;
+use crate::booking::Status;
+use crate::booking::{Customer, DisputeStatus, RefundStatus};
+use crate::event::{Claim, EventKey, Source};
+use crate::ids::{BookingId, ChargeId, DisputeId, EventId, OfferId, RefundId};
+use crate::money::Currency;
+use crate::slot::Slot;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const PRICE: i64 = 6000;
+
+fn pending() -> Booking {
+    Booking {
+        id: BookingId::from(clock::new_id()),
+        offer: OfferId::from(clock::new_id()),
+        customer: Customer { first_name: "A".into(), last_name: "L".into(), email: "a@b.fr".into() },
+        slot: Slot::parse("2027-01-15", "10:00").unwrap(),
+        starts_at: Timestamp::from_unix_seconds(1_800_000_000),
+        price: Money { amount: PRICE, currency: Currency::parse("eur").unwrap() },
+        progress: Progress::Pending,
+        session: None,
+        seat: Some(1),
+        hold_expires_at: Timestamp::from_unix_seconds(1_795_002_100),
+        charge_refunded: 0,
+        charge_intent: None,
+        refunds: Vec::new(),
+        disputes: Vec::new(),
+        cases: Vec::new(),
+        created_at: Timestamp::from_unix_seconds(1_795_000_000),
+        updated_at: Timestamp::from_unix_seconds(1_795_000_000),
+    }
+}
+
+fn intent() -> Option<PaymentIntentId> {
+    Some(PaymentIntentId::parse("pi_1").unwrap())
+}
+
+fn session(moment: SessionMoment, payment_status: PaymentStatus) -> Fact {
+    Fact::Session(SessionFact {
+        id: SessionId::parse("cs_1").unwrap(),
+        moment,
+        payment_status,
+        claim: Claim::default(),
+        intent: intent(),
+        mode: Some("payment".into()),
+        currency: Some("eur".into()),
+        subtotal: Some(PRICE),
+        total: Some(PRICE),
+        discount: Some(0),
+        tax: Some(0),
+        shipping: Some(0),
+        unreadable: None,
+    })
+}
+
+fn refund(id: &str, amount: i64, status: RefundStatus) -> Fact {
+    Fact::Refund(RefundFact {
+        id: RefundId::parse(id).unwrap(),
+        claim: Claim::default(),
+        intent: intent(),
+        charge: None,
+        amount: Some(amount),
+        currency: None,
+        unreadable: false,
+        status,
+    })
+}
+
+fn charge(amount_refunded: i64) -> Fact {
+    Fact::ChargeRefunded(ChargeRefundedFact {
+        charge: ChargeId::parse("ch_1").unwrap(),
+        claim: Claim::default(),
+        intent: intent(),
+        amount_refunded: Some(amount_refunded),
+        currency: None,
+        unreadable: false,
+    })
+}
+
+fn dispute(status: DisputeStatus) -> Fact {
+    Fact::Dispute(DisputeFact {
+        id: DisputeId::parse("dp_1").unwrap(),
+        claim: Claim::default(),
+        intent: intent(),
+        charge: None,
+        amount: Some(PRICE),
+        currency: Some("eur".to_owned()),
+        status,
+        due_by: Some(Timestamp::from_unix_seconds(1_796_000_000)),
+    })
+}
+
+/// What can truly happen to one checkout: each life is told by events that fit together.
+fn lives() -> Vec<(Vec<Fact>, Status)> {
+    use DisputeStatus::{Lost, NeedsResponse, UnderReview, WarningClosed, WarningNeedsResponse, Won};
+    use PaymentStatus::{Paid, Unpaid};
+    use RefundStatus::{Failed, Pending, Succeeded};
+    use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
+    let paid = || session(Completed, Paid);
+    vec![
+        (vec![paid()], Status::Paid),
+        (vec![session(Expired, Unpaid)], Status::Expired),
+        (vec![session(Completed, Unpaid)], Status::Processing),
+        (vec![session(Completed, Unpaid), session(AsyncSucceeded, Paid)], Status::Paid),
+        (vec![session(Completed, Unpaid), session(AsyncFailed, Unpaid)], Status::Failed),
+        // Told late, or by a clock that was off.
+        (vec![paid(), session(Expired, Unpaid)], Status::Paid),
+        (
+            vec![session(Completed, Unpaid), session(AsyncFailed, Unpaid), session(Expired, Unpaid)],
+            Status::Failed,
+        ),
+        (
+            vec![paid(), refund("re_1", 1000, Pending), refund("re_1", 1000, Succeeded), charge(1000)],
+            Status::PartiallyRefunded,
+        ),
+        (
+            vec![
+                paid(),
+                refund("re_1", 1000, Succeeded),
+                refund("re_2", 5000, Succeeded),
+                charge(1000),
+                charge(6000),
+            ],
+            Status::Refunded,
+        ),
+        (
+            vec![paid(), refund("re_1", PRICE, Succeeded), refund("re_1", PRICE, Failed), charge(PRICE)],
+            Status::Paid,
+        ),
+        (
+            vec![
+                paid(),
+                refund("re_1", 1000, Succeeded),
+                refund("re_2", 2000, Pending),
+                refund("re_2", 2000, Failed),
+                charge(3000),
+            ],
+            Status::PartiallyRefunded,
+        ),
+        (vec![paid(), dispute(NeedsResponse)], Status::Disputed),
+        (vec![paid(), dispute(NeedsResponse), dispute(UnderReview), dispute(Lost)], Status::Disputed),
+        (vec![paid(), dispute(NeedsResponse), dispute(UnderReview), dispute(Won)], Status::Paid),
+        (vec![paid(), dispute(WarningNeedsResponse), dispute(WarningClosed)], Status::Paid),
+        (
+            vec![paid(), refund("re_1", 1000, Succeeded), charge(1000), dispute(NeedsResponse), dispute(Won)],
+            Status::PartiallyRefunded,
+        ),
+        (
+            vec![paid(), refund("re_1", PRICE, Succeeded), charge(PRICE), dispute(NeedsResponse)],
+            Status::Disputed,
+        ),
+        (
+            vec![
+                session(Completed, Unpaid),
+                session(AsyncSucceeded, Paid),
+                session(Expired, Unpaid),
+                refund("re_1", PRICE, Pending),
+                refund("re_1", PRICE, Succeeded),
+                charge(PRICE),
+            ],
+            Status::Refunded,
+        ),
+    ]
+}
+
+fn event(n: usize, fact: Fact) -> Event {
+    Event {
+        key: EventKey::Stripe(EventId::parse(&format!("evt_{n}")).unwrap()),
+        kind: String::new(),
+        created: None,
+        livemode: Some(false),
+        source: Source::Webhook,
+        fact,
+        payload: String::new(),
+    }
+}
+
+/// What must not depend on the order: everything but times and the cases' order.
+type Essence =
+    (Status, Option<(SessionId, i64)>, Option<i32>, Vec<(RefundId, i64, RefundStatus)>, Vec<DisputeStatus>);
+
+fn essence(booking: &Booking) -> Essence {
+    let mut refunds: Vec<_> =
+        booking.refunds.iter().map(|refund| (refund.id.clone(), refund.amount, refund.status)).collect();
+    refunds.sort();
+    let payment = booking.payment().map(|payment| (payment.session.clone(), payment.amount));
+    let disputes = booking.disputes.iter().map(|dispute| dispute.status).collect();
+    (booking.status(), payment, booking.seat, refunds, disputes)
+}
+
+/// Applies facts as the recorder does, one after the other, a seat always being left.
+fn live(facts: impl IntoIterator<Item = Fact>) -> (Booking, usize, BTreeSet<String>) {
+    let mut booking = pending();
+    let mut applied_payments = 0;
+    let mut told = BTreeSet::new();
+    for (n, fact) in facts.into_iter().enumerate() {
+        let now = Timestamp::from_unix_seconds(1_795_000_100 + i64::try_from(n).unwrap());
+        let context = Context { now, livemode: false, free_seat: Some(1) };
+        let before = booking.clone();
+        let decision = decide(&booking, &event(n, fact), context);
+        booking = decision.booking;
+        applied_payments += usize::from(decision.applied_payment);
+        // A key that was told before is left out by the outbox.
+        told.extend(decision.effects.into_iter().map(|effect| effect.key));
+        assert!(
+            decision.outcome != Outcome::Duplicate || booking == before,
+            "a duplicate must change nothing"
+        );
+        if before.payment().is_some() {
+            assert_eq!(booking.payment(), before.payment(), "a payment never goes or changes");
+        }
+        assert!(booking.seat.is_none() || booking.keeps_seat(), "{} holds a seat", booking.status());
+    }
+    (booking, applied_payments, told)
+}
+
+fn permutations(facts: &[Fact]) -> Vec<Vec<Fact>> {
+    if facts.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for n in 0..facts.len() {
+        let mut rest = facts.to_vec();
+        let first = rest.remove(n);
+        all.extend(permutations(&rest).into_iter().map(|mut tail| {
+            tail.insert(0, first.clone());
+            tail
+        }));
+    }
+    all
+}
+
+#[test]
+fn every_order_of_a_bookings_events_ends_in_the_same_state() {
+    for (facts, status) in lives() {
+        let (expected, ..) = live(facts.clone());
+        assert_eq!(expected.status(), status, "{facts:?}");
+        for order in permutations(&facts) {
+            let (booking, payments, told) = live(order.clone());
+            assert_eq!(essence(&booking), essence(&expected), "{order:?}");
+            let payments_told = told.iter().filter(|key| key.starts_with("booking.paid")).count();
+            assert_eq!(payments_told, payments);
+            assert_eq!(payments, usize::from(booking.payment().is_some()));
+        }
+    }
+}
+
+proptest! {
+    /// Twins (the same fact under another event id), repetitions and replays, in any order.
+    #[test]
+    fn any_repetition_in_any_order_ends_in_the_same_state(
+        life in 0..lives().len(),
+        picks in proptest::collection::vec(0_usize..100, 0..12),
+        order in any::<u64>(),
+    ) {
+        let (facts, status) = lives().swap_remove(life);
+        let mut told = facts.clone();
+        told.extend(picks.iter().map(|pick| facts[pick % facts.len()].clone()));
+        // A shuffle that depends on nothing but its seed.
+        let mut state = order | 1;
+        for n in (1..told.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            told.swap(n, usize::try_from(state >> 33).unwrap() % (n + 1));
+        }
+        let (expected, ..) = live(facts);
+        let (booking, payments, _) = live(told);
+        prop_assert_eq!(essence(&booking), essence(&expected));
+        prop_assert_eq!(booking.status(), status);
+        prop_assert!(payments <= 1);
+    }
+
+    /// Whatever comes after, a replay of anything that was applied changes nothing.
+    #[test]
+    fn a_replay_never_makes_a_state_worse(life in 0..lives().len(), pick in 0_usize..100) {
+        let (facts, _) = lives().swap_remove(life);
+        let (booking, ..) = live(facts.clone());
+        let again = facts[pick % facts.len()].clone();
+        let context = Context { now: Timestamp::from_unix_seconds(1_796_000_000), livemode: false, free_seat: None };
+        let decision = decide(&booking, &event(0, again), context);
+        prop_assert_eq!(decision.outcome, Outcome::Duplicate);
+        prop_assert_eq!(decision.booking, booking);
+        prop_assert!(decision.case.is_none() && decision.effects.is_empty());
+    }
+}
+
+#[test]
+fn a_second_session_paid_is_a_case_and_its_refund_does_not_touch_the_first() {
+    let Fact::Session(mut second) = session(SessionMoment::Completed, PaymentStatus::Paid) else {
+        unreachable!()
+    };
+    second.id = SessionId::parse("cs_2").unwrap();
+    second.intent = Some(PaymentIntentId::parse("pi_2").unwrap());
+    let second = Fact::Session(second);
+    let Fact::Refund(mut back) = refund("re_2", PRICE, RefundStatus::Succeeded) else { unreachable!() };
+    back.intent = Some(PaymentIntentId::parse("pi_2").unwrap());
+    let first = session(SessionMoment::Completed, PaymentStatus::Paid);
+    for order in permutations(&[first, second]) {
+        let (booking, payments, _) = live(order);
+        assert_eq!((booking.status(), payments, booking.cases.len()), (Status::Paid, 1, 1));
+    }
+    let first = session(SessionMoment::Completed, PaymentStatus::Paid);
+    let (booking, ..) = live([first, Fact::Refund(back)]);
+    assert_eq!((booking.status(), booking.seat), (Status::Paid, Some(1)));
+}
+
+#[test]
+fn that_stripe_has_no_session_ends_only_a_booking_without_one() {
+    use crate::event::NoSessionFact;
+    let none = || Fact::NoSession(NoSessionFact { claim: Claim::default(), session: None });
+    let (booking, ..) = live([none()]);
+    assert_eq!((booking.status(), booking.seat), (Status::Expired, None));
+    let paid = session(SessionMoment::Completed, PaymentStatus::Paid);
+    for order in permutations(&[none(), paid]) {
+        let (booking, ..) = live(order);
+        assert_eq!((booking.status(), booking.seat), (Status::Paid, Some(1)));
+    }
+    let mut attached = pending();
+    attached.session = Some(SessionId::parse("cs_1").unwrap());
+    let context = Context { now: attached.updated_at, livemode: false, free_seat: Some(1) };
+    let decision = decide(&attached, &event(1, none()), context);
+    assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Duplicate, Status::Pending));
+}
+
+#[test]
+fn a_session_that_stripe_does_not_know_ends_only_the_pending_booking_that_has_it() {
+    use crate::event::NoSessionFact;
+    let id = |text: &str| Some(SessionId::parse(text).unwrap());
+    let unknown = |session| event(1, Fact::NoSession(NoSessionFact { claim: Claim::default(), session }));
+    let of = |progress| Booking { progress, session: id("cs_1"), ..pending() };
+    let context = Context { now: pending().updated_at, livemode: false, free_seat: Some(1) };
+
+    let decision = decide(&of(Progress::Pending), &unknown(id("cs_1")), context);
+    assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Processed, Status::Expired));
+    assert_eq!((decision.booking.seat, decision.case.unwrap().kind), (None, CaseKind::SessionUnknown));
+    // Once is enough: the same again is no second case.
+    let again = decide(&decision.booking, &unknown(id("cs_1")), context);
+    assert_eq!((again.outcome, again.case), (Outcome::Duplicate, None));
+
+    // Money is on its way: a person looks, and the seat stays.
+    let decision = decide(&of(Progress::Processing), &unknown(id("cs_1")), context);
+    assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Case, Status::Processing));
+    assert_eq!(decision.booking.seat, Some(1));
+
+    for (progress, session) in [
+        (Progress::Pending, id("cs_2")),
+        (Progress::Processing, id("cs_2")),
+        (Progress::Failed, id("cs_1")),
+        (Progress::Cancelled, id("cs_1")),
+    ] {
+        let booking = of(progress);
+        let decision = decide(&booking, &unknown(session), context);
+        assert_eq!((decision.outcome, decision.booking), (Outcome::Duplicate, booking));
+    }
+}
+
+#[test]
+fn a_person_accepts_what_came_but_not_another_currency_or_money_that_is_not_there() {
+    let Fact::Session(fact) = session(SessionMoment::Completed, PaymentStatus::Paid) else { unreachable!() };
+    let booking = pending();
+    let context = Context { now: booking.updated_at, livemode: false, free_seat: None };
+    let odd = SessionFact { total: Some(1), ..fact.clone() };
+    let decision = accept(&booking, &odd, context).unwrap();
+    assert_eq!(decision.booking.payment().unwrap().amount, 1);
+    assert_eq!(decision.reason, Reason::AcceptedByPerson);
+    for refused in [
+        SessionFact { currency: Some("usd".into()), ..fact.clone() },
+        SessionFact { payment_status: PaymentStatus::Unpaid, ..fact.clone() },
+        SessionFact { total: None, ..fact.clone() },
+    ] {
+        assert!(accept(&booking, &refused, context).is_none());
+    }
+    assert!(accept(&decision.booking, &odd, context).is_none(), "paid already");
+    let seatless = Booking { seat: None, ..booking };
+    assert!(accept(&seatless, &odd, context).is_none(), "no seat left");
+}
+
+#[test]
+fn every_word_of_the_ledger_is_read_back() {
+    for reason in Reason::PLAIN {
+        assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        for lang in Lang::ALL {
+            assert!(!reason.sentence(lang).is_empty());
+        }
+    }
+    for kind in CaseKind::ALL {
+        assert_eq!(Reason::parse(kind.as_str()), Some(Reason::Case(kind)));
+    }
+}

@@ -1,0 +1,134 @@
+//! Offers and their prices.
+
+use super::row::parse;
+use super::{StoreError, Tx};
+use clock::Timestamp;
+use domain::ids::OfferId;
+use domain::money::{Currency, Money};
+use domain::offer::{Offer, OfferTerms};
+use domain::slot::Slot;
+
+#[derive(sqlx::FromRow)]
+struct OfferRow {
+    id: String,
+    name: String,
+    amount: i64,
+    currency: String,
+    capacity: i32,
+    active: bool,
+    grid: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl OfferRow {
+    fn into_offer(self) -> Result<Offer, StoreError> {
+        Ok(Offer {
+            id: parse("offers.id", &self.id, |text| OfferId::parse(text).ok())?,
+            name: self.name,
+            price: Money {
+                amount: self.amount,
+                currency: parse("offers.currency", &self.currency, |text| Currency::parse(text).ok())?,
+            },
+            capacity: self.capacity,
+            active: self.active,
+            grid: self
+                .grid
+                .split_ascii_whitespace()
+                .map(|time| parse("offers.grid", time, |text| Slot::parse_time(text).ok()))
+                .collect::<Result<_, _>>()?,
+            created_at: Timestamp::from_micros(self.created_at),
+            updated_at: Timestamp::from_micros(self.updated_at),
+        })
+    }
+}
+
+fn grid_text(terms: &OfferTerms) -> String {
+    let times: Vec<_> =
+        terms.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect();
+    times.join(" ")
+}
+
+impl Tx {
+    /// Every offer, oldest first; the first active one is what is booked if nobody chooses.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn offers(&mut self) -> Result<Vec<Offer>, StoreError> {
+        let rows: Vec<OfferRow> = on_engine!(self, conn => sqlx::query_as(
+            "select id, name, amount, currency, capacity, active, grid, created_at, updated_at
+             from offers order by created_at, id limit 1000")
+            .fetch_all(conn)
+            .await)?;
+        rows.into_iter().map(OfferRow::into_offer).collect()
+    }
+
+    /// One offer.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
+        let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(
+            "select id, name, amount, currency, capacity, active, grid, created_at, updated_at
+             from offers where id = $1")
+            .bind(id.to_string())
+            .fetch_optional(conn)
+            .await)?;
+        row.map(OfferRow::into_offer).transpose()
+    }
+
+    /// Stores a new offer.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn insert_offer(
+        &mut self,
+        id: OfferId,
+        terms: &OfferTerms,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "insert into offers (id, name, amount, currency, capacity, active, grid, created_at, updated_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $8)")
+            .bind(id.to_string())
+            .bind(&terms.name)
+            .bind(terms.price.amount)
+            .bind(terms.price.currency.as_str())
+            .bind(terms.capacity)
+            .bind(terms.active)
+            .bind(grid_text(terms))
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Changes an offer; bookings keep the price they were made at. `false` if there is none.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn update_offer(
+        &mut self,
+        id: OfferId,
+        terms: &OfferTerms,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let changed = on_engine!(self, conn => sqlx::query(
+            "update offers set name = $2, amount = $3, currency = $4, capacity = $5, active = $6, grid = $7,
+                 updated_at = $8
+             where id = $1")
+            .bind(id.to_string())
+            .bind(&terms.name)
+            .bind(terms.price.amount)
+            .bind(terms.price.currency.as_str())
+            .bind(terms.capacity)
+            .bind(terms.active)
+            .bind(grid_text(terms))
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(changed == 1)
+    }
+}
