@@ -1,12 +1,15 @@
 //! The rules held against any order and any repetition of what can happen to a booking.
 
 use super::*;
-use crate::booking::Status;
-use crate::booking::{Customer, DisputeStatus, RefundStatus};
-use crate::event::{Claim, EventKey, Source};
-use crate::ids::{BookingId, ChargeId, DisputeId, EventId, OfferId, RefundId};
-use crate::money::Currency;
+use crate::booking::{Customer, DisputeStatus, Progress, RefundStatus, Status};
+use crate::event::{
+    ChargeRefundedFact, Claim, DisputeFact, EventKey, PaymentStatus, RefundFact, SessionMoment, Source,
+};
+use crate::ids::{BookingId, ChargeId, DisputeId, EventId, OfferId, PaymentIntentId, RefundId, SessionId};
+use crate::lang::Lang;
+use crate::money::{Currency, Money};
 use crate::slot::Slot;
+use clock::Timestamp;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
