@@ -1,6 +1,6 @@
 //! A payments backend for Stripe Checkout.
 //!
-//! Modules in reading order. Arrows go one way: `cli, http → flow → store, stripe → domain`.
+//! docs/ARCHITECTURE.md lists them in reading order. Arrows go one way: `cli, http → flow → store, stripe → domain`.
 
 pub mod app;
 pub mod cli;

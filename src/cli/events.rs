@@ -48,7 +48,7 @@ pub enum Args {
         #[arg(long)]
         payload: bool,
     },
-    /// Judge a row again; it can only add what is missing
+    /// Apply a ledger entry again; it can only add what is missing
     #[command(after_help = "Example:\n  checkout-backend events replay evt_1QJxVb2eZvKYlo2C --dry-run")]
     Replay {
         /// The row's id, or Stripe's event id

@@ -50,7 +50,7 @@ pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     match story {
         Some(story) => print(format!("{}\n", story.lines().join("\n")).as_bytes()),
         None => {
-            eprintln!("No booking here is, or belongs to, {}.", args.booking);
+            eprintln!("No booking matches {}.", args.booking);
             Ok(ExitCode::FAILURE)
         }
     }

@@ -1,4 +1,4 @@
-//! The command line. One file for each command; standard output is data, standard error is talk.
+//! The command line. One file for each command; results go to standard output, messages to standard error.
 //!
 //! Exit codes: 0 fine, 1 failed, 2 misuse (wrong arguments or configuration).
 

@@ -191,9 +191,19 @@ impl Accounts {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let action = "accounts.hashing_timed";
         if took > HASHING_BUDGET {
-            tracing::warn!(module = "accounts", action, duration_ms, "comparing a password is too slow here");
+            tracing::warn!(
+                module = "accounts",
+                action,
+                duration_ms,
+                "hashing a password is slow on this machine"
+            );
         } else {
-            tracing::info!(module = "accounts", action, duration_ms, "comparing a password takes so long");
+            tracing::info!(
+                module = "accounts",
+                action,
+                duration_ms,
+                "measured how long hashing a password takes"
+            );
         }
     }
 

@@ -136,12 +136,6 @@ pub struct Report {
 pub const MAX_LISTED: usize = 1000;
 
 impl Report {
-    /// Whether everything could be read and nothing differs any more.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.failures.is_empty() && self.remaining == 0
-    }
-
     fn add_waiting(&mut self, difference: Difference) {
         if !self.counted.insert(difference.event_key.clone()) {
             return;

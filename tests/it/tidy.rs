@@ -130,6 +130,46 @@ fn the_domain_is_pure() {
     none(&faults);
 }
 
+/// What is public in a library is used by somebody in the compiler's eyes. Here a name that stands only where it is
+/// defined (tests do not count) is dead. `stripe-sim` is left out: its users are other projects.
+#[test]
+fn nothing_public_is_used_by_nobody() {
+    /// Made for tests and for nothing else, on purpose.
+    const FOR_TESTS: &[&str] = &["from_vars"];
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let sources = sources();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let templates: Vec<_> = walk(&root().join("templates"))
+        .into_iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let lines = sources.iter().flat_map(|(_, text)| code_lines(text).map(|(_, line)| line));
+    for text in lines.chain(templates.iter().map(String::as_str)) {
+        for name in text.split(|c| !word(c)).filter(|name| !name.is_empty()) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    let mut faults = Vec::new();
+    for (name, text) in sources.iter().filter(|(name, _)| !name.contains("stripe-sim")) {
+        for (line, code) in code_lines(text) {
+            let words: Vec<_> = code.split_whitespace().collect();
+            let Some(at) = words.iter().position(|word| word.starts_with("pub")) else { continue };
+            let mut rest =
+                words[at + 1..].iter().skip_while(|word| ["async", "const"].contains(*word)).peekable();
+            let constant = words.get(at + 1) == Some(&"const") && words.get(at + 2) != Some(&"fn");
+            let kinds = ["fn", "struct", "enum", "static", "type", "trait"];
+            if !constant && rest.next_if(|word| kinds.contains(*word)).is_none() {
+                continue;
+            }
+            let defined = rest.next().and_then(|word_| word_.split(|c| !word(c)).next()).unwrap_or_default();
+            if counts.get(defined) == Some(&1) && !FOR_TESTS.contains(&defined) {
+                faults.push(format!("{name}:{line}: nobody uses {defined}"));
+            }
+        }
+    }
+    none(&faults);
+}
+
 #[test]
 fn every_module_says_what_it_is() {
     // Three lines speak for themselves.

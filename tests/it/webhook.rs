@@ -1,4 +1,4 @@
-//! What Stripe hears, and what the ledger keeps: the table of acknowledgements, row by row.
+//! How webhooks are answered, and what the ledger keeps: the table of acknowledgements, row by row.
 
 use crate::harness::events::{charge, dispute, event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};

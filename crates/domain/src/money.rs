@@ -88,9 +88,6 @@ pub enum MoneyError {
 }
 
 impl Currency {
-    /// The euro.
-    pub const EUR: Self = Self(*b"eur");
-
     /// From a three-letter code in either case.
     ///
     /// # Errors

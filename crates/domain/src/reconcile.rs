@@ -107,19 +107,6 @@ pub struct Window {
 }
 
 impl Window {
-    /// The windows that cover `from` to `until` (unix seconds), oldest first, each of `seconds` at most.
-    #[must_use]
-    pub fn cover(from: i64, until: i64, seconds: i64) -> Vec<Self> {
-        let mut windows = Vec::new();
-        let mut start = from;
-        while start < until {
-            let end = start.saturating_add(seconds.max(1)).min(until);
-            windows.push(Self { from: start, until: end });
-            start = end;
-        }
-        windows
-    }
-
     /// Its two halves; none if it is a single second.
     #[must_use]
     pub fn halves(self) -> Option<(Self, Self)> {
@@ -133,13 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_cover_everything_once() {
-        let windows = Window::cover(10, 35, 10);
-        assert_eq!(
-            windows,
-            [Window { from: 10, until: 20 }, Window { from: 20, until: 30 }, Window { from: 30, until: 35 }]
-        );
-        assert_eq!(Window::cover(10, 10, 10), []);
+    fn a_window_is_halved_until_it_is_a_second() {
         let (older, newer) = Window { from: 10, until: 15 }.halves().unwrap();
         assert_eq!((older.from, older.until, newer.from, newer.until), (10, 12, 12, 15));
         assert_eq!(Window { from: 10, until: 11 }.halves(), None);

@@ -36,7 +36,7 @@ pub struct NewEntry {
     pub outcome: &'static str,
     /// Why.
     pub reason: &'static str,
-    /// The event as received; none if it is no business of ours.
+    /// The event as received; none if it is not for us.
     pub payload: Option<String>,
     /// How often it was delivered; 0 for a try of our own.
     pub deliveries: i32,
@@ -218,7 +218,7 @@ pub fn insert(entries: &[NewEntry]) -> Write<'_> {
 }
 
 /// What was made of rows that were there already but not settled, as the row would be written now: of one that
-/// turns out to be no business of ours nothing more is kept either. [`StoreError::Overtaken`] if one has been
+/// turns out not to be for us nothing more is kept either. [`StoreError::Overtaken`] if one has been
 /// settled meanwhile by another instance.
 pub fn settle(entries: &[NewEntry]) -> Write<'_> {
     columns_of(entries).each_written_by(

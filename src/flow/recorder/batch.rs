@@ -679,7 +679,7 @@ fn new_entry(
     applied_payment: bool,
 ) -> NewEntry {
     let event = &job.event;
-    // Of what is no business of ours only id, kind and time are kept.
+    // Of what is not for us only id, kind and time are kept.
     let ours = outcome != Outcome::Ignored;
     NewEntry {
         id: job.ledger_id,

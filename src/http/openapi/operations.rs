@@ -189,7 +189,7 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
             "stripe",
             "Take an event",
             &[
-                (200, "It is on disk, or no business of ours.", Some("Acknowledgement")),
+                (200, "It is on disk, or not for us.", Some("Acknowledgement")),
                 (400, "The signature does not fit.", Some("Problem")),
                 (413, "The body is over 1 MiB.", Some("Problem")),
                 (429, "Too many deliveries from this address failed verification.", Some("Problem")),

@@ -55,7 +55,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     storefront: "Voir la boutique" / "See the storefront",
     simulated_label: "Mode simulation" / "Simulation mode",
     simulated: "Stripe simulé : aucun argent réel. Carte de test" / "Simulated Stripe: no real money. Test card",
-    back_home: "Retour à l’accueil" / "Back to the start",
+    back_home: "Retour à l’accueil" / "Back to the home page",
     request_id: "Référence de la demande :" / "Request reference:",
     error_prefix: "Erreur :" / "Error:",
     errors_title: "Il reste quelque chose à corriger" / "Something needs your attention",
@@ -243,7 +243,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     replay_gone: "Le contenu de cet événement n’existe plus, ni ici ni chez Stripe." /
         "What this event said exists no more, neither here nor at Stripe.",
     not_an_amount: "Donnez un montant comme 12,50, au-dessus de zéro." / "Give an amount such as 12.50, above zero.",
-    refund_too_much: "Il ne reste pas autant à rembourser." / "That much is not left to refund.",
+    refund_too_much: "Il ne reste pas autant à rembourser." / "There is not that much left to refund.",
     refund_refused: "Stripe a refusé ce remboursement. La raison est dans l’historique." /
         "Stripe refused this refund. The timeline says why.",
     cancel_later: "Sa page de paiement est en train de s’ouvrir. Réessayez dans une minute." /
@@ -277,7 +277,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     capacity: "Places par créneau" / "Seats per slot",
     grid: "Heures proposées" / "Times offered",
     grid_hint: "HH:MM séparées par des espaces. Vide : le formulaire propose chaque heure de 09:00 à 18:00, et l’API accepte n’importe laquelle." /
-        "HH:MM separated by blanks. Empty: the form offers every hour from 09:00 to 18:00, and the API takes any time.",
+        "HH:MM separated by spaces. Empty: the form offers every hour from 09:00 to 18:00, and the API takes any time.",
     any_hour: "Toutes les heures de 09:00 à 18:00" / "Every hour from 09:00 to 18:00",
     active: "Proposée à la réservation" / "Can be booked",
     inactive: "Retirée" / "Withdrawn",
@@ -303,7 +303,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     actor: "Qui" / "Who",
     action: "Quoi" / "What",
     subject: "Sur quoi" / "On what",
-    detail: "Précisions" / "Particulars",
+    detail: "Précisions" / "Details",
     when: "Quand" / "When",
     received: "Webhooks reçus" / "Webhooks received",
     duplicates: "Doublons" / "Duplicates",
@@ -542,7 +542,7 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
         }
         ("grid", _) => (
             "Donnez des heures comme 09:00, séparées par des espaces.",
-            "Give times such as 09:00, separated by blanks.",
+            "Give times such as 09:00, separated by spaces.",
         ),
         _ => return format!("{} {}", fault.path, fault.message),
     };

@@ -12,7 +12,7 @@ pub enum Outcome {
     Processed,
     /// This event, or this fact by another event, was applied before.
     Duplicate,
-    /// Verified, but no business of ours.
+    /// Verified, but not for us.
     Ignored,
     /// Ours, but its booking is not known yet: kept, and tried again by ourselves.
     Parked,
