@@ -21,6 +21,8 @@ pub enum Method {
     Get,
     /// Changes.
     Post,
+    /// Takes away.
+    Delete,
 }
 
 /// An answer, whole.
@@ -99,6 +101,7 @@ impl HttpClient {
         let method = match method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
         };
         let mut request = self.0.request(method, url);
         for (name, value) in headers {

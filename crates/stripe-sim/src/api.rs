@@ -5,13 +5,13 @@
 use super::error::StripeError;
 use super::faults::{ApiFault, ApiFaultKind};
 use super::form::{self, Branch};
-use super::idempotency::{self, Begin, Stored};
+use super::idempotency::{self, Begin, Kept, Stored};
 use super::routes::{
     Answer, Call, account, catalog, charges, disputes, events, intents, refunds, sessions, webhooks,
 };
 use super::schema::{self, Field};
 use super::world::{Cause, World};
-use super::{Shared, auth, expand, ids, objects, params};
+use super::{Shared, auth, expand, ids, known, params, versions};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
@@ -24,6 +24,8 @@ use std::time::Duration;
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// How long an answer waits for the webhooks that its request caused, if a fault asks for it.
 const WEBHOOK_WAIT: Duration = Duration::from_secs(10);
+/// Names the parameters that were taken and have no effect here: nothing is silent.
+const NO_EFFECT: &str = "stripe-sim-no-effect";
 
 /// One endpoint: where it is, what it takes, what it answers.
 #[derive(Debug)]
@@ -170,21 +172,30 @@ struct Reply {
     headers: Vec<(&'static str, String)>,
     /// Events that this request caused.
     events: Vec<String>,
+    /// Why it was refused.
+    why: Option<String>,
 }
 
 impl Reply {
-    fn ok(value: &Value, events: Vec<String>) -> Self {
-        Self { status: 200, body: pretty(value), headers: Vec::new(), events }
+    /// `idle` are parameters that were taken and do nothing.
+    fn ok(value: &Value, idle: Vec<String>) -> Self {
+        let headers = if idle.is_empty() { vec![] } else { vec![(NO_EFFECT, idle.join(", "))] };
+        Self { status: 200, body: pretty(value), headers, events: Vec::new(), why: None }
     }
 
-    fn refused(error: &StripeError, events: Vec<String>) -> Self {
+    fn refused(error: &StripeError, log_url: &str) -> Self {
         let headers = error.headers().iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self { status: error.status, body: pretty(&error.body()), headers, events }
+        let mut body = error.body();
+        if error.status != 401 {
+            body["error"]["request_log_url"] = log_url.into();
+        }
+        let why = Some(error.message().to_owned());
+        Self { status: error.status, body: pretty(&body), headers, events: Vec::new(), why }
     }
 
     /// As an idempotency key keeps it.
     fn stored(&self, request_id: &str) -> Stored {
-        Stored { status: self.status, body: self.body.clone(), request: request_id.to_owned() }
+        Stored { status: self.status, body: Kept::of(&self.body), request: request_id.to_owned() }
     }
 }
 
@@ -193,41 +204,64 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_else(|_| "{}".to_owned())
 }
 
+/// A request whose key, version and endpoint are known.
+#[derive(Debug)]
+struct Ready {
+    what: What,
+    version: String,
+    /// Whether the request named the version itself.
+    asked: bool,
+    fault: Option<ApiFault>,
+}
+
+/// Who answers.
+#[derive(Debug, Clone)]
+enum What {
+    /// One of [`ROUTES`], and the id in the path.
+    Route(&'static Route, String),
+    /// An address that Stripe has and that is not simulated.
+    Known(known::Address),
+}
+
 /// Answers one request and notes it in the log.
 pub(crate) async fn handle(shared: &Arc<Shared>, request: Request) -> Outcome {
     let request_id = ids::request();
-    let (fault, reply) = match prepare(shared, &request) {
-        Ok((route, id, fault)) => {
-            let reply = run(shared, &request, &request_id, route, id, fault.as_ref()).await;
-            (fault, reply)
+    let log_url = format!("{}/?request={request_id}", shared.read(|world| world.public_url.clone()));
+    let prepared = prepare(shared, &request);
+    let version = prepared.as_ref().map(|ready| ready.version.clone()).ok();
+    let (fault, reply) = match prepared {
+        Ok(ready) => {
+            let reply = run(shared, &request, &request_id, &log_url, &ready).await;
+            (ready.fault, reply)
         }
-        Err(error) => (None, Some(Reply::refused(&error, Vec::new()))),
+        Err(error) => (None, Some(Reply::refused(&error, &log_url))),
     };
-    let Some(reply) = reply else {
-        shared.log_request(&request, &request_id, None);
-        return Outcome::Reset;
-    };
-    shared.log_request(&request, &request_id, Some(reply.status));
+    let status = reply.as_ref().map(|reply| reply.status);
+    let why = reply.as_ref().and_then(|reply| reply.why.clone());
+    shared.log_request(&request, &request_id, status, why);
+    let Some(reply) = reply else { return Outcome::Reset };
     let cut = match fault.map(|f| f.kind) {
         Some(ApiFaultKind::ResetAfter) => return Outcome::Reset,
         Some(ApiFaultKind::Truncated) => true,
         _ => false,
     };
-    Outcome::Answer(render(&request, &request_id, reply, cut))
+    let version = version.unwrap_or_else(|| shared.read(|world| world.api_version.clone()));
+    Outcome::Answer(render(&request, &request_id, &version, reply, cut))
 }
 
-/// Key, endpoint and fault of a request.
-fn prepare(
-    shared: &Shared,
-    request: &Request,
-) -> Result<(&'static Route, String, Option<ApiFault>), StripeError> {
+/// Key, version, endpoint and fault of a request.
+fn prepare(shared: &Shared, request: &Request) -> Result<Ready, StripeError> {
     auth::check(&request.headers)?;
-    version(request)?;
+    let (version, asked) = version(shared, request)?;
     let fault = shared.strike(request.method.as_str(), &request.path);
-    let found = find_route(&request.method, &request.path);
-    let (route, id) =
-        found.ok_or_else(|| StripeError::unknown_url(request.method.as_str(), &request.path))?;
-    Ok((route, id, fault))
+    let what = match find_route(&request.method, &request.path) {
+        Some((route, id)) => What::Route(route, id),
+        None => match known::find(request.method.as_str(), &request.path) {
+            Some(address) => What::Known(address),
+            None => return Err(StripeError::unknown_url(request.method.as_str(), &request.path)),
+        },
+    };
+    Ok(Ready { what, version, asked, fault })
 }
 
 /// Runs the endpoint with what faults and idempotency make of it. `None`: cut the connection.
@@ -235,35 +269,43 @@ async fn run(
     shared: &Arc<Shared>,
     request: &Request,
     request_id: &str,
-    route: &'static Route,
-    id: String,
-    fault: Option<&ApiFault>,
+    log_url: &str,
+    ready: &Ready,
 ) -> Option<Reply> {
+    let fault = ready.fault.as_ref();
+    let refuse = |error: &StripeError| Some(Reply::refused(error, log_url));
     match fault.map(|f| f.kind) {
         Some(ApiFaultKind::ResetBefore) => return None,
-        Some(ApiFaultKind::RateLimit) => {
-            return Some(Reply::refused(&StripeError::rate_limited(), Vec::new()));
-        }
-        Some(ApiFaultKind::ServerError) => {
-            return Some(Reply::refused(&StripeError::server_error(), Vec::new()));
-        }
+        Some(ApiFaultKind::RateLimit) => return refuse(&StripeError::rate_limited()),
+        Some(ApiFaultKind::ServerError) => return refuse(&StripeError::server_error()),
+        Some(ApiFaultKind::ShouldRetry) => return refuse(&StripeError::to_be_retried()),
+        Some(ApiFaultKind::ShouldNotRetry) => return refuse(&StripeError::not_to_be_retried()),
         Some(ApiFaultKind::Html) => return Some(html()),
         _ => {}
     }
     let sent = match parameters(request) {
         Ok(sent) => sent,
-        Err(error) => return Some(Reply::refused(&error, Vec::new())),
+        Err(error) => return refuse(&error),
+    };
+    let (route, id) = match &ready.what {
+        What::Route(route, id) => (*route, id),
+        What::Known(address) => {
+            return match address.answer(&request.path) {
+                Ok(list) => Some(Reply::ok(&list, Vec::new())),
+                Err(error) => refuse(&error),
+            };
+        }
     };
     let key = match idempotency_key(request) {
         Ok(key) => key,
-        Err(error) => return Some(Reply::refused(&error, Vec::new())),
+        Err(error) => return refuse(&error),
     };
     if let Some(key) = &key {
-        let print = idempotency::fingerprint(request.method.as_str(), &request.path, &sent);
-        match shared.begin_key(key, print) {
+        let print = idempotency::fingerprint(&sent);
+        match shared.begin_key(key, &request.path, print) {
             Ok(Begin::Run) => {}
             Ok(Begin::Replay(stored)) => return Some(replay(stored)),
-            Err(error) => return Some(Reply::refused(&error, Vec::new())),
+            Err(error) => return refuse(&error),
         }
     }
     // From here on the key is taken: whatever happens, `finish_key` must be reached, also when the
@@ -274,15 +316,25 @@ async fn run(
     }
     let stored_failure = fault.is_some_and(|f| f.kind == ApiFaultKind::ServerErrorStored);
     let mut reply = if stored_failure {
-        let reply = Reply::refused(&StripeError::server_error(), Vec::new());
+        let reply = Reply::refused(&StripeError::server_error(), log_url);
         held.finish(Some(reply.stored(request_id)));
         reply
     } else {
-        execute(shared, request, request_id, route, id, &sent, &mut held)
+        let ask = Ask { request_id, log_url, version: &ready.version, asked: ready.asked };
+        execute(shared, &ask, route, id.clone(), &sent, &mut held)
     };
     held.finish(None);
     overtake(shared, route, &mut reply).await;
     Some(reply)
+}
+
+/// What an endpoint's run needs to know of its request.
+#[derive(Debug, Clone, Copy)]
+struct Ask<'a> {
+    request_id: &'a str,
+    log_url: &'a str,
+    version: &'a str,
+    asked: bool,
 }
 
 /// A key in use, let go when dropped without an answer.
@@ -308,39 +360,44 @@ impl Drop for HeldKey<'_> {
 /// Checks the parameters and runs the endpoint. Once the endpoint has begun, the key keeps its answer.
 fn execute(
     shared: &Arc<Shared>,
-    request: &Request,
-    request_id: &str,
+    ask: &Ask<'_>,
     route: &'static Route,
     id: String,
     sent: &Branch,
     held: &mut HeldKey<'_>,
 ) -> Reply {
+    let judged = |error: StripeError| error.judged_by(&versions::judged_by(ask.version, ask.asked));
     let params = match schema::check(route.fields, sent) {
         Ok(params) => params,
-        Err(error) => return Reply::refused(&error, Vec::new()),
+        Err(error) => return Reply::refused(&judged(error), ask.log_url),
     };
     let expansions = params.texts("expand");
     if let Some(error) = expansions.iter().find_map(|path| expand::check(route.kind, path).err()) {
-        return Reply::refused(&error, Vec::new());
+        return Reply::refused(&error, ask.log_url);
     }
-    let version = request.header("stripe-version").unwrap_or(objects::API_VERSION).to_owned();
-    let call = Call { id, params, version };
-    let cause = Cause { request: Some(request_id.to_owned()), idempotency_key: held.key.map(str::to_owned) };
+    let idle = params.idle(route.fields);
+    let call = Call { id, params, version: ask.version.to_owned() };
+    let cause =
+        Cause { request: Some(ask.request_id.to_owned()), idempotency_key: held.key.map(str::to_owned) };
     let run = |world: &mut World| {
         let answer = (route.handler)(world, &call).map(|mut answer| {
             for path in &expansions {
                 expand::apply(world, &mut answer, &path.split('.').collect::<Vec<_>>());
             }
+            versions::shape(world, &mut answer, ask.version);
             answer
         });
         match answer {
-            Ok(answer) => (Reply::ok(&answer, Vec::new()), true),
-            Err(error) => (Reply::refused(&error, Vec::new()), error.executed),
+            Ok(answer) => (Reply::ok(&answer, idle), true),
+            Err(error) => {
+                let executed = error.executed;
+                (Reply::refused(&judged(error), ask.log_url), executed)
+            }
         }
     };
     let ((mut reply, _), events) = shared.change_for_key(cause, run, |(reply, executed)| {
         let key = if *executed { held.key.take() } else { None };
-        key.map(|key| (key, reply.stored(request_id)))
+        key.map(|key| (key, reply.stored(ask.request_id)))
     });
     reply.events = events;
     reply
@@ -370,26 +427,25 @@ fn html() -> Reply {
             .to_owned(),
         headers: vec![("content-type", "text/html".to_owned())],
         events: Vec::new(),
+        why: None,
     }
 }
 
 fn replay(stored: Stored) -> Reply {
     let headers = vec![("idempotent-replayed", "true".to_owned()), ("original-request", stored.request)];
-    Reply { status: stored.status, body: stored.body, headers, events: Vec::new() }
+    Reply { status: stored.status, body: stored.body.text(), headers, events: Vec::new(), why: None }
 }
 
-/// `Stripe-Version`, which must look like one.
-fn version(request: &Request) -> Result<(), StripeError> {
-    let Some(version) = request.header("stripe-version") else { return Ok(()) };
-    let (date, train) = version.split_once('.').unwrap_or((version, "x"));
-    let parts: Vec<&str> = date.split('-').collect();
-    let digits = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
-    let dated = matches!(parts[..], [y, m, d] if digits(y, 4) && digits(m, 2) && digits(d, 2));
-    if dated && !train.is_empty() && train.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
-        return Ok(());
+/// `Stripe-Version`, which must be one, or the account's own.
+fn version(shared: &Shared, request: &Request) -> Result<(String, bool), StripeError> {
+    let Some(header) = request.headers.get("stripe-version") else {
+        return Ok((shared.read(|world| world.api_version.clone()), false));
+    };
+    let text = String::from_utf8_lossy(header.as_bytes());
+    if versions::is_version(&text) {
+        return Ok((text.into_owned(), true));
     }
-    let message = format!("Invalid Stripe API version: {}", super::error::clip(version));
-    Err(StripeError::invalid("", None, message))
+    Err(StripeError::invalid("", None, format!("Invalid Stripe API version: {}", super::error::clip(&text))))
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<String>, StripeError> {
@@ -427,7 +483,7 @@ fn parameters(request: &Request) -> Result<Branch, StripeError> {
     Ok(sent)
 }
 
-fn render(request: &Request, request_id: &str, reply: Reply, cut: bool) -> Response<Body> {
+fn render(request: &Request, request_id: &str, version: &str, reply: Reply, cut: bool) -> Response<Body> {
     let length = reply.body.len();
     let body = if cut { half(&reply.body) } else { Body::from(reply.body) };
     let mut response = Response::new(body);
@@ -441,7 +497,7 @@ fn render(request: &Request, request_id: &str, reply: Reply, cut: bool) -> Respo
     put("content-type", "application/json");
     put("cache-control", "no-cache, no-store");
     put("request-id", request_id);
-    put("stripe-version", request.header("stripe-version").unwrap_or(objects::API_VERSION));
+    put("stripe-version", version);
     if let Some(key) = request.header("idempotency-key").filter(|_| request.method == Method::POST) {
         put("idempotency-key", key);
         put("original-request", request_id);

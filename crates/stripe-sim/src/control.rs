@@ -102,7 +102,7 @@ fn state(shared: &Shared) -> Value {
     shared.read(|world| {
         json!({
             "simulated": true,
-            "api_version": objects::API_VERSION,
+            "api_version": world.api_version,
             "public_url": world.public_url,
             "now": world.now(),
             "seed": world.dice.seed,

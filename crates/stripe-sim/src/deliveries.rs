@@ -254,6 +254,8 @@ impl Book {
 #[derive(Debug, Default)]
 struct Job {
     serial: u64,
+    event: String,
+    kind: String,
     url: String,
     body: Vec<u8>,
     secrets: Vec<SecretString>,
@@ -282,6 +284,7 @@ pub(crate) async fn run(shared: Arc<Shared>, client: HttpClient) {
             let (shared, client, busy) = (Arc::clone(&shared), client.clone(), Arc::clone(&busy));
             tokio::spawn(async move {
                 let attempts = perform(&client, &job).await;
+                shared.live.delivery(&job.kind, &job.event, &job.url, &attempts);
                 // In this order: an endpoint that is free again must not be given the same one twice.
                 shared.change_quietly(|world| record(world, job.serial, attempts));
                 busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint);
@@ -333,10 +336,13 @@ fn job(world: &World, serial: u64, delivery: &Delivery, endpoint: &Endpoint, eve
         }
         secrets.extend(endpoint.secrets.iter().cloned().map(SecretString::from));
     }
-    let body = serde_json::to_vec_pretty(&objects::event(world, event)).unwrap_or_default();
+    let version = endpoint.api_version.as_deref().unwrap_or(&event.api_version);
+    let body = serde_json::to_vec_pretty(&objects::event_for(world, event, version)).unwrap_or_default();
     let at = world.now();
     Job {
         serial,
+        event: event.id.clone(),
+        kind: event.kind.clone(),
         url: endpoint.url.clone(),
         body,
         secrets,

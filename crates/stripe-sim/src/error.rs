@@ -27,6 +27,8 @@ struct Envelope {
     /// Further members, such as `decline_code`, `charge` or `payment_intent`.
     more: Map<String, Value>,
     headers: Vec<(&'static str, &'static str)>,
+    /// Whether another API version might have taken it.
+    versioned: bool,
 }
 
 impl StripeError {
@@ -38,6 +40,7 @@ impl StripeError {
             param: None,
             more: Map::new(),
             headers: Vec::new(),
+            versioned: false,
         };
         Self { status, executed: false, envelope: Box::new(envelope) }
     }
@@ -66,7 +69,8 @@ impl StripeError {
         let first = paths.first().map_or("", String::as_str);
         let plural = if paths.len() > 1 { "s" } else { "" };
         let list = paths.iter().map(|p| clip(p)).collect::<Vec<_>>().join(", ");
-        Self::invalid(first, Some("parameter_unknown"), format!("Received unknown parameter{plural}: {list}"))
+        let message = format!("Received unknown parameter{plural}: {list}");
+        Self::invalid(first, Some("parameter_unknown"), message).by_version()
     }
 
     /// A required parameter that is not there.
@@ -117,6 +121,18 @@ impl StripeError {
         )
     }
 
+    /// 400: this idempotency key was first used at another address.
+    pub(crate) fn idempotency_elsewhere(key: &str, first: &str, now: &str) -> Self {
+        let message = format!(
+            "Keys for idempotent requests can only be used for the same endpoint they were first used for ('{}' vs \
+             '{}'). Try using a key other than '{}' if you meant to execute a different request.",
+            clip(now),
+            clip(first),
+            clip(key)
+        );
+        Self::new(400, "idempotency_error", None, message)
+    }
+
     /// 409: a request with this idempotency key is still running.
     pub(crate) fn idempotency_in_use(key: &str) -> Self {
         Self::new(
@@ -152,6 +168,48 @@ impl StripeError {
             None,
             "An unknown error occurred. If this error persists, contact us at https://support.stripe.com/.",
         )
+    }
+
+    /// 400 that says itself that it may be tried again: libraries go by the header, whatever the status.
+    pub(crate) fn to_be_retried() -> Self {
+        let message = "This object cannot be accessed right now because another API request or Stripe process is \
+                       currently accessing it.";
+        let mut error = Self::new(400, "invalid_request_error", Some("lock_timeout"), message);
+        error.envelope.headers.push(("stripe-should-retry", "true"));
+        error
+    }
+
+    /// 500 that says itself that it must not be tried again.
+    pub(crate) fn not_to_be_retried() -> Self {
+        let mut error = Self::server_error();
+        error.envelope.headers.push(("stripe-should-retry", "false"));
+        error
+    }
+
+    /// The same error, which another API version might not have given, with the sentence that says so.
+    #[must_use]
+    pub(crate) fn judged_by(mut self, sentence: &str) -> Self {
+        if self.envelope.versioned {
+            self.envelope.message.push_str(sentence);
+        }
+        self
+    }
+
+    /// The same error as one that goes by the API version.
+    #[must_use]
+    pub(crate) fn by_version(mut self) -> Self {
+        self.envelope.versioned = true;
+        self
+    }
+
+    /// 404: Stripe has this address, and it is not simulated.
+    pub(crate) fn not_simulated(what: &str, method: &str, path: &str) -> Self {
+        let message = format!(
+            "{what} is not simulated ({method} {}): nothing is kept of it here. See \"What is not simulated\" in \
+             stripe-sim's README.",
+            clip(path)
+        );
+        Self { status: 404, ..Self::invalid("", Some("not_simulated"), message) }
     }
 
     /// 413: the body is larger than the simulator reads.

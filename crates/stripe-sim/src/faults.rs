@@ -105,6 +105,10 @@ pub enum ApiFaultKind {
     ResetAfter,
     /// The work is done and half the answer is sent.
     Truncated,
+    /// 400 with `Stripe-Should-Retry: true`; nothing was done.
+    ShouldRetry,
+    /// 500 with `Stripe-Should-Retry: false`; nothing was done.
+    ShouldNotRetry,
     /// A web page instead of JSON, as a proxy in between would answer: 502.
     Html,
 }
@@ -120,7 +124,7 @@ impl ApiFault {
 /// The short names that [`Faults::add`] knows.
 pub(crate) const NAMES: &str = "duplicate, twin, reorder, delay, drop, lose, webhook-before-answer, pay-before-answer, \
     signature-skew, wrong-signature, old-secret, latency, rate-limit, server-error, server-error-stored, \
-    reset-before, reset-after, truncated, html";
+    reset-before, reset-after, truncated, should-retry, should-not-retry, html";
 
 const fn always() -> u8 {
     100

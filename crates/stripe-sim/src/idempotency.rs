@@ -2,6 +2,7 @@
 
 use super::error::StripeError;
 use super::form::{Branch, Node};
+use base64::Engine;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,14 +20,45 @@ const MAX_KEYS: usize = 20_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub status: u16,
-    pub body: String,
+    pub body: Kept,
     /// `Request-Id` of the request that made it.
     pub request: String,
+}
+
+/// An answer's body, which is kept for a day and hardly ever given again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub(crate) struct Kept(Box<[u8]>);
+
+impl Kept {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(lz4_flex::block::compress_prepend_size(text.as_bytes()).into())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let bytes = lz4_flex::block::decompress_size_prepended(&self.0).unwrap_or_default();
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl From<String> for Kept {
+    fn from(text: String) -> Self {
+        Self::of(&text)
+    }
+}
+
+impl From<Kept> for String {
+    fn from(kept: Kept) -> Self {
+        kept.text()
+    }
 }
 
 /// What is known of a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entry {
+    /// Where it was first used.
+    #[serde(default)]
+    path: Box<str>,
     fingerprint: String,
     at: i64,
     /// Nothing while the first request runs.
@@ -63,16 +95,28 @@ impl Keys {
     ///
     /// # Errors
     /// 400 if it was used with other parameters, 409 if its first request still runs.
-    pub(crate) fn begin(&mut self, key: &str, fingerprint: String, now: i64) -> Result<Begin, StripeError> {
+    pub(crate) fn begin(
+        &mut self,
+        key: &str,
+        path: &str,
+        fingerprint: String,
+        now: i64,
+    ) -> Result<Begin, StripeError> {
         let old =
             self.entries.get(key).filter(|e| now.saturating_sub(e.at) < KEPT_SECONDS || e.stored.is_none());
         match old {
+            Some(entry) if !entry.path.is_empty() && *entry.path != *path => {
+                Err(StripeError::idempotency_elsewhere(key, &entry.path, path))
+            }
             Some(entry) if entry.fingerprint != fingerprint => Err(StripeError::idempotency_mismatch(key)),
             Some(Entry { stored: None, .. }) => Err(StripeError::idempotency_in_use(key)),
             Some(Entry { stored: Some(stored), .. }) => Ok(Begin::Replay(stored.clone())),
             None => {
                 self.make_room();
-                self.put(key.to_owned(), Entry { fingerprint, at: now, stored: None, place: 0 });
+                self.put(
+                    key.to_owned(),
+                    Entry { path: path.into(), fingerprint, at: now, stored: None, place: 0 },
+                );
                 Ok(Begin::Run)
             }
         }
@@ -133,12 +177,11 @@ impl Keys {
     }
 }
 
-/// What makes two requests the same: method, path, and parameters in any order.
-pub(crate) fn fingerprint(method: &str, path: &str, params: &Branch) -> String {
+/// What makes two requests to one address the same: the parameters, in any order.
+pub(crate) fn fingerprint(params: &Branch) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{method} {path}\n"));
     feed(&mut hash, params);
-    hex::encode(hash.finalize())
+    base64::engine::general_purpose::STANDARD_NO_PAD.encode(&hash.finalize()[..16])
 }
 
 fn feed(hash: &mut Sha256, branch: &Branch) {
@@ -164,8 +207,9 @@ mod tests {
     #[test]
     fn the_oldest_answers_are_forgotten_and_keys_in_use_are_not() {
         let mut keys = Keys::default();
-        let begin = |keys: &mut Keys, n: usize| keys.begin(&format!("k{n}"), String::new(), 0).is_ok();
-        let stored = || Some(Stored { status: 200, body: String::new(), request: String::new() });
+        let begin =
+            |keys: &mut Keys, n: usize| keys.begin(&format!("k{n}"), "/v1/x", String::new(), 0).is_ok();
+        let stored = || Some(Stored { status: 200, body: Kept::of(""), request: String::new() });
         assert!(begin(&mut keys, 0));
         for n in 1..=MAX_KEYS {
             assert!(begin(&mut keys, n));
@@ -173,8 +217,11 @@ mod tests {
         }
         assert_eq!(keys.kept().count(), MAX_KEYS - 1);
         assert!(!begin(&mut keys, 0), "it still runs");
-        assert!(matches!(keys.begin("k1", String::new(), 0), Ok(Begin::Run)), "it was forgotten");
-        assert!(matches!(keys.begin(&format!("k{MAX_KEYS}"), String::new(), 0), Ok(Begin::Replay(_))));
+        assert!(matches!(keys.begin("k1", "/v1/x", String::new(), 0), Ok(Begin::Run)), "it was forgotten");
+        assert!(matches!(
+            keys.begin(&format!("k{MAX_KEYS}"), "/v1/x", String::new(), 0),
+            Ok(Begin::Replay(_))
+        ));
         assert_eq!(keys.news().1.first().map(String::as_str), Some("k1"));
     }
 }

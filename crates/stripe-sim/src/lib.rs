@@ -25,6 +25,8 @@ mod guard;
 mod html;
 mod idempotency;
 mod ids;
+mod known;
+mod live;
 mod model;
 mod objects;
 mod params;
@@ -37,13 +39,14 @@ mod schema;
 mod server;
 mod signature;
 mod trigger;
+mod versions;
 mod world;
 
 pub use faults::{ApiFault, ApiFaultKind, Delay, Drop as DropFault, Duplicate, Faults};
-pub use objects::API_VERSION;
 pub use rules::sessions::{NotPayable, PayOutcome};
 pub use signature::sign;
 pub use trigger::KINDS as TRIGGERS;
+pub use versions::NEWEST as API_VERSION;
 
 use clock::Clock;
 use error::StripeError;
@@ -84,6 +87,10 @@ pub struct SimConfig {
     pub settle_after: Duration,
     /// What goes wrong from the start.
     pub faults: Faults,
+    /// The account's default API version: for requests without `Stripe-Version`, and for events.
+    pub api_version: String,
+    /// Whether each request, event and delivery is a line on standard error.
+    pub talk: bool,
 }
 
 impl Default for SimConfig {
@@ -97,6 +104,8 @@ impl Default for SimConfig {
             clock: Clock::system(),
             settle_after: Duration::from_secs(60),
             faults: Faults::default(),
+            api_version: API_VERSION.to_owned(),
+            talk: false,
         }
     }
 }
@@ -169,6 +178,11 @@ impl Sim {
             None => None,
         };
         world.faults = config.faults;
+        if !versions::is_version(&config.api_version) {
+            let message = format!("{:?} is no API version of Stripe", config.api_version);
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
+        }
+        world.api_version = config.api_version;
         set_targets(&mut world, &config.webhooks);
         let client = HttpClient::new(deliveries::TIMEOUT).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
@@ -176,6 +190,7 @@ impl Sim {
             keys: Mutex::new(keys),
             journal: journal.map(Mutex::new),
             log: Mutex::new(VecDeque::new()),
+            live: live::Live::new(config.talk),
             wake: Notify::new(),
             version: watch::Sender::new(0),
             paused: AtomicBool::new(false),
@@ -336,6 +351,8 @@ struct Shared {
     /// Where the state is kept. Locks are taken in the order world, keys, journal.
     journal: Option<Mutex<persist::Journal>>,
     log: Mutex<VecDeque<LoggedRequest>>,
+    /// What happened, in a line each.
+    live: live::Live,
     wake: Notify,
     /// Counts changes; who waits for one subscribes.
     version: watch::Sender<u64>,
@@ -369,6 +386,7 @@ impl Shared {
         world.begin(cause);
         let result = change(&mut world);
         let events = world.end();
+        self.live.events(&world, &events);
         if let Some((key, stored)) = answer(&result) {
             lock(&self.keys).finish(key, Some(stored));
         }
@@ -408,7 +426,8 @@ impl Shared {
         let mut world = lock(&self.world);
         world.begin(Cause::automatic());
         let done = rules::sessions::tick(&mut world);
-        world.end();
+        let events = world.end();
+        self.live.events(&world, &events);
         if done == 0 {
             return;
         }
@@ -458,16 +477,22 @@ impl Shared {
         world.faults.strike(dice, n, method, path)
     }
 
-    fn begin_key(&self, key: &str, fingerprint: String) -> Result<Begin, StripeError> {
+    fn begin_key(&self, key: &str, path: &str, fingerprint: String) -> Result<Begin, StripeError> {
         let now = self.read(World::now);
-        lock(&self.keys).begin(key, fingerprint, now)
+        lock(&self.keys).begin(key, path, fingerprint, now)
     }
 
     fn finish_key(&self, key: &str, answer: Option<Stored>) {
         self.change_quietly(|_| lock(&self.keys).finish(key, answer));
     }
 
-    fn log_request(&self, request: &api::Request, request_id: &str, status: Option<u16>) {
+    fn log_request(
+        &self,
+        request: &api::Request,
+        request_id: &str,
+        status: Option<u16>,
+        why: Option<String>,
+    ) {
         let key = request.headers.get("idempotency-key").and_then(|v| v.to_str().ok());
         let entry = LoggedRequest {
             method: request.method.to_string(),
@@ -477,6 +502,7 @@ impl Shared {
             status,
             at: self.read(World::now),
         };
+        self.live.request(&entry, why.as_deref());
         let mut log = lock(&self.log);
         if log.len() >= MAX_LOGGED {
             log.pop_front();

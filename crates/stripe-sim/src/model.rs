@@ -6,7 +6,7 @@
 use super::cards::Instrument;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Texts by name, as Stripe keeps them.
 pub(crate) type Metadata = BTreeMap<String, String>;
@@ -23,6 +23,8 @@ pub(crate) trait Record {
 
 /// How many of the oldest rows are looked at to find one that may be forgotten.
 const LOOKED_AT: usize = 1_000;
+/// Places of rows that are gone which are remembered, for cursors.
+const MAX_FORMER: usize = 1_000;
 
 /// Objects of one kind in the order of their creation, found by id.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub(crate) struct Table<T> {
     /// What the data file does not yet have: rows by their place, and ids that are gone.
     changed: BTreeSet<u64>,
     gone: Vec<String>,
+    /// Where rows stood that are gone, oldest first: they still are cursors for who pages through the list.
+    former: VecDeque<(String, u64)>,
 }
 
 impl<T: Record> Table<T> {
@@ -47,6 +51,7 @@ impl<T: Record> Table<T> {
             max,
             changed: BTreeSet::new(),
             gone: Vec::new(),
+            former: VecDeque::new(),
         }
     }
 
@@ -86,7 +91,27 @@ impl<T: Record> Table<T> {
         let at = self.by_id.remove(id)?;
         self.changed.remove(&at);
         self.gone.push(id.to_owned());
+        if self.former.len() >= MAX_FORMER {
+            self.former.pop_front();
+        }
+        self.former.push_back((id.to_owned(), at));
         self.rows.remove(&at)
+    }
+
+    /// Where this id stands in the order of creation, or stood before it went.
+    pub(crate) fn place(&self, id: &str) -> Option<u64> {
+        let former = || self.former.iter().rev().find(|(gone, _)| gone == id).map(|(_, at)| *at);
+        self.by_id.get(id).copied().or_else(former)
+    }
+
+    /// Those before this place, newest first.
+    pub(crate) fn older_than(&self, place: u64) -> impl Iterator<Item = &T> {
+        self.rows.range(..place).rev().map(|(_, row)| row)
+    }
+
+    /// Those behind this place, oldest first.
+    pub(crate) fn newer_than(&self, place: u64) -> impl Iterator<Item = &T> {
+        self.rows.range(place.saturating_add(1)..).map(|(_, row)| row)
     }
 
     /// What has changed and what has gone since this was last asked.

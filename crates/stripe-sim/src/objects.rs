@@ -7,11 +7,9 @@ use super::model::{
     IntentStatus, LineItem, PaymentMethod, PaymentStatus, Price, Product, Refund, RefundStatus, Session,
     SessionStatus,
 };
+use super::versions;
 use super::world::World;
 use serde_json::{Map, Value, json};
-
-/// The API version whose shapes these are.
-pub const API_VERSION: &str = "2026-10-28.endive";
 
 /// How long evidence for a dispute may be handed in.
 const EVIDENCE_SECONDS: i64 = 9 * 24 * 3600;
@@ -752,15 +750,35 @@ pub(crate) fn endpoint(e: &Endpoint, with_secret: bool) -> Value {
     object
 }
 
+/// An event as of the version that was the account's when it happened.
 pub(crate) fn event(world: &World, e: &Event) -> Value {
-    let mut data = json!({ "object": e.snapshot() });
+    event_for(world, e, &e.api_version)
+}
+
+/// An event as an endpoint of that version is sent it.
+pub(crate) fn event_for(world: &World, e: &Event, version: &str) -> Value {
+    let mut object = e.snapshot();
+    let kind = object["object"].clone();
+    versions::shape(world, &mut object, version);
+    let mut data = json!({ "object": object });
     if let (Some(previous), Some(map)) = (&e.previous, data.as_object_mut()) {
-        map.insert("previous_attributes".into(), previous.clone());
+        let mut previous = previous.clone();
+        if version < versions::NEWEST && previous.is_object() {
+            // What was is a part of the object, so it is read as one; members that the older look adds are no news.
+            previous["object"] = kind;
+            let told: Vec<String> =
+                previous.as_object().into_iter().flatten().map(|(n, _)| n.clone()).collect();
+            versions::shape(world, &mut previous, version);
+            if let Some(members) = previous.as_object_mut() {
+                members.retain(|name, _| name != "object" && told.contains(name));
+            }
+        }
+        map.insert("previous_attributes".into(), previous);
     }
     json!({
         "id": e.id,
         "object": "event",
-        "api_version": e.api_version,
+        "api_version": version,
         "created": e.created,
         "data": data,
         "livemode": false,

@@ -24,6 +24,8 @@ pub(crate) struct Field {
     pub required: bool,
     /// Whether an empty string unsets it. It then arrives as null.
     pub clearable: bool,
+    /// Whether it is checked, perhaps shown again, and does nothing here: answers say so.
+    pub idle: bool,
 }
 
 /// What a parameter holds.
@@ -54,17 +56,22 @@ pub(crate) enum Kind {
 
 /// A parameter that may be left out.
 pub(crate) const fn opt(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, required: false, clearable: false }
+    Field { name, kind, required: false, clearable: false, idle: false }
 }
 
 /// A parameter that must be there.
 pub(crate) const fn must(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, required: true, clearable: false }
+    Field { name, kind, required: true, clearable: false, idle: false }
 }
 
 /// A parameter that an empty string unsets.
 pub(crate) const fn clear(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, required: false, clearable: true }
+    Field { name, kind, required: false, clearable: true, idle: false }
+}
+
+/// The same as a parameter that does nothing here.
+pub(crate) const fn idle(field: Field) -> Field {
+    Field { idle: true, ..field }
 }
 
 /// Checked parameters, typed as the schema says.
@@ -72,6 +79,11 @@ pub(crate) const fn clear(name: &'static str, kind: Kind) -> Field {
 pub(crate) struct Params(Map<String, Value>);
 
 impl Params {
+    /// Parameters that were checked elsewhere.
+    pub(crate) fn from_map(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -119,8 +131,28 @@ impl Params {
         self.0.contains_key(name)
     }
 
+    /// The parameters that were given and have no effect here, as their fields say.
+    pub(crate) fn idle(&self, fields: &'static [Field]) -> Vec<String> {
+        let mut idle = Vec::new();
+        idle_members(&self.0, fields, "", &mut idle);
+        idle.truncate(20);
+        idle
+    }
+
     pub(crate) fn into_map(self) -> Map<String, Value> {
         self.0
+    }
+}
+
+fn idle_members(members: &Map<String, Value>, fields: &'static [Field], path: &str, idle: &mut Vec<String>) {
+    for field in fields {
+        let Some(value) = members.get(field.name) else { continue };
+        let at = join(path, field.name);
+        match (&field.kind, value) {
+            _ if field.idle => idle.push(at),
+            (Kind::Object(inner), Value::Object(members)) => idle_members(members, inner, &at, idle),
+            _ => {}
+        }
     }
 }
 
@@ -180,13 +212,10 @@ fn typed(kind: &'static Kind, node: &Node, path: &str) -> Result<Value, StripeEr
         (Kind::OneOf(choices), Node::Text(text)) => one_of(choices, text, path).map(Value::from),
         (Kind::Decimal, Node::Text(text)) => decimal(text, path).map(Value::from),
         (Kind::Int { min, max }, _) => integer(node, *min, *max, path).map(Value::from),
-        (Kind::Bool, Node::Text(text)) if text == "true" || text == "false" => {
-            Ok(Value::Bool(text == "true"))
-        }
-        (Kind::Bool, _) => {
+        (Kind::Bool, _) => boolean(node).map(Value::Bool).ok_or_else(|| {
             let shown = clip(&shown(node));
-            Err(StripeError::invalid(path, None, format!("Invalid boolean: {shown}")))
-        }
+            StripeError::invalid(path, None, format!("Invalid boolean: {shown}"))
+        }),
         (Kind::Metadata, Node::Branch(entries)) => metadata(entries, path),
         (Kind::List(inner, max), Node::Branch(entries)) => list(inner, *max, entries, path),
         (Kind::List(..), Node::Text(_)) => Err(StripeError::invalid(path, None, "Invalid array")),
@@ -208,6 +237,16 @@ static RANGE: [Field; 4] = [
     opt("lt", Kind::Int { min: 0, max: i64::MAX }),
     opt("lte", Kind::Int { min: 0, max: i64::MAX }),
 ];
+
+/// As Stripe's own mock reads them: older Python libraries send `True`, others `1`.
+fn boolean(node: &Node) -> Option<bool> {
+    let Node::Text(text) = node else { return None };
+    match text.as_str() {
+        "true" | "True" | "TRUE" | "t" | "T" | "1" => Some(true),
+        "false" | "False" | "FALSE" | "f" | "F" | "0" => Some(false),
+        _ => None,
+    }
+}
 
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}[{name}]") }

@@ -11,7 +11,7 @@ use super::rules::sessions::{self, NotPayable};
 use super::rules::{disputes, refunds};
 use super::schema::{self, Field, Params};
 use super::world::World;
-use super::{cards, control, objects, params};
+use super::{cards, control, params};
 use serde_json::Value;
 
 /// The events that can be triggered.
@@ -166,8 +166,10 @@ fn call(
     handler: fn(&mut World, &Call) -> Answer,
 ) -> Result<String, NotTriggered> {
     let params: Params = schema::check(fields, sent)?;
-    let answer =
-        handler(world, &Call { id: id.to_owned(), params, version: objects::API_VERSION.to_owned() })?;
+    let answer = handler(
+        world,
+        &Call { id: id.to_owned(), params, version: crate::versions::NEWEST.to_owned(), ..Call::default() },
+    )?;
     Ok(answer.get("id").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub clock: Clock,
     /// Base of the links to the payment page, without a slash at the end.
     pub public_url: String,
+    /// For requests that name no version, and for events.
+    pub api_version: String,
     pub sessions: Table<Session>,
     pub intents: Table<Intent>,
     pub charges: Table<Charge>,
@@ -85,6 +87,7 @@ impl World {
         Self {
             clock,
             public_url,
+            api_version: crate::versions::NEWEST.to_owned(),
             sessions: Table::new(MAX_OBJECTS),
             intents: Table::new(MAX_OBJECTS),
             charges: Table::new(MAX_OBJECTS),
@@ -216,7 +219,7 @@ impl World {
                 previous: previous.clone(),
                 request: cause.request.clone(),
                 idempotency_key: cause.idempotency_key.clone(),
-                api_version: objects::API_VERSION.to_owned(),
+                api_version: self.api_version.clone(),
             };
             self.schedule(&event, ordinal);
             self.changed_events.push(event.id.clone());

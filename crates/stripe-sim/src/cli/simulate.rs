@@ -1,7 +1,7 @@
 //! Running the simulated Stripe until it is interrupted.
 
 use super::{MISUSE, print};
-use crate::{Faults, Sim, SimConfig, WebhookTarget};
+use crate::{API_VERSION, Faults, Sim, SimConfig, WebhookTarget, versions};
 use anyhow::Context;
 use clock::{Clock, Timestamp};
 use secrecy::SecretString;
@@ -43,6 +43,12 @@ pub struct SimulateArgs {
     /// How long delayed payment methods take, in seconds of the simulator's clock.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     settle_after: u64,
+    /// The account's API version: for requests that send no Stripe-Version, and for events.
+    #[arg(long, value_name = "VERSION", default_value = API_VERSION)]
+    api_version: String,
+    /// No line for each request, event and delivery.
+    #[arg(long, short)]
+    quiet: bool,
     /// Stops the clock at this unix second; the control API moves it.
     #[arg(long, value_name = "UNIX")]
     freeze_at: Option<i64>,
@@ -70,6 +76,10 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         eprintln!("--webhook-url: {url} is not an http address");
         return Ok(ExitCode::from(MISUSE));
     }
+    if !versions::is_version(&args.api_version) {
+        eprintln!("--api-version: {:?} is no API version of Stripe, such as {API_VERSION}", args.api_version);
+        return Ok(ExitCode::from(MISUSE));
+    }
     let secrets = match args.webhook_secret {
         given if given.is_empty() => vec![Sim::new_webhook_secret()],
         given => given,
@@ -91,6 +101,8 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         clock,
         settle_after: Duration::from_secs(args.settle_after),
         faults,
+        api_version: args.api_version,
+        talk: !args.quiet,
     })
     .await
     .context("the simulated Stripe cannot start")?;

@@ -8,7 +8,7 @@ use crate::model::{Buyer, Intent, IntentStatus};
 use crate::rules::payments::{self, NewIntent};
 use crate::schema::Params;
 use crate::world::World;
-use crate::{currency, objects, rules};
+use crate::{currency, objects, rules, versions};
 use serde_json::{Map, Value};
 
 const LIST: List<'static> = List { what: "payment_intent", url: "/v1/payment_intents" };
@@ -45,17 +45,24 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
     let automatic = p.get("automatic_payment_methods").cloned();
     let default = || serde_json::json!({ "allow_redirects": "always", "enabled": true });
     let listed = p.texts("payment_method_types");
+    let dynamic = call.version.as_str() >= versions::DYNAMIC_METHODS;
     let id = payments::create(
         world,
         NewIntent {
             amount,
             currency: currency.clone(),
-            capture_method: p.owned("capture_method"),
+            capture_method: p.owned("capture_method").or_else(|| {
+                (call.version.as_str() < versions::ASYNC_CAPTURE).then(|| "automatic".to_owned())
+            }),
             customer: p.owned("customer"),
             description: p.owned("description"),
             metadata: rules::new_metadata(p.get("metadata")),
-            automatic: automatic.or_else(|| listed.is_empty().then(default)),
-            payment_method_types: if listed.is_empty() { methods_for(&currency) } else { listed },
+            payment_method_types: match (listed.is_empty(), dynamic || automatic.is_some()) {
+                (false, _) => listed.clone(),
+                (true, true) => methods_for(&currency),
+                (true, false) => vec!["card".to_owned()],
+            },
+            automatic: automatic.or_else(|| (dynamic && listed.is_empty()).then(default)),
             echo: echo(p),
             return_url: p.owned("return_url"),
             session: None,

@@ -17,7 +17,7 @@ use super::world::World;
 use serde_json::Value;
 
 /// One request, checked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Call {
     /// The id in the path; empty if the path has none.
     pub id: String,

@@ -6,16 +6,12 @@ use crate::error::StripeError;
 use crate::model::{LineItem, PaymentStatus, Price, Product, Session, SessionStatus};
 use crate::rules::sessions;
 use crate::schema::Params;
+use crate::versions::{NEW_UI_MODES, WITHOUT_METHOD_TYPES};
 use crate::world::World;
 use crate::{currency, ids, objects, rules};
 use serde_json::{Map, Value, json};
 
 const MIN_LIFE_SECONDS: i64 = 30 * 60;
-/// From this API version on `payment_method_types` is no parameter of create any more.
-const WITHOUT_METHOD_TYPES: &str = "2026-09-30";
-/// From this API version on `ui_mode` has its present names.
-const NEW_UI_MODES: &str = "2026-03-25";
-
 const LIST: List<'static> = List { what: "checkout.session", url: "/v1/checkout/sessions" };
 
 pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
@@ -29,7 +25,7 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
         let message = format!("The simulator takes one-time payments only: `{mode}` mode is not simulated.");
         return Err(StripeError::invalid("mode", None, message));
     }
-    let ui_mode = ui_mode(p, &call.version);
+    let ui_mode = ui_mode(p);
     check_urls(p, &ui_mode)?;
     check_customer(world, p)?;
     let expires_at = expiry(world, p)?;
@@ -89,14 +85,20 @@ fn refuse_by_version(p: &Params, version: &str) -> Result<(), StripeError> {
     let old = matches!(p.text("ui_mode"), Some("custom" | "embedded" | "hosted"));
     if old && version >= NEW_UI_MODES {
         let message = "Invalid ui_mode: must be one of elements, embedded_page, form, or hosted_page";
-        return Err(StripeError::invalid("ui_mode", None, message));
+        return Err(StripeError::invalid("ui_mode", None, message).by_version());
     }
     Ok(())
 }
 
-fn ui_mode(p: &Params, version: &str) -> String {
-    let default = if version >= NEW_UI_MODES { "hosted_page" } else { "hosted" };
-    p.owned("ui_mode").unwrap_or_else(|| default.to_owned())
+/// By its present name; an older version is shown the older one.
+fn ui_mode(p: &Params) -> String {
+    match p.text("ui_mode") {
+        None | Some("hosted") => "hosted_page",
+        Some("embedded") => "embedded_page",
+        Some("custom") => "elements",
+        Some(other) => other,
+    }
+    .to_owned()
 }
 
 fn check_urls(p: &Params, ui_mode: &str) -> Result<(), StripeError> {
@@ -680,10 +682,6 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Answer {
 pub(crate) fn line_items(world: &mut World, call: &Call) -> Answer {
     let session = find(world, &call.id)?;
     let url = format!("/v1/checkout/sessions/{}/line_items", session.id);
-    for cursor in ["starting_after", "ending_before"] {
-        if let Some(id) = call.params.text(cursor).filter(|id| session.lines.iter().all(|l| l.id != *id)) {
-            return Err(StripeError::no_such("item", id, cursor).with_status(400));
-        }
-    }
-    lists::paged(&session.lines, &call.params, &url, |l| &l.id, |l| objects::line_item(world, l))
+    let list = List { what: "item", url: &url };
+    lists::paged(&session.lines, &call.params, list, |l| &l.id, |l| objects::line_item(world, l))
 }

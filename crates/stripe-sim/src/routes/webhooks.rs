@@ -2,10 +2,10 @@
 
 use super::lists::{self, List};
 use super::{Answer, Call, shown};
-use crate::error::StripeError;
+use crate::error::{StripeError, clip};
 use crate::model::Endpoint;
 use crate::world::World;
-use crate::{ids, objects, rules};
+use crate::{ids, objects, rules, versions};
 use serde_json::json;
 
 const LIST: List<'static> = List { what: "webhook endpoint", url: "/v1/webhook_endpoints" };
@@ -23,6 +23,10 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
     if world.endpoints.len() >= MAX_ENDPOINTS {
         let message = format!("You have reached the maximum of {MAX_ENDPOINTS} test webhook endpoints.");
         return Err(StripeError::state(None, message));
+    }
+    if let Some(version) = p.text("api_version").filter(|version| !versions::is_version(version)) {
+        let message = format!("Invalid Stripe API version: {}", clip(version));
+        return Err(StripeError::invalid("api_version", None, message));
     }
     let endpoint = Endpoint {
         id: ids::object("we"),

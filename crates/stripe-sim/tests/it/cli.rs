@@ -43,6 +43,7 @@ async fn misuse_is_told_and_nothing_is_started() {
         &["--webhook-secret", "whsec_x "],
         &["--webhook-url", "nowhere"],
         &["--port", "x"],
+        &["--api-version", "2023-13-45"],
     ] {
         let done = program().args(flags).output().await.unwrap();
         assert_eq!(done.status.code(), Some(2), "{flags:?}");

@@ -178,6 +178,36 @@ async fn wrong_types_name_the_parameter() {
 }
 
 #[tokio::test]
+async fn booleans_are_read_as_stripes_own_mock_reads_them() {
+    let (_sim, api) = start().await;
+    let ask = async |word: &str| {
+        api.post("/v1/checkout/sessions", &format!("{SESSION}&phone_number_collection[enabled]={word}")).await
+    };
+    for (words, value) in
+        [(["true", "True", "TRUE", "t", "T", "1"], true), (["false", "False", "FALSE", "f", "F", "0"], false)]
+    {
+        for word in words {
+            assert_eq!(ask(word).await.ok()["phone_number_collection"]["enabled"], value, "{word}");
+        }
+    }
+    for word in ["yes", "tRUE", "2", "on"] {
+        let got = ask(word).await;
+        assert_eq!((got.status, got.message()), (400, format!("Invalid boolean: {word}").as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_leads_to_its_request() {
+    let (sim, api) = start().await;
+    let got = api.post("/v1/checkout/sessions", "mode=payment").await;
+    let url = got.json["error"]["request_log_url"].as_str().unwrap();
+    assert_eq!(
+        url,
+        format!("http://localhost:{}/?request={}", sim.addr().port(), got.header("request-id").unwrap())
+    );
+}
+
+#[tokio::test]
 async fn odd_ids_are_unknown_and_nothing_worse() {
     let (_sim, api) = start().await;
     for odd in ["%00", "..%2f..", "%E2%82%AC", "cs_test_%22%3E", &"x".repeat(5_000), "%"] {

@@ -36,7 +36,13 @@ async fn the_same_key_with_other_parameters_or_another_path_is_refused() {
          a key other than 'k1' if you meant to execute a different request."
     );
     let elsewhere = api.post_with("/v1/payment_intents", &key, "amount=100&currency=eur").await;
-    assert_eq!(elsewhere.status, 400);
+    assert_eq!(elsewhere.refusal(), (400, "idempotency_error", "", ""));
+    assert_eq!(
+        elsewhere.message(),
+        "Keys for idempotent requests can only be used for the same endpoint they were first used for \
+         ('/v1/payment_intents' vs '/v1/checkout/sessions'). Try using a key other than 'k1' if you meant to execute \
+         a different request."
+    );
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn a_file_that_is_not_a_state_is_refused_and_left_alone() {
         assert!(why.contains("simulator.json: not a state of the simulator"), "{why}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
-    let done = program().args(["simulate", "--port", "0", "--data-file"]).arg(&file).output().await.unwrap();
+    let done = program().args(["--port", "0", "--data-file"]).arg(&file).output().await.unwrap();
     let said = String::from_utf8(done.stderr).unwrap();
     assert_eq!((done.status.code(), done.stdout.is_empty()), (Some(1), true));
     assert!(said.contains("not a state of the simulator") && said.contains("move it away"), "{said}");

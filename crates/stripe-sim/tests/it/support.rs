@@ -101,6 +101,10 @@ impl Api {
         self.send(Method::Get, path, &[("authorization", "Bearer sk_test_x")], b"").await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Got {
+        self.send(Method::Delete, path, &[("authorization", "Bearer sk_test_x")], b"").await
+    }
+
     pub(crate) async fn post(&self, path: &str, form: &str) -> Got {
         self.post_with(path, &[], form).await
     }
