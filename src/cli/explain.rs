@@ -3,6 +3,7 @@
 use super::{open, print};
 use crate::config::Config;
 use crate::flow::explain;
+use domain::code::Code;
 use domain::ids::BookingId;
 use domain::lang::Lang;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ pub const EXAMPLE: &str =
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The booking's id, its session's, or the id of an event about it
+    /// The booking's code or id, its session's, or the id of an event about it
     booking: String,
     /// fr or en
     #[arg(long, value_parser = lang, default_value = "en")]
@@ -32,8 +33,13 @@ fn lang(text: &str) -> Result<Lang, String> {
 pub async fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     let app = open::app(config).await?;
     let mut tx = app.store.read().await?;
+    let by_code = match Code::parse(&args.booking) {
+        Some(code) => tx.booking_by_code(code).await?,
+        None => None,
+    };
     let booking = match BookingId::parse(&args.booking) {
         Ok(id) if tx.booking(id).await?.is_some() => Some(id),
+        _ if by_code.is_some() => by_code,
         _ => match tx.entry(&args.booking).await? {
             Some(entry) => entry.booking_id,
             None => match domain::ids::SessionId::parse(&args.booking) {

@@ -356,6 +356,7 @@ fn notification(delivery: &Delivery, booking: &Booking) -> String {
         "timestamp": delivery.happened_at,
         "data": {
             "bookingId": booking.id,
+            "bookingCode": booking.code,
             "status": booking.status().as_str(),
             "offerId": booking.offer,
             "date": booking.slot.date().to_string(),

@@ -111,15 +111,16 @@ fn summary(booking: &Booking, lang: Lang) -> String {
     let (date, time) = (booking.slot.date(), booking.slot.time_text());
     match lang {
         Lang::Fr => format!(
-            "Réservation {} pour le {:02}/{:02}/{} à {time} : {status} ; prix {price}, payé {paid}, remboursé {back}.",
+            "Réservation {} ({}) pour le {:02}/{:02}/{} à {time} : {status} ; prix {price}, payé {paid}, remboursé {back}.",
+            booking.code,
             booking.id,
             date.day(),
             date.month(),
             date.year()
         ),
         Lang::En => format!(
-            "Booking {} for {date} {time}: {status}; price {price}, paid {paid}, refunded {back}.",
-            booking.id
+            "Booking {} ({}) for {date} {time}: {status}; price {price}, paid {paid}, refunded {back}.",
+            booking.code, booking.id
         ),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod background;
+pub mod bookings;
 pub mod cancel;
 pub mod cases;
 pub mod checkout;

@@ -66,6 +66,7 @@ pub async fn export(store: &Store, email: &str) -> Result<Value, StoreError> {
         let deliveries = tx.deliveries_of(id).await?;
         bookings.push(json!({
             "id": booking.id,
+            "code": booking.code,
             "firstName": booking.customer.first_name,
             "lastName": booking.customer.last_name,
             "email": booking.customer.email,

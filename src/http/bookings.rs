@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use crate::app::Shared;
+use crate::flow::bookings;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use domain::Fault;
@@ -39,7 +40,7 @@ pub async fn list(State(app): State<Shared>, RawQuery(query): RawQuery) -> Resul
 
 /// One booking with its timeline.
 pub async fn show(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let id = named(&app, &id).await?;
     let mut tx = app.store.read().await?;
     let booking = tx.booking(id).await?;
     let entries = tx.entries_of(id).await?;
@@ -48,6 +49,14 @@ pub async fn show(State(app): State<Shared>, Path(id): Path<String>) -> Result<J
     let mut json = booking_json(&booking);
     json["timeline"] = entries.iter().map(step_json).collect();
     Ok(Json(json))
+}
+
+/// The booking that an address names by its id or its code.
+///
+/// # Errors
+/// 404 for a text that is neither, or that no booking has.
+pub async fn named(app: &Shared, text: &str) -> Result<BookingId, Problem> {
+    bookings::named(app, text).await?.ok_or_else(Problem::not_found)
 }
 
 /// The ledger, newest first.
@@ -81,6 +90,7 @@ pub fn booking_json(booking: &Booking) -> Value {
     let payment = booking.payment();
     json!({
         "id": booking.id,
+        "code": booking.code,
         "status": booking.status(),
         "firstName": booking.customer.first_name,
         "lastName": booking.customer.last_name,

@@ -62,7 +62,7 @@ pub struct Route {
 pub fn routes() -> Vec<Route> {
     use Access::{Metrics, Public, Role as For, Stripe};
     use Role::{Admin, Ops, ReadOnly};
-    use pages::{dashboard, login, result, storefront};
+    use pages::{booking, dashboard, login, result, storefront};
     vec![
         route(
             "POST",
@@ -100,6 +100,8 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/resume", Public, post(storefront::resume)),
         route("GET", "/success", Public, get(result::success)),
         route("GET", "/cancel", Public, get(result::cancel)),
+        route("GET", "/b/{code}", Public, get(booking::show)),
+        route("GET", "/b/{code}/calendar.ics", Public, get(booking::calendar)),
         route("GET", "/accessibility", Public, get(pages::accessibility)),
         route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
         route("GET", "/login", Public, get(login::form)),

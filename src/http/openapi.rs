@@ -45,7 +45,10 @@ pub fn is_page(path: &str) -> bool {
         "/logout",
         "/docs",
     ];
-    PAGES.contains(&path) || path.starts_with("/dashboard") || path.starts_with("/assets/")
+    PAGES.contains(&path)
+        || path.starts_with("/dashboard")
+        || path.starts_with("/b/")
+        || path.starts_with("/assets/")
 }
 
 fn make() -> Value {

@@ -2,7 +2,7 @@
 //! who may read it.
 
 use super::auth::Signed;
-use super::bookings::{Query, booking_json};
+use super::bookings::{Query, booking_json, named};
 use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
@@ -129,7 +129,7 @@ pub async fn explain(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
-    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let id = named(&app, &id).await?;
     let mut query = Query::parse(query.as_deref());
     let lang = query.take("lang", "must be fr or en", Lang::parse).unwrap_or(Lang::En);
     query.finish()?;

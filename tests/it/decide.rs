@@ -17,8 +17,10 @@ const PRICE: i64 = 6_000;
 
 fn booking() -> Booking {
     let at = Timestamp::from_unix_seconds(1_795_000_000);
+    let id = BookingId::parse("0193b5a0-0000-7000-8000-000000000010").unwrap();
     Booking {
-        id: BookingId::parse("0193b5a0-0000-7000-8000-000000000010").unwrap(),
+        id,
+        code: domain::code::Code::of(id, 0),
         offer: OfferId::from(clock::new_id()),
         customer: Customer { first_name: "A".into(), last_name: "B".into(), email: "a@b.fr".into() },
         slot: Slot::parse("2031-01-15", "10:00").unwrap(),

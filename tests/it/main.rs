@@ -16,6 +16,7 @@ mod accounts;
 mod cases;
 mod chaos;
 mod checkout;
+mod codes;
 mod commands;
 mod config;
 mod crashes;

@@ -473,6 +473,7 @@ fn booking(offer: OfferId, seat: Option<i32>, created_at: Timestamp) -> Booking 
     let id = BookingId::from(clock::new_id());
     Booking {
         id,
+        code: domain::code::Code::of(id, 0),
         offer,
         customer: Customer {
             first_name: "Ada".to_owned(),

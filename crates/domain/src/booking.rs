@@ -1,6 +1,7 @@
 //! A booking and its states.
 
 use super::Fault;
+use super::code::Code;
 use super::ids::{BookingId, DisputeId, OfferId, PaymentIntentId, RefundId, SessionId};
 use super::money::Money;
 use super::slot::{Slot, SlotError};
@@ -126,6 +127,8 @@ pub struct Customer {
 pub struct Booking {
     /// Its id, and the checkout's `client_reference_id`.
     pub id: BookingId,
+    /// What people call it by.
+    pub code: Code,
     /// What was booked.
     pub offer: OfferId,
     /// Who booked.

@@ -81,6 +81,14 @@ macro_rules! stripe_id {
     };
 }
 
+impl BookingId {
+    /// Its bits.
+    #[must_use]
+    pub fn halves(self) -> (u64, u64) {
+        self.0.as_u64_pair()
+    }
+}
+
 own_id!(
     /// A booking. Also Stripe's `client_reference_id` for its checkout.
     BookingId

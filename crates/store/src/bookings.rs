@@ -6,12 +6,13 @@ use super::row::{BookingRow, DisputeRow, RefundRow, booking_columns, parse};
 use super::{StoreError, Tx};
 use clock::Timestamp;
 use domain::booking::{Booking, Dispute, Refund, Status};
+use domain::code::Code;
 use domain::ids::{BookingId, OfferId, SessionId};
 use domain::lang::Lang;
 use domain::reconcile;
 use domain::slot::Slot;
 use sqlx::AssertSqlSafe;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a checkout needs to know of a booking beside the booking itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,8 @@ pub struct BookingFilter {
     pub email: Option<String>,
     /// Only of this offer.
     pub offer: Option<OfferId>,
-    /// Only of customers whose name or address holds this text, however it is capitalised.
+    /// Only of customers whose name or address holds this text, however it is capitalised, or whose booking has it
+    /// for its code.
     pub who: Option<String>,
 }
 
@@ -145,9 +147,10 @@ impl Tx {
         let inserted = on_engine!(self, conn => sqlx::query(
             "insert into bookings (id, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at,
                  amount, currency, status, seat, hold_expires_at, attempt, charge_refunded, has_history,
-                 owner_hash, lang, next_check_at, created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, $14, $15, $16, $17, $18, $18)
-             on conflict (offer_id, slot_date, slot_time, seat) where seat is not null do nothing")
+                 owner_hash, lang, next_check_at, created_at, updated_at, code, duration_minutes)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, $14, $15, $16, $17, $18, $18, $19,
+                 (select duration_minutes from offers where id = $2))
+             on conflict do nothing")
             .bind(booking.id.to_string())
             .bind(booking.offer.to_string())
             .bind(&booking.customer.first_name)
@@ -166,10 +169,77 @@ impl Tx {
             .bind(lang.as_str())
             .bind(next_check_at.as_micros())
             .bind(booking.created_at.as_micros())
+            .bind(booking.code.as_str())
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
         Ok(inserted == 1)
+    }
+
+    /// The booking that people call by this code.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn booking_by_code(&mut self, code: Code) -> Result<Option<BookingId>, StoreError> {
+        let id: Option<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings where code = $1")
+            .bind(code.as_str())
+            .fetch_optional(conn)
+            .await)?;
+        id.map(|id| parse("bookings.id", &id, |text| BookingId::parse(text).ok())).transpose()
+    }
+
+    /// How long a booking takes, in minutes.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn minutes_of(&mut self, booking: BookingId) -> Result<i32, StoreError> {
+        let minutes: Option<i32> = on_engine!(self, conn => sqlx::query_scalar(
+            "select coalesce(b.duration_minutes, o.duration_minutes)
+             from bookings b join offers o on o.id = b.offer_id where b.id = $1")
+            .bind(booking.to_string())
+            .fetch_optional(conn)
+            .await)?;
+        Ok(minutes.unwrap_or(60))
+    }
+
+    /// Gives a code to bookings that have none, at most so many. Returns how many there were.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub(super) async fn give_codes(&mut self, most: i64) -> Result<usize, StoreError> {
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(
+            "select id from bookings where code is null order by id limit $1")
+            .bind(most)
+            .fetch_all(conn)
+            .await)?;
+        let mut without = ids
+            .iter()
+            .map(|id| parse("bookings.id", id, |text| BookingId::parse(text).ok()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (mut given, mut used) = (Vec::with_capacity(without.len()), HashSet::new());
+        for nth in 0.. {
+            if without.is_empty() {
+                break;
+            }
+            let wished: Vec<Code> = without.iter().map(|id| Code::of(*id, nth)).collect();
+            let sql = format!("select code from bookings where code {}", self.in_list(1));
+            let taken: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))
+                .bind(json_array(&wished))
+                .fetch_all(conn)
+                .await)?;
+            used.extend(taken.iter().filter_map(|code| Code::parse(code)));
+            let pairs = without.into_iter().zip(wished);
+            let (free, again): (Vec<_>, Vec<_>) = pairs.partition(|(_, code)| used.insert(*code));
+            given.extend(free);
+            without = again.into_iter().map(|(id, _)| id).collect();
+        }
+        let write = Rows::of(given.iter())
+            .text("id", |(id, _)| id.to_string())
+            .text("code", |(_, code)| code.to_string())
+            .written_by("update bookings set code = r.code from {r} where bookings.id = r.id and bookings.code is null");
+        self.write([write]).await?;
+        Ok(ids.len())
     }
 
     /// The seat numbers that are taken in a slot.
@@ -611,7 +681,8 @@ impl Tx {
                and ($2 = '' or status = $2) and ($3 = '' or slot_date = $3)
                and ($4 = '' or lower(email) = lower($4)) and ($5 = '' or offer_id = $5)
                and ($7 = '' or lower(first_name || ' ' || last_name) like $8 escape '!'
-                    or first_name || ' ' || last_name like $7 escape '!' or lower(email) like $8 escape '!')
+                    or first_name || ' ' || last_name like $7 escape '!' or lower(email) like $8 escape '!'
+                    or code = $9)
              order by id desc limit $6")
             .bind(page.below())
             .bind(filter.status.map_or("", Status::as_str))
@@ -622,6 +693,7 @@ impl Tx {
             .bind(&who)
             // Besides as it was typed: SQLite's lower() leaves É as it is.
             .bind(who.to_lowercase())
+            .bind(filter.who.as_deref().and_then(Code::parse).map(|code| code.to_string()).unwrap_or_default())
             .fetch_all(conn)
             .await)?;
         let page = page.finish(ids, |id| Cursor(id.clone()));

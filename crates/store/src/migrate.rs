@@ -26,7 +26,36 @@ pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreErr
     if applied(store).await? != known() {
         run(store).await?;
     }
-    first_rows(store, now).await
+    first_rows(store, now).await?;
+    codes(store).await
+}
+
+/// Rows that get their code at once.
+const CODES_AT_ONCE: i64 = 1000;
+
+/// Bookings that were made before there were codes get theirs. A start that dies meanwhile leaves the rest to the
+/// next; instances that start together may get into each other's way.
+async fn codes(store: &Store) -> Result<(), StoreError> {
+    let mut collisions = 0;
+    loop {
+        let mut tx = store.read().await?;
+        let without: Option<String> = on_engine!(&mut tx, conn =>
+            sqlx::query_scalar("select id from bookings where code is null limit 1").fetch_optional(conn).await)?;
+        tx.rollback().await?;
+        if without.is_none() {
+            return Ok(());
+        }
+        let mut tx = store.begin().await?;
+        let given = match tx.give_codes(CODES_AT_ONCE).await {
+            Ok(_) => tx.commit().await,
+            Err(error) => Err(error),
+        };
+        match given {
+            Ok(()) => collisions = 0,
+            Err(_) if collisions < 10 => collisions += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn run(store: &Store) -> Result<(), StoreError> {

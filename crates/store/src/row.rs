@@ -6,6 +6,7 @@ use clock::Timestamp;
 use domain::booking::{
     Booking, Customer, Dispute, DisputeStatus, Payment, Progress, Refund, RefundStatus, Status,
 };
+use domain::code::Code;
 use domain::ids::{BookingId, DisputeId, OfferId, PaymentIntentId, RefundId, SessionId};
 use domain::money::{Currency, Money};
 use domain::slot::Slot;
@@ -13,6 +14,7 @@ use domain::slot::Slot;
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(super) struct BookingRow {
     pub id: String,
+    pub code: Option<String>,
     pub offer_id: String,
     pub first_name: String,
     pub last_name: String,
@@ -40,7 +42,7 @@ pub(super) struct BookingRow {
 /// The columns of [`BookingRow`], for `select`.
 macro_rules! booking_columns {
     () => {
-        "id, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at, amount, currency, status, \
+        "id, code, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at, amount, currency, status, \
          seat, hold_expires_at, stripe_session_id, paid_session_id, payment_intent_id, paid_amount, paid_at, \
          charge_refunded, charge_intent_id, has_history, created_at, updated_at"
     };
@@ -73,6 +75,8 @@ impl BookingRow {
         };
         Ok(Booking {
             id,
+            // Only until the start that follows the migration has written it.
+            code: self.code.as_deref().and_then(Code::parse).unwrap_or_else(|| Code::of(id, 0)),
             offer: parse("bookings.offer_id", &self.offer_id, |text| OfferId::parse(text).ok())?,
             customer: Customer { first_name: self.first_name, last_name: self.last_name, email: self.email },
             slot: Slot::parse(&self.slot_date, &self.slot_time)

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::flow::{observe, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
+use domain::code::Code;
 use domain::ids::BookingId;
 use domain::offer::Offer;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use store::{StoreError, Tx};
 const FIRST_CHECK: Duration = Duration::from_secs(3 * 60);
 
 /// How often another seat is tried when one was taken between look and claim.
-const SEAT_TRIES: usize = 50;
+const SEAT_TRIES: u32 = 50;
 
 pub(super) enum Reserved {
     /// A booking that was made just now.
@@ -117,8 +118,10 @@ async fn claim_seat(
     caller: &Caller,
 ) -> Result<Option<Booking>, StoreError> {
     let now = app.clock.now();
+    let id = BookingId::from(clock::new_id());
     let mut booking = Booking {
-        id: BookingId::from(clock::new_id()),
+        id,
+        code: Code::of(id, 0),
         offer: offer.id,
         customer: wish.customer.clone(),
         slot: wish.slot,
@@ -136,7 +139,9 @@ async fn claim_seat(
         created_at: now,
         updated_at: now,
     };
-    for _ in 0..SEAT_TRIES {
+    for nth in 0..SEAT_TRIES {
+        // Of two bookings that would be called by the same code, the later one takes its next.
+        booking.code = Code::of(id, nth);
         let taken = tx.taken_seats(offer.id, &wish.slot).await?;
         let Some(seat) = (1..=offer.capacity).find(|seat| !taken.contains(seat)) else { return Ok(None) };
         booking.seat = Some(seat);

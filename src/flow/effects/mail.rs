@@ -2,6 +2,7 @@
 
 use super::{Failure, Trouble, message_id, still_true};
 use crate::app::App;
+use crate::flow::bookings;
 use domain::booking::Booking;
 use domain::calendar;
 use domain::lang::Lang;
@@ -38,7 +39,10 @@ pub(super) async fn send(
     };
     let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
     let (subject, body) = match delivery.target {
-        Target::Customer => to_customer(delivery.kind, booking, offer, &app.config.app_url, lang),
+        Target::Customer => {
+            let own = format!("{}{}", app.config.app_url, bookings::own_path(&app.config, booking));
+            to_customer(delivery.kind, booking, offer, &app.config.app_url, &own, lang)
+        }
         Target::Owner | Target::Notify => to_owner(delivery.kind, booking, offer, &app.config.app_url, lang),
     };
     let domain = from.email.domain().to_owned();
@@ -78,6 +82,7 @@ fn to_customer(
     booking: &Booking,
     offer: &str,
     app_url: &str,
+    own: &str,
     lang: Lang,
 ) -> (String, String) {
     let slot = calendar::slot(lang, &booking.slot);
@@ -139,9 +144,11 @@ fn to_customer(
             format!("{app_url}/success?session_id={}", payment.session),
         ),
     };
-    let id = booking.id;
-    let body =
-        format!("{hello} {name},\n\n{text}\n\n{offered}{separator}{link}\n{reference}{separator}{id}\n");
+    let (id, code, page) =
+        (booking.id, booking.code, lang.pick("Votre page de réservation", "Your booking's page"));
+    let body = format!(
+        "{hello} {name},\n\n{text}\n\n{page}{separator}{own}\n{offered}{separator}{link}\n{reference}{separator}{code} ({id})\n"
+    );
     (subject, body)
 }
 

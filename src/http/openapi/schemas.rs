@@ -48,6 +48,7 @@ pub(super) fn schemas() -> Value {
 
     let booking = [
         ("id", uuid()),
+        ("code", code()),
         ("status", reference("BookingStatus")),
         ("firstName", text()),
         ("lastName", text()),
@@ -226,6 +227,10 @@ fn text() -> Value {
 
 fn uuid() -> Value {
     json!({ "type": "string", "format": "uuid" })
+}
+
+fn code() -> Value {
+    json!({ "type": "string", "pattern": "^[2-9A-HJKMNP-TV-Z]{6}$", "description": "What people call the booking by." })
 }
 
 fn moment() -> Value {

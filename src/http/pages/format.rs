@@ -108,6 +108,17 @@ pub fn moment(lang: Lang, zone: &TimeZone, at: Timestamp) -> String {
     short_date_time(lang, local.date(), &time)
 }
 
+/// The time zone of the business at a moment: `heure de Europe/Paris (UTC+01:00)`.
+#[must_use]
+pub fn zone(lang: Lang, zone: &TimeZone, at: Timestamp) -> String {
+    let name = zone.iana_name().unwrap_or("UTC").replace('_', " ");
+    let offset = jiff::ZonedDateTime::new(at.to_jiff(), zone.clone()).strftime("%:z").to_string();
+    match lang {
+        Lang::Fr => format!("Fuseau horaire\u{202f}: {name} (UTC{offset})"),
+        Lang::En => format!("Time zone: {name} (UTC{offset})"),
+    }
+}
+
 /// Only the time of day, to the minute.
 #[must_use]
 pub fn clock_time(zone: &TimeZone, at: Timestamp) -> String {

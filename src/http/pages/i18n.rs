@@ -97,6 +97,20 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "If you choose another slot, this one is given up.",
     resume: "Reprendre le paiement" / "Resume payment",
 
+    own_title: "Votre réservation" / "Your booking",
+    own_link: "Votre page de réservation" / "Your booking’s page",
+    own_keep: "Gardez cette adresse : elle mène à votre réservation, sans mot de passe." /
+        "Keep this address: it leads to your booking, without a password.",
+    own_takes: "Durée" / "Duration",
+    own_calendar: "Ajouter à mon agenda" / "Add to my calendar",
+    own_receipt: "Reçu" / "Receipt",
+    own_print: "Pour garder ce reçu, imprimez cette page." / "To keep this receipt, print this page.",
+    own_paid_on: "Payé le" / "Paid on",
+    own_kept: "Total payé" / "Total paid",
+    own_payment: "Paiement" / "Payment",
+    own_name: "Nom" / "Name",
+    code: "Code" / "Code",
+
     going_title: "Encore un pas : le paiement" / "One more step: payment",
     going_lead: "Votre place est réservée. Vous allez être conduit à la page de paiement." /
         "Your seat is held. You are being taken to the payment page.",
@@ -645,6 +659,17 @@ pub fn refund_question(lang: Lang, amount: &str) -> String {
     }
 }
 
+/// How long something takes.
+#[must_use]
+pub fn takes(lang: Lang, takes: std::time::Duration) -> String {
+    let minutes = takes.as_secs() / 60;
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes}\u{a0}min"),
+        (hours, 0) => format!("{hours}\u{a0}h"),
+        (hours, minutes) => format!("{hours}\u{a0}h\u{a0}{minutes:02}{}", lang.pick("", "\u{a0}min")),
+    }
+}
+
 /// A duration in words, with its two largest units.
 #[must_use]
 pub fn duration(lang: Lang, duration: std::time::Duration) -> String {
@@ -674,7 +699,7 @@ mod tests {
 
     #[test]
     fn no_text_is_empty_or_left_in_the_other_language() {
-        let alike = ["note", "source", "total", "date", "version", "webhooks_title", "runtime_title"];
+        let alike = ["code", "note", "source", "total", "date", "version", "webhooks_title", "runtime_title"];
         for (name, fr, en) in PAIRS {
             assert!(!fr.trim().is_empty() && !en.trim().is_empty(), "{name}");
             assert!(fr != en || alike.contains(name), "{name}: {fr}");

@@ -4,6 +4,7 @@
 //! [`i18n`], numbers and dates in [`format`].
 
 pub mod assets;
+pub mod booking;
 pub mod dashboard;
 pub mod format;
 pub mod i18n;

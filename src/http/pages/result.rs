@@ -4,7 +4,7 @@
 use super::storefront::remembered;
 use super::{Page, format, i18n, problem};
 use crate::app::Shared;
-use crate::flow::reconcile;
+use crate::flow::{bookings, reconcile};
 use crate::http::error::Problem;
 use crate::http::hold;
 use askama::Template;
@@ -48,7 +48,11 @@ struct SuccessView {
     amount_label: &'static str,
     amount: String,
     refunded: Option<String>,
+    /// For programs, and for who wrote it down before there were codes.
+    id: String,
     reference: String,
+    /// The customer's own page.
+    own: String,
     offer_again: bool,
 }
 
@@ -74,7 +78,7 @@ pub async fn success(
     }
     let Some((booking, offer, fate)) = booking_of(&app, &session).await? else { return Ok(unknown(page)) };
     let looks = returned.looks.and_then(|looks| looks.parse().ok()).unwrap_or(0);
-    let view = success_view(&page, &booking, fate, session.to_string(), offer, looks);
+    let view = success_view(&app, &page, &booking, fate, session.to_string(), offer, looks);
     let success = Success { page, view };
     Ok(success.page.show(&success))
 }
@@ -137,6 +141,7 @@ async fn booking_of(
 }
 
 fn success_view(
+    app: &Shared,
     page: &Page,
     booking: &Booking,
     stray: Stray,
@@ -194,7 +199,9 @@ fn success_view(
             },
         ),
         refunded: (back > 0).then(|| format::money(page.lang, Money { amount: back, ..booking.price })),
-        reference: booking.id.to_string(),
+        id: booking.id.to_string(),
+        reference: booking.code.to_string(),
+        own: bookings::own_path(&app.config, booking),
         offer_again: matches!(stray, Stray::None | Stray::GivenBack)
             && matches!(status, Status::Expired | Status::Failed | Status::Cancelled),
     }

@@ -9,6 +9,7 @@ use checkout_backend::flow::effects;
 use checkout_backend::http::server::{self, Ended, Signal};
 use clock::Clock;
 use domain::booking::{Booking, Customer, Progress, Status};
+use domain::code::Code;
 use domain::ids::{BookingId, SessionId};
 use domain::lang::Lang;
 use domain::slot::Slot;
@@ -131,8 +132,10 @@ impl TestApp {
         let mut bookings = Vec::with_capacity(count);
         for _ in 0..count {
             let (slot, starts_at) = next_slot(&self.app.config);
+            let id = BookingId::from(clock::new_id());
             let booking = Booking {
-                id: BookingId::from(clock::new_id()),
+                id,
+                code: Code::of(id, 0),
                 offer: offer.id,
                 customer: Customer {
                     first_name: "Ada".to_owned(),

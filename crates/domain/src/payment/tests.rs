@@ -16,8 +16,10 @@ use std::collections::BTreeSet;
 const PRICE: i64 = 6000;
 
 fn pending() -> Booking {
+    let id = BookingId::from(clock::new_id());
     Booking {
-        id: BookingId::from(clock::new_id()),
+        id,
+        code: crate::code::Code::of(id, 0),
         offer: OfferId::from(clock::new_id()),
         customer: Customer { first_name: "A".into(), last_name: "L".into(), email: "a@b.fr".into() },
         slot: Slot::parse("2027-01-15", "10:00").unwrap(),

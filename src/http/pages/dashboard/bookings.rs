@@ -46,6 +46,7 @@ struct Bookings {
 
 struct Row {
     id: String,
+    code: String,
     name: String,
     email: String,
     slot: String,
@@ -189,6 +190,7 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
 fn row(lang: Lang, zone: &TimeZone, booking: &Booking, offers: &HashMap<OfferId, &str>) -> Row {
     Row {
         id: booking.id.to_string(),
+        code: booking.code.to_string(),
         name: full_name(booking),
         email: booking.customer.email.clone(),
         slot: format::short_slot(lang, &booking.slot),
@@ -281,6 +283,7 @@ fn facts(page: &Page, zone: &TimeZone, booking: &Booking, offer: Option<&Offer>)
     let money = |amount: i64| format::money(lang, Money { amount, ..booking.price });
     let moment = |at| format::moment(lang, zone, at);
     let mut facts = vec![
+        Fact::new(t.code, booking.code.as_str()),
         Fact::new(t.offer, offer.map_or("", |offer| offer.name.as_str())),
         Fact::new(t.slot, format::slot(lang, &booking.slot)),
         Fact::new(t.email, booking.customer.email.as_str()),
