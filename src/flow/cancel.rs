@@ -4,14 +4,14 @@
 //! knows no such session, or it was paid as it should not have been, a person has looked at the case and settled it.
 
 use super::accounts::Actor;
-use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
 use crate::stripe::StripeError;
+use crate::stripe::objects::SessionStatus;
 use domain::booking::{Booking, Progress, Status};
+use domain::event::PaymentStatus;
 use domain::ids::BookingId;
 use domain::reconcile::AFTER_HOLD;
-use serde_json::Value;
 use std::time::Duration;
 use store::cases::CaseRecord;
 use store::{StoreError, bookings};
@@ -91,9 +91,9 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
             // Not open any more: expired by itself, or complete.
             Err(StripeError::Refused { .. }) => {
                 let object = app.stripe.session(session, None).await?;
-                decided_at_stripe = object.get("payment_status").and_then(Value::as_str) == Some("paid");
-                if object.get("status").and_then(Value::as_str) != Some("expired") {
-                    observe::session(&app.recorder, &object).await?;
+                decided_at_stripe = object.payment_status == PaymentStatus::Paid;
+                if object.status != SessionStatus::Expired {
+                    app.recorder.record_seen(object.seen()).await?;
                 }
             }
             // It cannot be paid where we look. Elsewhere, should the key be another account's, it may be until

@@ -15,7 +15,6 @@ use domain::event::{Fact, SessionFact, SessionMoment, Source};
 use domain::ids::{BookingId, CaseId, PaymentIntentId, SessionId};
 use domain::payment::{self, Context, Outcome};
 use domain::role::Role;
-use serde_json::Value;
 use store::cases::CaseRecord;
 use store::ledger::{self, Entry, NewEntry};
 use store::outbox::{self, Audience};
@@ -191,7 +190,7 @@ async fn payment_of(app: &App, case: &CaseRecord) -> Result<CasePayment, CaseErr
         (Some(intent), _) => intent,
         (None, Some(session)) => {
             let object = app.stripe.session(&session, None).await?;
-            event::session(&object, SessionMoment::Completed).and_then(|fact| fact.intent).ok_or(UNKNOWN)?
+            object.payment_intent.clone().ok_or(UNKNOWN)?
         }
         (None, None) => return Err(UNKNOWN),
     };
@@ -199,17 +198,15 @@ async fn payment_of(app: &App, case: &CaseRecord) -> Result<CasePayment, CaseErr
         Err(StripeError::NotFound) => return Err(NOT_OURS),
         object => object?,
     };
-    if case.kind == CaseKind::UnknownBooking
-        && event::claim(&object).instance != Some(app.instance.to_string())
-    {
+    if case.kind == CaseKind::UnknownBooking && object.claim.instance != Some(app.instance.to_string()) {
         return Err(NOT_OURS);
     }
-    let received = object.get("amount_received").and_then(Value::as_i64).ok_or(UNKNOWN)?;
-    let currency = object.get("currency").and_then(Value::as_str).ok_or(UNKNOWN)?.to_owned();
-    let refunds = app.stripe.list("/v1/refunds", &[("payment_intent", intent.as_str())]).await?;
+    let received = object.amount_received.whole().ok_or(UNKNOWN)?;
+    let currency = object.currency.ok_or(UNKNOWN)?;
+    let refunds = app.stripe.refunds_of(&intent).await?;
     let gone = refunds
         .iter()
-        .filter_map(|refund| event::refund(refund, false))
+        .map(|refund| refund.fact())
         .filter(|refund| refund.status.counts())
         .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount.unwrap_or(0)));
     // What came back, no more and no less: the rest of the payment is no part of the case.
@@ -271,15 +268,13 @@ async fn fact_of(app: &App, case: &CaseRecord) -> Result<(Entry, SessionFact), C
     let entry = tx.entry(key).await?.ok_or(NO_PAYMENT)?;
     let payload = tx.payload(entry.id).await?;
     tx.rollback().await?;
-    // Stripe signed the one and was asked for the other: read each as what it is.
-    let source = if entry.source == Source::Poll { Source::Poll } else { Source::Webhook };
-    let kept = payload.and_then(|payload| event::from_payload(&payload, source).ok());
+    let kept = payload.and_then(|payload| event::stored(&payload, entry.source).ok());
     let fact = match kept.map(|event| event.fact) {
         Some(Fact::Session(fact)) if fact.total.is_some() && fact.currency.is_some() => fact,
         _ => {
             let id = entry.stripe_session_id.as_deref().and_then(|id| SessionId::parse(id).ok());
             let object = app.stripe.session(&id.ok_or(NO_PAYMENT)?, None).await?;
-            event::session(&object, SessionMoment::Completed).ok_or(NO_PAYMENT)?
+            object.fact(SessionMoment::Completed)
         }
     };
     Ok((entry, fact))

@@ -3,16 +3,16 @@
 //! Every finding that is not fine says what would make it so.
 
 use super::invariants::{self, Audit};
-use super::reconcile::KINDS;
 use crate::app::App;
 use crate::config::PollEvents;
 use crate::metrics::CLOCKS_DIFFER;
 use crate::stripe::StripeError;
 use crate::stripe::client::API_VERSION;
+use crate::stripe::event::KINDS;
+use crate::stripe::objects::WebhookEndpoint;
 use clock::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use store::StoreError;
@@ -200,20 +200,20 @@ fn clock(stripe: Option<Timestamp>, now: Timestamp) -> Finding {
     }
 }
 
-fn endpoint(app: &App, endpoints: &[Value]) -> Finding {
+fn endpoint(app: &App, endpoints: &[WebhookEndpoint]) -> Finding {
     let url = format!("{}/webhook", app.config.app_url);
-    let text = |object: &Value, name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
     let list = KINDS.map(|kind| format!("-d \"enabled_events[]={kind}\"")).join(" ");
     let create = |url: &str| {
         format!("stripe webhook_endpoints create -d url={url} -d api_version={API_VERSION} {list}")
     };
-    let is_enabled = |endpoint: &&Value| text(endpoint, "status").as_deref() == Some("enabled");
-    let at_our_url = || endpoints.iter().filter(|endpoint| text(endpoint, "url").as_ref() == Some(&url));
+    let at_our_url = || endpoints.iter().filter(|endpoint| endpoint.url.as_ref() == Some(&url));
+    let is_enabled = |endpoint: &&WebhookEndpoint| endpoint.is_enabled();
     let Some(ours) = at_our_url().find(is_enabled).or_else(|| at_our_url().next()) else {
         if app.config.poll_events == PollEvents::Only {
             return Finding::ok("endpoint", "none is needed: the events feed is read (POLL_EVENTS=only)");
         }
-        let others: Vec<_> = endpoints.iter().filter_map(|o| text(o, "url")).take(MAX_NAMED).collect();
+        let others: Vec<_> =
+            endpoints.iter().filter_map(|endpoint| endpoint.url.as_deref()).take(MAX_NAMED).collect();
         let others = match others.is_empty() {
             true => "it has none".to_owned(),
             false => format!("it has {}", others.join(", ")),
@@ -221,9 +221,9 @@ fn endpoint(app: &App, endpoints: &[Value]) -> Finding {
         let message = format!("no webhook endpoint of the account has the address {url}: {others}");
         return Finding::fail("endpoint", message, create(&url));
     };
-    let id = text(ours, "id").unwrap_or_default();
-    let status = text(ours, "status").unwrap_or_default();
-    if status != "enabled" {
+    let id = &ours.id;
+    if !ours.is_enabled() {
+        let status = ours.status.as_deref().unwrap_or_default();
         let message = format!("Stripe has {status} the webhook endpoint: it delivers nothing");
         return Finding::fail(
             "endpoint",
@@ -231,15 +231,7 @@ fn endpoint(app: &App, endpoints: &[Value]) -> Finding {
             format!("stripe webhook_endpoints update {id} -d disabled=false"),
         );
     }
-    let enabled: Vec<&str> = ours
-        .get("enabled_events")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let missing: Vec<&str> =
-        KINDS.into_iter().filter(|kind| !enabled.contains(kind) && !enabled.contains(&"*")).collect();
+    let missing: Vec<&str> = KINDS.into_iter().filter(|kind| !ours.gets(kind)).collect();
     if !missing.is_empty() {
         let message = format!("the webhook endpoint does not get {}", missing.join(", "));
         return Finding::fail("endpoint", message, format!("stripe webhook_endpoints update {id} {list}"));
@@ -248,7 +240,7 @@ fn endpoint(app: &App, endpoints: &[Value]) -> Finding {
         let message = format!("several endpoints have the address {url}: each event comes more than once");
         return Finding::warn("endpoint", message, format!("stripe webhook_endpoints delete {id}"));
     }
-    match text(ours, "api_version") {
+    match ours.api_version.as_deref() {
         // A version cannot be changed afterwards: the endpoint is made anew, with a secret of its own.
         Some(version) if version != API_VERSION => {
             let message = format!("the webhook endpoint writes events as of {version}, not {API_VERSION}");

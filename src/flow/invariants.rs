@@ -5,7 +5,6 @@
 
 use crate::stripe::event;
 use domain::booking::Booking;
-use domain::event::Source;
 use domain::fold::{self, Told};
 use domain::ids::BookingId;
 use domain::payment::Outcome;
@@ -143,8 +142,6 @@ fn folded(booking: &Booking, told: Vec<(bool, Option<Told>)>) -> Option<Booking>
 }
 
 fn read(row: &ToldRow) -> Option<Told> {
-    // Stripe signed the one and was asked for the other: read each as what it is.
-    let source = if row.source == Source::Poll { Source::Poll } else { Source::Webhook };
-    let event = event::from_payload(row.payload.as_deref()?, source).ok()?;
+    let event = event::stored(row.payload.as_deref()?, row.source).ok()?;
     Some(Told { event, outcome: row.outcome, reason: row.reason, at: row.at })
 }

@@ -10,7 +10,6 @@ pub mod doctor;
 pub mod effects;
 pub mod explain;
 pub mod invariants;
-pub mod observe;
 pub mod offers;
 pub mod privacy;
 pub mod reconcile;

@@ -14,7 +14,7 @@ mod batch;
 pub use batch::Writer;
 pub(super) use batch::free_seat;
 
-use super::observe;
+use crate::stripe::objects::PaymentIntent;
 use crate::stripe::{Client, StripeError, event};
 use batch::Verdict;
 use clock::Timestamp;
@@ -198,6 +198,17 @@ impl Recorder {
         }
     }
 
+    /// The same for what was seen of an object, if anything has happened to it.
+    ///
+    /// # Errors
+    /// As [`Recorder::record`].
+    pub async fn record_seen(&self, seen: Option<Event>) -> Result<Option<Recorded>, RecordError> {
+        match seen {
+            Some(event) => self.record(event).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// What [`Recorder::record`] would do with `event` now, by the same rules; nothing is written.
     ///
     /// # Errors
@@ -253,12 +264,11 @@ impl Recorder {
                 let Some(object) = if_known(self.stripe.session(&fact.id, None).await)? else {
                     return Ok(());
                 };
-                let seen = observe::session_event(&object).map(|seen| seen.fact);
-                match (fact.is_contradictory(), seen, event::session(&object, fact.moment)) {
+                match (fact.is_contradictory(), object.moment()) {
                     // What really happened takes the place of what cannot have.
-                    (true, Some(Fact::Session(seen)), _) => *fact = seen,
-                    (true, ..) | (_, _, None) => {}
-                    (false, _, Some(known)) => fill(fact, known),
+                    (true, Some(moment)) => *fact = object.fact(moment),
+                    (true, None) => {}
+                    (false, _) => fill(fact, object.fact(fact.moment)),
                 }
                 Ok(())
             }
@@ -271,20 +281,19 @@ impl Recorder {
                     return Ok(());
                 };
                 if let Some(claim) = event.fact.claim_mut() {
-                    *claim = event::claim(&intent);
+                    *claim = intent.claim;
                 }
-                let id = intent.get("id").and_then(serde_json::Value::as_str);
-                let id = id.and_then(|id| domain::ids::PaymentIntentId::parse(id).ok());
+                let id = Some(intent.id);
                 match &mut event.fact {
                     Fact::Refund(fact) => {
-                        fact.intent = id.or(fact.intent.take());
+                        fact.intent = id;
                         // The booking may turn up with this answer, and then there is no second question.
                         if fact.leaves_open() {
                             self.complete_refund(fact).await?;
                         }
                     }
-                    Fact::ChargeRefunded(fact) => fact.intent = id.or(fact.intent.take()),
-                    Fact::Dispute(fact) => fact.intent = id.or(fact.intent.take()),
+                    Fact::ChargeRefunded(fact) => fact.intent = id,
+                    Fact::Dispute(fact) => fact.intent = id,
                     Fact::Session(_) | Fact::NoSession(_) | Fact::Other => {}
                 }
                 Ok(())
@@ -294,7 +303,7 @@ impl Recorder {
 
     async fn complete_refund(&self, fact: &mut RefundFact) -> Result<(), StripeError> {
         let object = if_known(self.stripe.refund(&fact.id).await)?;
-        if let Some(known) = object.and_then(|object| event::refund(&object, false)) {
+        if let Some(known) = object.map(|object| object.fact()) {
             fact.amount = known.amount;
             fact.currency = fact.currency.take().or(known.currency);
             fact.intent = fact.intent.take().or(known.intent);
@@ -304,7 +313,7 @@ impl Recorder {
     }
 
     /// The payment intent behind a refund, charge or dispute, by way of the charge if need be.
-    async fn intent_of(&self, fact: &Fact) -> Result<Option<serde_json::Value>, StripeError> {
+    async fn intent_of(&self, fact: &Fact) -> Result<Option<PaymentIntent>, StripeError> {
         if let Some(intent) = fact.intent() {
             return self.stripe.payment_intent(intent).await.map(Some);
         }
@@ -315,9 +324,7 @@ impl Recorder {
             Fact::Session(_) | Fact::NoSession(_) | Fact::Other => None,
         };
         let Some(charge) = charge else { return Ok(None) };
-        let charge = self.stripe.charge(charge.as_str()).await?;
-        let intent = charge.get("payment_intent").and_then(serde_json::Value::as_str);
-        match intent.and_then(|id| domain::ids::PaymentIntentId::parse(id).ok()) {
+        match self.stripe.charge(charge).await?.payment_intent {
             Some(intent) => self.stripe.payment_intent(&intent).await.map(Some),
             None => Ok(None),
         }
@@ -335,9 +342,8 @@ impl Recorder {
         tx.commit().await?;
         let count = due.len();
         for entry in due {
-            match event::from_payload(&entry.payload, retry_source(entry.source)) {
-                Ok(mut event) => {
-                    event.source = entry.source;
+            match event::stored(&entry.payload, entry.source) {
+                Ok(event) => {
                     if let Err(error) = self.record_counting(event, 0).await {
                         tracing::warn!(module = "recorder", action = "ledger.retry_failed", "{error}");
                     }
@@ -348,14 +354,6 @@ impl Recorder {
             }
         }
         Ok(count)
-    }
-}
-
-/// A polled state in the ledger is read as one; a webhook's payload must carry its own id.
-fn retry_source(source: Source) -> Source {
-    match source {
-        Source::Poll => Source::Poll,
-        Source::Webhook | Source::Feed | Source::Replay => Source::Webhook,
     }
 }
 

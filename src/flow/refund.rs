@@ -6,24 +6,20 @@
 //! The booking changes only by what Stripe says of the refund, through the recorder.
 
 use super::accounts::Actor;
-use super::observe;
 use super::recorder::RecordError;
 use crate::app::App;
 use crate::failpoint;
 use crate::stripe::StripeError;
-use crate::stripe::event::{METADATA_BOOKING, METADATA_INSTANCE};
+use crate::stripe::objects::{METADATA_BOOKING, METADATA_INSTANCE, METADATA_REFUND, Polled, Refund};
 use clock::Timestamp;
 use domain::booking::{Progress, RefundStatus};
 use domain::case::CaseAction;
 use domain::ids::{BookingId, CaseId, PaymentIntentId};
 use domain::money::{Currency, Money};
-use serde_json::Value;
 use std::time::Duration;
 use store::refund_intents::{IntentState, RefundIntent};
 use store::{StoreError, Tx, bookings};
 
-/// The metadata member by which a refund at Stripe names our intent.
-pub const METADATA_INTENT: &str = "refund_intent";
 /// While we ask, nobody else does.
 const LEASE: Duration = Duration::from_secs(120);
 /// The wait before we ask again; it doubles up to [`LONGEST_WAIT`].
@@ -315,12 +311,12 @@ async fn pursue(app: &App, mut intent: RefundIntent) -> Result<RefundIntent, Ref
     }
 }
 
-async fn create(app: &App, intent: &RefundIntent) -> Result<Value, StripeError> {
+async fn create(app: &App, intent: &RefundIntent) -> Result<Polled<Refund>, StripeError> {
     let (amount, id) = (intent.amount.to_string(), intent.id.to_string());
     let instance = app.instance.to_string();
     let booking = intent.booking.map(|booking| booking.to_string());
     let (meta_intent, meta_booking, meta_instance) = (
-        format!("metadata[{METADATA_INTENT}]"),
+        format!("metadata[{METADATA_REFUND}]"),
         format!("metadata[{METADATA_BOOKING}]"),
         format!("metadata[{METADATA_INSTANCE}]"),
     );
@@ -337,20 +333,16 @@ async fn create(app: &App, intent: &RefundIntent) -> Result<Value, StripeError> 
 }
 
 /// The refund that Stripe made for this intent, if it did.
-async fn find(app: &App, intent: &RefundIntent) -> Result<Option<Value>, StripeError> {
-    let of_payment = [("payment_intent", intent.payment_intent.as_str())];
-    let refunds = app.stripe.list("/v1/refunds", &of_payment).await?;
+async fn find(app: &App, intent: &RefundIntent) -> Result<Option<Polled<Refund>>, StripeError> {
+    let refunds = app.stripe.refunds_of(&intent.payment_intent).await?;
     let id = intent.id.to_string();
-    let ours = |refund: &Value| {
-        refund.get("metadata").and_then(|metadata| metadata.get(METADATA_INTENT)?.as_str()) == Some(&id)
-    };
-    Ok(refunds.into_iter().find(ours))
+    Ok(refunds.into_iter().find(|refund| refund.request.as_ref() == Some(&id)))
 }
 
 /// Stripe made it. The ledger hears so at once; if that fails, the intent stays open and we look again.
-async fn made(app: &App, intent: RefundIntent, object: &Value) -> Result<RefundIntent, RefundError> {
-    let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if let Some(event) = observe::refund_event(object)
+async fn made(app: &App, intent: RefundIntent, refund: &Polled<Refund>) -> Result<RefundIntent, RefundError> {
+    let id = refund.id.to_string();
+    if let Some(event) = refund.seen()
         && let Err(error) = app.recorder.record(event).await
     {
         return match error {
@@ -363,7 +355,6 @@ async fn made(app: &App, intent: RefundIntent, object: &Value) -> Result<RefundI
             }
         };
     }
-    let status = object.get("status").and_then(Value::as_str).map(RefundStatus::parse);
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     if tx.settle_refund_intent(intent.id, Ok(&id), now).await? {
@@ -380,7 +371,7 @@ async fn made(app: &App, intent: RefundIntent, object: &Value) -> Result<RefundI
         module = "refund",
         action = "refund.made",
         refund = id,
-        status = status.map(RefundStatus::as_str)
+        status = refund.status.map(RefundStatus::as_str)
     );
     Ok(settled.unwrap_or(intent))
 }

@@ -98,11 +98,7 @@ async fn event_of(app: &App, id_or_key: &str) -> Result<Event, ReplayError> {
     let payload = tx.payload(entry.id).await?;
     tx.rollback().await?;
     let mut event = match payload {
-        Some(payload) => {
-            // Each is read as what it came as: a signed payload is never taken for a polled state.
-            let source = if entry.source == Source::Poll { Source::Poll } else { Source::Webhook };
-            event::from_payload(&payload, source).map_err(|_| ReplayError::Unreadable)?
-        }
+        Some(payload) => event::stored(&payload, entry.source).map_err(|_| ReplayError::Unreadable)?,
         None => fetched(app, &entry).await?,
     };
     event.source = Source::Replay;
@@ -112,7 +108,7 @@ async fn event_of(app: &App, id_or_key: &str) -> Result<Event, ReplayError> {
 async fn fetched(app: &App, entry: &Entry) -> Result<Event, ReplayError> {
     let id = entry.stripe_event_id.as_deref().ok_or(ReplayError::Erased)?;
     match app.stripe.event(id).await {
-        Ok(object) => event::from_api(&object, Source::Feed).map_err(|_| ReplayError::Unreadable),
+        Ok(event) => Ok(event),
         Err(StripeError::NotFound) => Err(ReplayError::Erased),
         Err(error) => Err(error.into()),
     }

@@ -4,8 +4,15 @@
 //! that may have been lost is repeated with the same `Idempotency-Key`, a few times and not for long;
 //! what is still unknown then is said to be unknown, never assumed.
 
+use super::event;
+use super::json::parse_tolerantly;
+use super::list::{ByCreated, Listed};
+use super::objects::{
+    Charge, CheckoutSession, Dispute, Object, PaymentIntent, Polled, Refund, WebhookEndpoint, flag, text,
+};
 use clock::Timestamp;
-use domain::ids::{PaymentIntentId, RefundId, SessionId};
+use domain::event::{Event, Source};
+use domain::ids::{ChargeId, PaymentIntentId, RefundId, SessionId};
 use http_client::{Answer, HttpClient, HttpError, Method};
 use jiff::fmt::rfc2822::DateTimeParser;
 use secrecy::{ExposeSecret, SecretString};
@@ -141,7 +148,7 @@ impl Client {
         &self,
         session: &NewSession<'_>,
         idempotency_key: &str,
-    ) -> Result<Value, StripeError> {
+    ) -> Result<Polled<CheckoutSession>, StripeError> {
         let amount = session.amount.to_string();
         let expires_at = session.expires_at.to_string();
         let form = [
@@ -167,49 +174,82 @@ impl Client {
             ("payment_intent_data[metadata][booking_id]", session.reference),
             ("payment_intent_data[metadata][instance]", session.instance),
         ];
-        self.post("/v1/checkout/sessions", &form, idempotency_key).await
+        polled(self.post("/v1/checkout/sessions", &form, idempotency_key).await?)
     }
 
     /// A session as it is now; `expand` names a member that is wanted whole instead of by its id.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn session(&self, id: &SessionId, expand: Option<&str>) -> Result<Value, StripeError> {
+    pub async fn session(
+        &self,
+        id: &SessionId,
+        expand: Option<&str>,
+    ) -> Result<Polled<CheckoutSession>, StripeError> {
         let expand: Vec<_> = expand.into_iter().map(|member| ("expand[]", member)).collect();
-        self.get(&format!("/v1/checkout/sessions/{}", path_segment(id.as_str())), &expand).await
+        let path = format!("/v1/checkout/sessions/{}", path_segment(id.as_str()));
+        polled(self.get(&path, &expand).await?)
     }
 
     /// Ends an open session, so that it can no longer be paid.
     ///
     /// # Errors
     /// [`StripeError::Refused`] if it is not open any more; else any [`StripeError`].
-    pub async fn expire_session(&self, id: &SessionId) -> Result<Value, StripeError> {
+    pub async fn expire_session(&self, id: &SessionId) -> Result<Polled<CheckoutSession>, StripeError> {
         let path = format!("/v1/checkout/sessions/{}/expire", path_segment(id.as_str()));
-        self.post(&path, &[], &format!("expire-{id}")).await
+        polled(self.post(&path, &[], &format!("expire-{id}")).await?)
+    }
+
+    /// Every session that was made since a time, the newest first.
+    ///
+    /// # Errors
+    /// [`StripeError::TooMany`] if there are more than are read in one go; else any [`StripeError`].
+    pub async fn sessions_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<Polled<CheckoutSession>>, StripeError> {
+        let since = since.as_unix_seconds().to_string();
+        self.list_whole("/v1/checkout/sessions", &[("created[gte]", &since)], Polled::read).await
     }
 
     /// A payment intent as it is now.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn payment_intent(&self, id: &PaymentIntentId) -> Result<Value, StripeError> {
-        self.get(&format!("/v1/payment_intents/{}", path_segment(id.as_str())), &[]).await
+    pub async fn payment_intent(&self, id: &PaymentIntentId) -> Result<PaymentIntent, StripeError> {
+        object(&self.get(&format!("/v1/payment_intents/{}", path_segment(id.as_str())), &[]).await?)
     }
 
     /// A charge as it is now.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn charge(&self, id: &str) -> Result<Value, StripeError> {
-        self.get(&format!("/v1/charges/{}", path_segment(id)), &[]).await
+    pub async fn charge(&self, id: &ChargeId) -> Result<Charge, StripeError> {
+        object(&self.get(&format!("/v1/charges/{}", path_segment(id.as_str())), &[]).await?)
     }
 
     /// A refund as it is now.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn refund(&self, id: &RefundId) -> Result<Value, StripeError> {
-        self.get(&format!("/v1/refunds/{}", path_segment(id.as_str())), &[]).await
+    pub async fn refund(&self, id: &RefundId) -> Result<Polled<Refund>, StripeError> {
+        polled(self.get(&format!("/v1/refunds/{}", path_segment(id.as_str())), &[]).await?)
+    }
+
+    /// Every refund of a payment, the newest first.
+    ///
+    /// # Errors
+    /// [`StripeError::TooMany`] if there are more than are read in one go; else any [`StripeError`].
+    pub async fn refunds_of(&self, payment: &PaymentIntentId) -> Result<Vec<Polled<Refund>>, StripeError> {
+        self.list_whole("/v1/refunds", &[("payment_intent", payment.as_str())], Polled::read).await
+    }
+
+    /// Every dispute about a payment, the newest first.
+    ///
+    /// # Errors
+    /// [`StripeError::TooMany`] if there are more than are read in one go; else any [`StripeError`].
+    pub async fn disputes_of(&self, payment: &PaymentIntentId) -> Result<Vec<Polled<Dispute>>, StripeError> {
+        self.list_whole("/v1/disputes", &[("payment_intent", payment.as_str())], Polled::read).await
     }
 
     /// Gives money back. With the same `idempotency_key` and content it does so once.
@@ -220,75 +260,80 @@ impl Client {
         &self,
         form: &[(&str, &str)],
         idempotency_key: &str,
-    ) -> Result<Value, StripeError> {
-        self.post("/v1/refunds", form, idempotency_key).await
+    ) -> Result<Polled<Refund>, StripeError> {
+        polled(self.post("/v1/refunds", form, idempotency_key).await?)
     }
 
     /// One event.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn event(&self, id: &str) -> Result<Value, StripeError> {
-        self.get(&format!("/v1/events/{}", path_segment(id)), &[]).await
+    pub async fn event(&self, id: &str) -> Result<Event, StripeError> {
+        let value = self.get(&format!("/v1/events/{}", path_segment(id)), &[]).await?;
+        event::from_api(&value, Source::Feed).map_err(|error| StripeError::Uncertain(error.to_string()))
     }
 
     /// The account's webhook endpoints, for `doctor`.
     ///
     /// # Errors
     /// Any [`StripeError`].
-    pub async fn webhook_endpoints(&self) -> Result<Vec<Value>, StripeError> {
-        self.list("/v1/webhook_endpoints", &[]).await
+    pub async fn webhook_endpoints(&self) -> Result<Vec<WebhookEndpoint>, StripeError> {
+        self.list_whole("/v1/webhook_endpoints", &[], |value| WebhookEndpoint::read(&value)).await
+    }
+
+    /// Everything of a kind that was made since `from`, a part at a time.
+    #[must_use]
+    pub fn by_created<T: Listed>(&self, from: Timestamp, now: Timestamp) -> ByCreated<'_, T> {
+        ByCreated::new(self, from, now)
     }
 
     /// Every object of a list, all pages, as Stripe orders them (newest first). Lists longer than
     /// 20,000 objects are refused rather than cut.
-    ///
-    /// # Errors
-    /// [`StripeError::TooMany`] if there are more; else any [`StripeError`].
-    pub async fn list(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, StripeError> {
-        self.list_pages(path, query, MAX_PAGES).await
+    pub(super) async fn list_whole<T>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        read: impl Fn(Value) -> Option<T>,
+    ) -> Result<Vec<T>, StripeError> {
+        self.list(path, query, MAX_PAGES, read).await
     }
 
-    /// The same for lists of `max_pages` pages of 100 at most.
-    ///
-    /// # Errors
-    /// [`StripeError::TooMany`] if there are more; else any [`StripeError`].
-    pub async fn list_pages(
+    /// The same for lists of `max_pages` pages of 100 at most. What `read` cannot read is left out.
+    pub(super) async fn list<T>(
         &self,
         path: &str,
         query: &[(&str, &str)],
         max_pages: usize,
-    ) -> Result<Vec<Value>, StripeError> {
-        let mut all: Vec<Value> = Vec::new();
+        read: impl Fn(Value) -> Option<T>,
+    ) -> Result<Vec<T>, StripeError> {
+        let mut all: Vec<T> = Vec::new();
+        let mut last: Option<String> = None;
         for _ in 0..max_pages {
-            let last =
-                all.last().and_then(|object| object.get("id")).and_then(Value::as_str).map(str::to_owned);
             let mut page_query = query.to_vec();
             page_query.push(("limit", "100"));
             if let Some(last) = &last {
                 page_query.push(("starting_after", last));
             }
             let mut page = self.get(path, &page_query).await?;
-            let more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
-            match page.get_mut("data").map(Value::take) {
-                Some(Value::Array(objects)) if more && objects.is_empty() => {
-                    return Err(StripeError::Uncertain("an empty page that is not the last".to_owned()));
+            let more = flag(&page, "has_more").unwrap_or(false);
+            let Some(Value::Array(objects)) = page.get_mut("data").map(Value::take) else {
+                return Err(StripeError::Uncertain("a list without data".to_owned()));
+            };
+            last = objects.last().and_then(|object| text(object, "id")).map(str::to_owned);
+            all.extend(objects.into_iter().filter_map(&read));
+            match (more, &last) {
+                (false, _) => return Ok(all),
+                (true, Some(_)) => {}
+                (true, None) => {
+                    return Err(StripeError::Uncertain("a page that does not lead to the next".to_owned()));
                 }
-                Some(Value::Array(objects)) => all.extend(objects),
-                _ => return Err(StripeError::Uncertain("a list without data".to_owned())),
-            }
-            if !more {
-                return Ok(all);
             }
         }
         Err(StripeError::TooMany)
     }
 
     /// What `path` holds now.
-    ///
-    /// # Errors
-    /// Any [`StripeError`].
-    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, StripeError> {
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, StripeError> {
         let mut url = format!("{}{path}", self.base);
         if !query.is_empty() {
             url = format!("{url}?{}", encode(query));
@@ -407,7 +452,7 @@ impl Client {
 
 /// What an answer means, by status and Stripe's error object.
 fn judge(answer: &Answer) -> Result<Value, StripeError> {
-    let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let body = parse_tolerantly(&answer.body);
     if answer.is_success() {
         return match body {
             Some(value) if value.is_object() => Ok(value),
@@ -416,8 +461,7 @@ fn judge(answer: &Answer) -> Result<Value, StripeError> {
     }
     let request_id = answer.header("request-id").unwrap_or("unknown").to_owned();
     let error = body.as_ref().and_then(|body| body.get("error"));
-    let member =
-        |name: &str| error.and_then(|error| error.get(name)).and_then(Value::as_str).map(str::to_owned);
+    let member = |name: &str| error.and_then(|error| text(error, name)).map(str::to_owned);
     let message = member("message").unwrap_or_default();
     match (answer.status, error) {
         (401 | 403, Some(_)) => Err(StripeError::Key { message }),
@@ -436,6 +480,18 @@ fn judge(answer: &Answer) -> Result<Value, StripeError> {
         // A page of some proxy's, a redirect: not Stripe's words, whatever the status says.
         (status, _) => Err(StripeError::Uncertain(format!("status {status} without Stripe's error object"))),
     }
+}
+
+fn polled<T: Object>(value: Value) -> Result<Polled<T>, StripeError> {
+    Polled::read(value).ok_or_else(not_what_was_asked_for)
+}
+
+fn object<T: Object>(value: &Value) -> Result<T, StripeError> {
+    T::read(value).ok_or_else(not_what_was_asked_for)
+}
+
+fn not_what_was_asked_for() -> StripeError {
+    StripeError::Uncertain("an answer that is not the object that was asked for".to_owned())
 }
 
 fn encode(pairs: &[(&str, &str)]) -> String {

@@ -5,6 +5,8 @@
 pub mod client;
 pub mod event;
 pub mod json;
+pub mod list;
+pub mod objects;
 pub mod signature;
 
 pub use client::{Client, StripeError};

@@ -3,6 +3,7 @@
 use crate::harness::app::{Answer, send};
 use crate::harness::events::{event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
+use crate::shop::list_at_stripe;
 use domain::booking::Status;
 use domain::ids::BookingId;
 use domain::offer::{OfferDraft, OfferTerms};
@@ -71,13 +72,13 @@ impl Shop {
 
     /// Every session that Stripe has.
     async fn sessions(&self) -> Vec<Value> {
-        self.app.app.stripe.list("/v1/checkout/sessions", &[]).await.unwrap()
+        list_at_stripe(&self.sim, "/v1/checkout/sessions").await
     }
 
     /// The product's name and description on the payment page.
     async fn sold(&self, session: &str) -> [String; 2] {
         let path = format!("/v1/checkout/sessions/{session}/line_items");
-        let items = self.app.app.stripe.list(&path, &[]).await.unwrap();
+        let items = list_at_stripe(&self.sim, &path).await;
         let product = self.sim.object(text(&items[0]["price"], "product")).unwrap();
         ["name", "description"].map(|member| text(&product, member).to_owned())
     }

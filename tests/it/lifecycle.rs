@@ -511,7 +511,7 @@ async fn the_doctor_warns_of_signatures_from_the_future_and_of_a_clock_that_is_o
 }
 
 async fn the_doctor_compares_the_endpoint_with_what_is_needed(db: TestDatabase) {
-    let kinds = checkout_backend::flow::reconcile::KINDS;
+    let kinds = checkout_backend::stripe::event::KINDS;
     let url = "https://shop.test/webhook";
     let ours = |status: &str, kinds: &[&str], version: Option<&str>| json!({ "id": "we_1", "url": url, "status": status, "enabled_events": kinds, "api_version": version });
     let other = json!({ "id": "we_2", "url": "https://old.test/webhook", "status": "enabled", "enabled_events": ["*"] });

@@ -3,7 +3,7 @@
 use crate::harness::events::{charge, dispute, event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use crate::shop::{Shop, VISA};
-use checkout_backend::stripe::event::from_payload;
+use checkout_backend::stripe::event::stored;
 use domain::booking::Status;
 use domain::event::{Event, Source};
 use domain::ids::BookingId;
@@ -118,7 +118,7 @@ async fn a_case_that_comes_again_while_it_is_replayed_counts_as_a_delivery(db: T
     }
     assert_eq!(deliver(&app, &event).await, "200 case");
     db.execute("update bookings set amount = 5000").await;
-    let again = from_payload(&event.to_string(), Source::Webhook).unwrap();
+    let again = stored(&event.to_string(), Source::Webhook).unwrap();
     let replay = Event { source: Source::Replay, ..again.clone() };
     // Both wait in the queue before a writer has begun: they are one batch.
     let recorder = &app.app.recorder;

@@ -1,10 +1,9 @@
 //! Giving up what a browser holds: its payment page is closed at Stripe before its seat is let go.
 
 use super::reserve::Reserved;
-use super::session::{is_open, open_session, text};
+use super::session::open_session;
 use super::{Caller, CheckoutError};
 use crate::app::App;
-use crate::flow::observe;
 use crate::stripe::StripeError;
 use domain::booking::Booking;
 use domain::offer::Offer;
@@ -79,7 +78,7 @@ pub(super) async fn give_up(app: &App, held: &Booking, offer: &Offer) -> Result<
         Ok(object) => object,
         Err(refused @ StripeError::Refused { .. }) => {
             let object = app.stripe.session(&session, None).await.map_err(stripe)?;
-            if is_open(&object) {
+            if object.is_open() {
                 // It can still be paid: a second one beside it could be paid as well.
                 return Err(stripe(refused));
             }
@@ -87,8 +86,8 @@ pub(super) async fn give_up(app: &App, held: &Booking, offer: &Offer) -> Result<
         }
         Err(error) => return Err(stripe(error)),
     };
-    match observe::session(&app.recorder, &object).await? {
-        Some(_) if text(&object, "status") == Some("complete") => Err(CheckoutError::AlreadyPaid(held.id)),
+    match app.recorder.record_seen(object.seen()).await? {
+        Some(_) if object.is_complete() => Err(CheckoutError::AlreadyPaid(held.id)),
         _ => Ok(()),
     }
 }

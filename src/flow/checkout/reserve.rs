@@ -2,10 +2,9 @@
 
 use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
-use super::session::{is_open, text};
 use super::{Caller, CheckoutError, HOLD, Started};
 use crate::app::App;
-use crate::flow::{observe, reconcile};
+use crate::flow::reconcile;
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -203,18 +202,15 @@ async fn resume(app: &App, booking: Booking) -> Result<Option<Reserved>, Checkou
         .session(&session, None)
         .await
         .map_err(|error| CheckoutError::Stripe { booking: booking.id, error })?;
-    if let (true, Some(url)) = (is_open(&object), text(&object, "url")) {
+    if let (true, Some(url)) = (object.is_open(), &object.url) {
         return Ok(Some(Reserved::Answered(Started {
-            url: url.to_owned(),
+            url: url.clone(),
             stripe_session_id: session.to_string(),
             booking_id: booking.id.to_string(),
         })));
     }
-    observe::session(&app.recorder, &object).await?;
-    match text(&object, "status") {
-        Some("complete") => Err(CheckoutError::AlreadyPaid(booking.id)),
-        _ => Ok(None),
-    }
+    app.recorder.record_seen(object.seen()).await?;
+    if object.is_complete() { Err(CheckoutError::AlreadyPaid(booking.id)) } else { Ok(None) }
 }
 
 /// In whole seconds, as Stripe counts: a repetition must send exactly the same.

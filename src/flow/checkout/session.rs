@@ -5,6 +5,7 @@ use super::reserve::hold_from;
 use crate::app::App;
 use crate::stripe::StripeError;
 use crate::stripe::client::NewSession;
+use crate::stripe::objects::{CheckoutSession, Polled};
 use clock::Timestamp;
 use domain::Fault;
 use domain::booking::Booking;
@@ -12,7 +13,6 @@ use domain::calendar;
 use domain::ids::SessionId;
 use domain::lang::Lang;
 use domain::offer::Offer;
-use serde_json::Value;
 use std::time::Duration;
 
 /// Makes the booking's session at Stripe, or finds the one that was made.
@@ -72,7 +72,7 @@ async fn create(
     lang: Lang,
     attempt: i32,
     expires_at: Timestamp,
-) -> Result<Value, StripeError> {
+) -> Result<Polled<CheckoutSession>, StripeError> {
     let reference = booking.id.to_string();
     let instance = app.instance.to_string();
     let base = &app.config.app_url;
@@ -95,28 +95,19 @@ async fn create(
 }
 
 /// The session that Stripe has for this booking, looked for by time and reference.
-async fn find_session(app: &App, booking: &Booking) -> Result<Option<Value>, StripeError> {
+async fn find_session(
+    app: &App,
+    booking: &Booking,
+) -> Result<Option<Polled<CheckoutSession>>, StripeError> {
     // Clocks differ: an hour before is enough, and costs little.
-    let since = booking.created_at.minus(Duration::from_secs(3600)).as_unix_seconds().to_string();
-    let sessions = app.stripe.list("/v1/checkout/sessions", &[("created[gte]", &since)]).await?;
-    let reference = booking.id.to_string();
-    Ok(sessions.into_iter().find(|object| text(object, "client_reference_id") == Some(reference.as_str())))
+    let sessions = app.stripe.sessions_since(booking.created_at.minus(Duration::from_secs(3600))).await?;
+    Ok(sessions.into_iter().find(|session| session.claim.reference == Some(booking.id)))
 }
 
-fn read_session(object: &Value) -> Option<(SessionId, String, Timestamp)> {
-    let id = SessionId::parse(text(object, "id")?).ok()?;
-    let expires_at = object.get("expires_at").and_then(Value::as_i64)?;
-    Some((id, text(object, "url")?.to_owned(), Timestamp::from_unix_seconds(expires_at)))
+fn read_session(session: &CheckoutSession) -> Option<(SessionId, String, Timestamp)> {
+    Some((session.id.clone(), session.url.clone()?, session.expires_at?))
 }
 
 fn not_a_session() -> StripeError {
     StripeError::Uncertain("an answer that is no open session".to_owned())
-}
-
-pub(super) fn is_open(object: &Value) -> bool {
-    text(object, "status") == Some("open")
-}
-
-pub(super) fn text<'a>(object: &'a Value, member: &str) -> Option<&'a str> {
-    object.get(member).and_then(Value::as_str)
 }
