@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::stripe::{StripeError, event};
 use domain::booking::Booking;
 use domain::case::{CaseAction, CaseKind};
-use domain::event::{Fact, SessionFact, SessionMoment, Source};
+use domain::event::{Fact, SessionFact, SessionMoment};
 use domain::ids::{BookingId, CaseId, PaymentIntentId, SessionId};
 use domain::payment::{self, Context, Outcome};
 use domain::role::Role;

@@ -1,8 +1,9 @@
 //! Reading JSON that was signed by Stripe, so that no part which we do not need can make us fail.
 //!
-//! Two things pass Stripe's own libraries and not `serde_json`: an escaped half of a surrogate pair
-//! (`\ud800`) and nesting deeper than 128. Both can stand in a customer's text or in a member added
-//! later. So a body that does not parse is mended once, by replacing just those, and parsed again.
+//! Three things pass Stripe's own libraries and not `serde_json`: an escaped half of a surrogate pair
+//! (`\ud800`), nesting deeper than 128, and a number beyond what a double holds (`1e400`). Each can stand in
+//! a customer's text or in a member added later. So a body that does not parse is mended once, by replacing
+//! just those, and parsed again.
 
 use serde_json::Value;
 
@@ -20,7 +21,8 @@ pub fn parse_tolerantly(body: &[u8]) -> Option<Value> {
     serde_json::from_str(&mend(&text)).ok()
 }
 
-/// Replaces lone surrogate escapes by U+FFFD and values nested too deep by null.
+/// Replaces lone surrogate escapes by U+FFFD, values nested too deep by null, and numbers beyond what a double
+/// holds by the largest that it does: still a number, and still none that can be counted with.
 fn mend(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
@@ -51,9 +53,19 @@ fn mend(text: &str) -> String {
                 depth = depth.saturating_sub(1);
                 at + 1
             }
-            _ => {
+            b'-' | b'0'..=b'9' => {
+                let in_number = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
                 let end =
-                    (at + 1..bytes.len()).find(|i| b"\"{}[]".contains(&bytes[*i])).unwrap_or(bytes.len());
+                    bytes[at..].iter().position(|byte| !in_number(byte)).map_or(bytes.len(), |n| at + n);
+                if depth <= MAX_DEPTH {
+                    out.push_str(mend_number(&text[at..end]));
+                }
+                end
+            }
+            _ => {
+                let starts =
+                    |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b'-' | b'0'..=b'9');
+                let end = bytes[at + 1..].iter().position(starts).map_or(bytes.len(), |n| at + 1 + n);
                 if depth <= MAX_DEPTH {
                     out.push_str(&text[at..end]);
                 }
@@ -63,6 +75,23 @@ fn mend(text: &str) -> String {
         at = next;
     }
     out
+}
+
+/// The same number, unless it is one by JSON's grammar and too large for a double.
+fn mend_number(text: &str) -> &str {
+    const LARGEST: &str = "-1.7976931348623157e308";
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (digits, exponent) = rest.split_once(['e', 'E']).map_or((rest, None), |(d, e)| (d, Some(e)));
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(w, f)| (w, Some(f)));
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = all_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(all_digits)
+        && exponent.is_none_or(|e| all_digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
+    match text.parse::<f64>() {
+        Ok(number) if is_number && number.is_infinite() => &LARGEST[1 - sign.len()..],
+        Ok(_) | Err(_) => text,
+    }
 }
 
 /// One past the closing quote of the string that opens at `start`.
@@ -139,12 +168,26 @@ mod tests {
         assert_eq!(parse_tolerantly(br#"{"a":"\udc00\ud83d\ude00"}"#), Some(json!({"a": "\u{FFFD}😀"})));
         assert_eq!(parse_tolerantly(br#"{"a":"\\ud800"}"#), Some(json!({"a": "\\ud800"})), "not an escape");
         assert_eq!(parse_tolerantly(b"{\"a\":\"\xff\"}"), Some(json!({"a": "\u{FFFD}"})), "bad UTF-8");
+        for (number, largest) in [("1e400", f64::MAX), ("-1E+400", f64::MIN), ("123.5e99999", f64::MAX)] {
+            let body = format!(r#"{{"a":{number},"b":[{number},"1e400"],"c":-2}}"#);
+            let read = json!({ "a": largest, "b": [largest, "1e400"], "c": -2 });
+            assert_eq!(parse_tolerantly(body.as_bytes()), Some(read), "{number}");
+        }
+        let long = format!(r#"{{"a":{}}}"#, "9".repeat(400));
+        assert_eq!(parse_tolerantly(long.as_bytes()), Some(json!({ "a": f64::MAX })), "400 digits");
+        assert_eq!(parse_tolerantly(b"1e400"), Some(json!(f64::MAX)), "a number alone");
+        assert_eq!(parse_tolerantly(br#"{"a":1e-400}"#), Some(json!({ "a": 0.0 })), "next to nothing");
         let deep = format!(r#"{{"a":{}1{},"b":2}}"#, "[".repeat(5000), "]".repeat(5000));
         assert_eq!(parse_tolerantly(deep.as_bytes()).map(|v| v["b"].clone()), Some(json!(2)));
     }
 
     #[test]
     fn what_is_no_json_is_not_read() {
+        for number in
+            ["01e400", "1e400.", "1.e400", "1e", ".1e400", "+1e400", "--1e400", "1e4001e400", "1e+-400"]
+        {
+            assert_eq!(parse_tolerantly(format!(r#"{{"a":{number}}}"#).as_bytes()), None, "{number}");
+        }
         for body in ["", "{", "{\"a\":}", "\"\\", "nul", "\u{0}", "{\"a\":\"\\ud8", "[[[[", "\"\\ud800"] {
             assert_eq!(parse_tolerantly(body.as_bytes()), None, "{body:?}");
         }

@@ -2,7 +2,8 @@
 //!
 //! Format (Stripe's webhook documentation): `t=<unix seconds>,v1=<hex>[,v1=<hex>…][,v0=<hex>]`.
 //! The signed text is `<t>.<raw body>`, HMAC-SHA256 keyed with the whole endpoint secret as text,
-//! `whsec_` included. Only `v1` counts; any `v1` that fits any configured secret is enough, because
+//! `whsec_` included. `t` is read as a number and printed again for that, and no blank is trimmed: so do
+//! Stripe's own libraries, and a header on which they agree gets their verdict here. Only `v1` counts; any `v1` that fits any configured secret is enough, because
 //! Stripe signs with the old and the new secret while one is being rolled.
 //!
 //! There is no I/O and no clock here: the time is an argument.
@@ -105,7 +106,7 @@ pub fn verify<'a>(
     // Every pair is compared, also after a match: the time taken must not tell which one fitted.
     let mut matched = None;
     for (index, secret) in secrets.iter().enumerate() {
-        let expected = mac(secret.expose_secret().as_bytes(), parsed.timestamp_text, body);
+        let expected = mac(secret.expose_secret().as_bytes(), parsed.timestamp, body);
         for candidate in &parsed.signatures {
             if bool::from(expected.as_slice().ct_eq(candidate)) {
                 matched = matched.or(Some(index));
@@ -121,16 +122,14 @@ pub fn verify<'a>(
     Ok(Verified { body, secret_index, timestamp: parsed.timestamp })
 }
 
-struct Header<'h> {
-    /// As it stood in the header: this text, not the number, is what was signed.
-    timestamp_text: &'h [u8],
+struct Header {
     timestamp: i64,
     /// Those `v1` values that are 32 bytes of hex. Others cannot fit and are passed over.
     signatures: Vec<[u8; 32]>,
 }
 
-impl<'h> Header<'h> {
-    fn parse(header: &'h [u8]) -> Result<Self, SignatureError> {
+impl Header {
+    fn parse(header: &[u8]) -> Result<Self, SignatureError> {
         use SignatureError::HeaderMalformed;
         if header.len() > MAX_HEADER_BYTES || !header.is_ascii() {
             return Err(HeaderMalformed);
@@ -139,21 +138,19 @@ impl<'h> Header<'h> {
         let mut any_v1 = false;
         let mut signatures = Vec::new();
         for element in header.split(|b| *b == b',') {
-            let element = element.trim_ascii();
             let Some(at) = element.iter().position(|b| *b == b'=') else {
-                continue; // bare tokens and trailing commas carry nothing
+                match element {
+                    b"t" | b"v1" => return Err(HeaderMalformed),
+                    _ => continue, // bare tokens and trailing commas carry nothing
+                }
             };
             let (name, value) = (&element[..at], &element[at + 1..]);
             match name {
-                b"t" => {
-                    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-                    let number = std::str::from_utf8(value).ok().and_then(|v| v.parse::<i64>().ok());
-                    match (digits, number, timestamp) {
-                        (true, Some(number), None) => timestamp = Some((value, number)),
-                        // Two timestamps leave open which was signed; the SDKs disagree, we refuse.
-                        _ => return Err(HeaderMalformed),
-                    }
-                }
+                b"t" => match (unix_seconds(value), timestamp) {
+                    (Some(number), None) => timestamp = Some(number),
+                    // Two timestamps leave open which was signed; the SDKs disagree, we refuse.
+                    _ => return Err(HeaderMalformed),
+                },
                 b"v1" => {
                     any_v1 = true;
                     let mut bytes = [0_u8; 32];
@@ -165,18 +162,27 @@ impl<'h> Header<'h> {
                 _ => {}
             }
         }
-        let (timestamp_text, timestamp) = timestamp.ok_or(HeaderMalformed)?;
+        let timestamp = timestamp.ok_or(HeaderMalformed)?;
         if any_v1 && signatures.is_empty() {
             return Err(SignatureError::NoMatch);
         }
-        Ok(Self { timestamp_text, timestamp, signatures })
+        Ok(Self { timestamp, signatures })
     }
 }
 
-fn mac(secret: &[u8], timestamp: &[u8], body: &[u8]) -> [u8; 32] {
+/// Digits, with a plus before them at most.
+fn unix_seconds(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn mac(secret: &[u8], timestamp: i64, body: &[u8]) -> [u8; 32] {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("any key length");
-    mac.update(timestamp);
+    mac.update(timestamp.to_string().as_bytes());
     mac.update(b".");
     mac.update(body);
     mac.finalize().into_bytes().into()

@@ -95,10 +95,7 @@ async fn create(
 }
 
 /// The session that Stripe has for this booking, looked for by time and reference.
-async fn find_session(
-    app: &App,
-    booking: &Booking,
-) -> Result<Option<Polled<CheckoutSession>>, StripeError> {
+async fn find_session(app: &App, booking: &Booking) -> Result<Option<Polled<CheckoutSession>>, StripeError> {
     // Clocks differ: an hour before is enough, and costs little.
     let sessions = app.stripe.sessions_since(booking.created_at.minus(Duration::from_secs(3600))).await?;
     Ok(sessions.into_iter().find(|session| session.claim.reference == Some(booking.id)))
