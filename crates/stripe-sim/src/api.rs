@@ -7,11 +7,12 @@ use super::faults::{ApiFault, ApiFaultKind};
 use super::form::{self, Branch};
 use super::idempotency::{self, Begin, Kept, Stored};
 use super::routes::{
-    Answer, Call, account, catalog, charges, disputes, events, intents, refunds, sessions, webhooks,
+    Answer, Call, account, catalog, charges, disputes, events, intents, keep, links, refunds, search,
+    sessions, shop, webhooks,
 };
 use super::schema::{self, Field};
 use super::world::{Cause, World};
-use super::{Shared, auth, expand, ids, known, params, versions};
+use super::{Shared, auth, expand, ids, known, params, rules, versions};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
@@ -54,7 +55,7 @@ const fn delete(path: &'static str, handler: Handler) -> Route {
 }
 
 #[rustfmt::skip] // one endpoint a line
-static ROUTES: [Route; 54] = [
+static ROUTES: [Route; 99] = [
     post("/v1/checkout/sessions", &params::SESSION_CREATE, "checkout.session", sessions::create),
     get("/v1/checkout/sessions", &params::SESSION_LIST, "list checkout.session", sessions::list),
     get("/v1/checkout/sessions/{}", &params::EXPAND, "checkout.session", sessions::retrieve),
@@ -103,7 +104,58 @@ static ROUTES: [Route; 54] = [
     // The older address of the same, which the libraries still know.
     get("/v1/balance/history", &params::TRANSACTION_LIST, "list balance_transaction", account::transactions),
     get("/v1/balance/history/{}", &params::EXPAND, "balance_transaction", account::transaction),
-    get("/v1/payment_methods/{}", &params::EXPAND, "payment_method", account::payment_method),
+    // What Stripe's command line tool pays its sessions by; no library knows it.
+    get("/v1/payment_pages/{}", &params::EXPAND, "payment_page", sessions::payment_page),
+    post("/v1/payment_pages/{}/confirm", &params::PAGE_CONFIRM, "payment_page", sessions::confirm_page),
+
+    get("/v1/account", &params::EXPAND, "account", account::account),
+    get("/v1/accounts/{}", &params::EXPAND, "account", account::account),
+
+    get("/v1/charges/search", &params::SEARCH, "list charge", search::charges),
+    get("/v1/customers/search", &params::SEARCH, "list customer", search::customers),
+    get("/v1/payment_intents/search", &params::SEARCH, "list payment_intent", search::intents),
+    get("/v1/prices/search", &params::SEARCH, "list price", search::prices),
+    get("/v1/products/search", &params::SEARCH, "list product", search::products),
+
+    post("/v1/coupons", &params::COUPON_CREATE, "coupon", shop::create_coupon),
+    get("/v1/coupons", &params::CREATED_LIST, "list coupon", shop::coupons),
+    get("/v1/coupons/{}", &params::EXPAND, "coupon", shop::coupon),
+    post("/v1/coupons/{}", &params::COUPON_UPDATE, "coupon", shop::update_coupon),
+    post("/v1/promotion_codes", &params::CODE_CREATE, "promotion_code", shop::create_code),
+    get("/v1/promotion_codes", &params::CODE_LIST, "list promotion_code", shop::codes),
+    get("/v1/promotion_codes/{}", &params::EXPAND, "promotion_code", shop::code),
+    post("/v1/promotion_codes/{}", &params::CODE_UPDATE, "promotion_code", shop::update_code),
+    post("/v1/tax_rates", &params::TAX_CREATE, "tax_rate", shop::create_tax_rate),
+    get("/v1/tax_rates", &params::TAX_LIST, "list tax_rate", shop::tax_rates),
+    get("/v1/tax_rates/{}", &params::EXPAND, "tax_rate", shop::tax_rate),
+    post("/v1/tax_rates/{}", &params::TAX_UPDATE, "tax_rate", shop::update_tax_rate),
+    post("/v1/shipping_rates", &params::SHIPPING_RATE_CREATE, "shipping_rate", shop::create_shipping_rate),
+    get("/v1/shipping_rates", &params::SHIPPING_RATE_LIST, "list shipping_rate", shop::shipping_rates),
+    get("/v1/shipping_rates/{}", &params::EXPAND, "shipping_rate", shop::shipping_rate),
+    post("/v1/shipping_rates/{}", &params::SHIPPING_RATE_UPDATE, "shipping_rate", shop::update_shipping_rate),
+    delete("/v1/coupons/{}", shop::delete_coupon),
+    post("/v1/payment_links", &params::LINK_CREATE, "payment_link", links::create),
+    get("/v1/payment_links", &params::LINK_LIST, "list payment_link", links::list),
+    get("/v1/payment_links/{}", &params::EXPAND, "payment_link", links::retrieve),
+    post("/v1/payment_links/{}", &params::LINK_UPDATE, "payment_link", links::update),
+    get("/v1/payment_links/{}/line_items", &params::PAGE, "list item", links::line_items),
+
+    post("/v1/payment_methods", &params::METHOD_CREATE, "payment_method", keep::create_method),
+    get("/v1/payment_methods", &params::METHOD_LIST, "list payment_method", keep::methods),
+    get("/v1/payment_methods/{}", &params::EXPAND, "payment_method", keep::retrieve_method),
+    post("/v1/payment_methods/{}", &params::METHOD_UPDATE, "payment_method", keep::update_method),
+    post("/v1/payment_methods/{}/attach", &params::METHOD_ATTACH, "payment_method", keep::attach_method),
+    post("/v1/payment_methods/{}/detach", &params::EXPAND, "payment_method", keep::detach_method),
+    get("/v1/customers/{}/payment_methods", &params::METHOD_LIST, "list payment_method", keep::methods_of_customer),
+    post("/v1/setup_intents", &params::SETUP_CREATE, "setup_intent", keep::create_setup),
+    get("/v1/setup_intents", &params::SETUP_LIST, "list setup_intent", keep::setups),
+    get("/v1/setup_intents/{}", &params::INTENT_RETRIEVE, "setup_intent", keep::retrieve_setup),
+    post("/v1/setup_intents/{}", &params::SETUP_UPDATE, "setup_intent", keep::update_setup),
+    post("/v1/setup_intents/{}/confirm", &params::SETUP_CONFIRM, "setup_intent", keep::confirm_setup),
+    post("/v1/setup_intents/{}/cancel", &params::INTENT_CANCEL, "setup_intent", keep::cancel_setup),
+
+    delete("/v1/customers/{}", account::delete_customer),
+    delete("/v1/products/{}", catalog::delete_product),
     post("/v1/customers", &params::CUSTOMER_WRITE, "customer", account::create_customer),
     get("/v1/customers", &params::CUSTOMER_LIST, "list customer", account::customers),
     get("/v1/customers/{}", &params::EXPAND, "customer", account::customer),
@@ -123,7 +175,9 @@ static ROUTES: [Route; 54] = [
 /// The endpoint for a method and path, and the id in the path.
 fn find_route(method: &Method, path: &str) -> Option<(&'static Route, String)> {
     let asked: Vec<&str> = path.split('/').collect();
-    ROUTES.iter().filter(|r| r.method == *method).find_map(|route| {
+    // A fixed address goes before one that would take its last word for an id.
+    let fixed = ROUTES.iter().find(|r| r.method == *method && r.path == path);
+    fixed.into_iter().chain(ROUTES.iter().filter(|r| r.method == *method)).find_map(|route| {
         let pattern: Vec<&str> = route.path.split('/').collect();
         let mut id = "";
         let fits = pattern.len() == asked.len()
@@ -380,13 +434,14 @@ fn execute(
     let cause =
         Cause { request: Some(ask.request_id.to_owned()), idempotency_key: held.key.map(str::to_owned) };
     let run = |world: &mut World| {
-        let answer = (route.handler)(world, &call).map(|mut answer| {
-            for path in &expansions {
-                expand::apply(world, &mut answer, &path.split('.').collect::<Vec<_>>());
-            }
-            versions::shape(world, &mut answer, ask.version);
-            answer
-        });
+        let answer =
+            metadata_fits(world, &call).and_then(|()| (route.handler)(world, &call)).map(|mut answer| {
+                for path in &expansions {
+                    expand::apply(world, &mut answer, &path.split('.').collect::<Vec<_>>());
+                }
+                versions::shape(world, &mut answer, ask.version);
+                answer
+            });
         match answer {
             Ok(answer) => (Reply::ok(&answer, idle), true),
             Err(error) => {
@@ -401,6 +456,20 @@ fn execute(
     });
     reply.events = events;
     reply
+}
+
+/// The limit on metadata is one on the object, not only on a request.
+fn metadata_fits(world: &World, call: &Call) -> Result<(), StripeError> {
+    let sent = call.params.get("metadata").filter(|_| !call.id.is_empty());
+    let object = sent.and_then(|_| world.object(&call.id));
+    match object.and_then(|object| rules::too_much_metadata(&object, sent)) {
+        None => Ok(()),
+        Some(count) => {
+            let message =
+                format!("Metadata can have up to 50 keys, but this object would have {count} keys.");
+            Err(StripeError::invalid("metadata", None, message))
+        }
+    }
 }
 
 /// Faults that let a webhook overtake the answer.
@@ -439,7 +508,11 @@ fn replay(stored: Stored) -> Reply {
 /// `Stripe-Version`, which must be one, or the account's own.
 fn version(shared: &Shared, request: &Request) -> Result<(String, bool), StripeError> {
     let Some(header) = request.headers.get("stripe-version") else {
-        return Ok((shared.read(|world| world.api_version.clone()), false));
+        let account = shared.read(|world| world.api_version.clone());
+        // The fixtures of Stripe's own command line tool name methods for sessions, as accounts did until lately.
+        let cli = request.header("user-agent").is_some_and(|agent| agent.contains("stripe-cli/"));
+        let version = if cli { account.min(versions::OF_CLI.to_owned()) } else { account };
+        return Ok((version, false));
     };
     let text = String::from_utf8_lossy(header.as_bytes());
     if versions::is_version(&text) {

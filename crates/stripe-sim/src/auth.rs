@@ -1,6 +1,7 @@
 //! Who may call the API: any test key, as Bearer or Basic, for the one account that there is, and
 //! nobody with a live one.
 
+use super::account;
 use super::error::{StripeError, clip};
 use axum::http::{HeaderMap, header};
 use base64::Engine;
@@ -36,16 +37,16 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), StripeError> {
     if secret.is_none_or(str::is_empty) {
         return Err(StripeError::unauthorized(None, format!("Invalid API Key provided: {}", masked(&key))));
     }
-    // There are no connected accounts here.
     match headers.get("stripe-account") {
         None => Ok(()),
-        Some(account) => {
-            let account = account.to_str().unwrap_or_default();
+        Some(named) if named.as_bytes() == account::ID.as_bytes() => Ok(()),
+        Some(named) => {
             let message = format!(
                 "The provided key '{}' does not have access to account '{}' (or that account does not exist). \
-                 Application access may have been revoked.",
+                 Application access may have been revoked. Connect is not simulated: the one account here is {}.",
                 masked(&key),
-                clip(account)
+                clip(named.to_str().unwrap_or_default()),
+                account::ID
             );
             Err(StripeError::forbidden("account_invalid", message))
         }

@@ -62,6 +62,8 @@ async fn dispatch(shared: &Arc<Shared>, request: &Request) -> Reply {
         ["disputes", id, "close"] if put => close_dispute(shared, id, &read(request)?),
         ["refunds", id, "fail"] if put => fail_refund(shared, id, read_or_default(request)?),
         ["objects", id] if get => object(shared, id),
+        ["changes"] if get => Ok(changes(shared, &request.query).await),
+        ["act"] if put => act_on(shared, read(request)?).await,
         ["trigger"] if get => Ok(json!({ "events": trigger::KINDS })),
         ["trigger"] if put => trigger_event(shared, read(request)?).await,
         _ => Err((StatusCode::NOT_FOUND, format!("No such control: {} {}", request.method, request.path))),
@@ -344,11 +346,11 @@ async fn pay(shared: &Arc<Shared>, id: &str, wanted: Pay) -> Reply {
         (None, None, Some("sepa_debit")) => "sepa_debit".to_owned(),
         (None, None, _) => "4242424242424242".to_owned(),
     };
+    let made_up = Buyer::made_up();
     let buyer = Buyer {
-        email: Some(wanted.email.unwrap_or_else(|| "jenny.rosen@example.com".to_owned())),
-        name: Some(wanted.name.unwrap_or_else(|| "Jenny Rosen".to_owned())),
-        country: Some("FR".to_owned()),
-        ..Buyer::default()
+        email: wanted.email.or(made_up.email),
+        name: wanted.name.or(made_up.name),
+        ..Buyer::made_up()
     };
     let (paid, events) = shared.change(Cause::page(), |world| {
         let instrument = cards::Instrument::named(&name, world.year()).ok_or(NotPayable::Method)?;
@@ -474,6 +476,112 @@ fn fail_refund(shared: &Shared, id: &str, wanted: FailRefund) -> Reply {
     }
 }
 
+/// Waits until something changes, at most as long as a page may wait.
+async fn changes(shared: &Shared, query: &str) -> Value {
+    let after = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "after");
+    let after = after.and_then(|(_, value)| value.parse::<u64>().ok());
+    let mut version = shared.version.subscribe();
+    let changed = version.wait_for(|now| Some(*now) != after);
+    let _ = tokio::time::timeout(Duration::from_secs(20), changed).await;
+    json!({ "version": *shared.version.borrow() })
+}
+
+/// What can be made of a session that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Act {
+    Paid,
+    Failed,
+    Expired,
+    Refunded,
+    Disputed,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActOn {
+    /// Its id.
+    session: Option<String>,
+    /// Its `client_reference_id`; the newest that has it.
+    booking: Option<String>,
+    what: Option<Act>,
+    /// How long to wait for the first delivery attempts.
+    wait_ms: Option<u64>,
+}
+
+/// Acts on a session that is there, and tells what came of each delivery.
+async fn act_on(shared: &Arc<Shared>, wanted: ActOn) -> Reply {
+    let act = wanted.what.ok_or_else(|| bad("what: paid, failed, expired, refunded or disputed"))?;
+    let id = match (&wanted.session, &wanted.booking) {
+        (Some(id), None) => {
+            shared.read(|world| world.sessions.get(id).map(|s| s.id.clone())).ok_or_else(|| missing(id))?
+        }
+        (None, Some(reference)) => shared.read(|world| {
+            let named = |s: &&super::model::Session| s.client_reference_id.as_ref() == Some(reference);
+            world.sessions.iter().rev().find(named).map(|s| s.id.clone()).ok_or_else(|| {
+                (
+                    StatusCode::NOT_FOUND,
+                    format!("No session has the reference {}.", super::error::clip(reference)),
+                )
+            })
+        })?,
+        _ => return Err(bad("name one of session and booking")),
+    };
+    let (done, events) = shared.change(Cause::page(), |world| self::act(world, &id, act));
+    done.map_err(|why| (StatusCode::CONFLICT, why))?;
+    Ok(told(shared, &events, wanted.wait_ms).await)
+}
+
+/// Makes a session paid, failed and so on.
+///
+/// # Errors
+/// Why its state does not allow that.
+pub(crate) fn act(world: &mut World, id: &str, act: Act) -> Result<(), String> {
+    let session = world.sessions.get(id).ok_or("There is no such session.")?.clone();
+    let waits = session
+        .payment_intent
+        .as_ref()
+        .and_then(|i| world.intents.get(i))
+        .is_some_and(|i| i.settles.is_some());
+    match act {
+        Act::Paid | Act::Failed if waits => {
+            settle(world, id, act == Act::Paid);
+            Ok(())
+        }
+        Act::Paid => try_to_pay(world, id, "pm_card_visa"),
+        Act::Failed => try_to_pay(world, id, "pm_card_chargeDeclined"),
+        Act::Expired => sessions::expire(world, id).map_err(|error| error.message().to_owned()),
+        Act::Refunded => {
+            let payment_intent = session.payment_intent.ok_or("Nothing of this session was paid.")?;
+            let new =
+                refunds::NewRefund { payment_intent: Some(payment_intent), ..refunds::NewRefund::default() };
+            refunds::create(world, new).map(drop).map_err(|error| error.message().to_owned())
+        }
+        Act::Disputed => {
+            let charge = charge_of(world, id).ok_or("Nothing of this session was paid.")?;
+            disputes::open(world, &charge, "fraudulent", false)
+                .map(drop)
+                .map_err(|error| error.message().to_owned())
+        }
+    }
+}
+
+/// Pays a session by a direct debit, which is settled later.
+///
+/// # Errors
+/// Why its state does not allow that.
+pub(crate) fn debit(world: &mut World, id: &str) -> Result<(), String> {
+    try_to_pay(world, id, "sepa_debit")
+}
+
+fn try_to_pay(world: &mut World, id: &str, card: &str) -> Result<(), String> {
+    let instrument = cards::Instrument::named(card, world.year());
+    match sessions::pay(world, id, instrument, Buyer::made_up()) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!("{}.", why.to_string().replacen("the", "The", 1))),
+    }
+}
+
 fn object(shared: &Shared, id: &str) -> Reply {
     shared.tick();
     shared.read(|world| world.object(id)).ok_or_else(|| missing(id))
@@ -494,9 +602,14 @@ async fn trigger_event(shared: &Arc<Shared>, wanted: Trigger) -> Reply {
     let cause = Cause::page();
     let (done, events) = shared.change(cause, |world| trigger::run(world, &wanted.event, &wanted.overrides));
     done.map_err(|why| bad(why.to_string()))?;
-    let limit = Duration::from_millis(wanted.wait_ms.unwrap_or(10_000).min(60_000));
-    shared.attempted(&events, limit).await;
-    Ok(shared.read(|world| {
+    Ok(told(shared, &events, wanted.wait_ms).await)
+}
+
+/// The events, and what came of the first attempt to deliver each.
+async fn told(shared: &Shared, events: &[String], wait_ms: Option<u64>) -> Value {
+    let limit = Duration::from_millis(wait_ms.unwrap_or(10_000).min(60_000));
+    shared.attempted(events, limit).await;
+    shared.read(|world| {
         let told: Vec<Value> = events
             .iter()
             .filter_map(|id| world.events.get(id))
@@ -510,6 +623,7 @@ async fn trigger_event(shared: &Arc<Shared>, wanted: Trigger) -> Reply {
                             "state": d.state,
                             "status": d.attempts.last().and_then(|a| a.status),
                             "error": d.attempts.last().and_then(|a| a.error.as_ref()),
+                            "answer": d.attempts.last().map(|a| &a.answer),
                         })
                     })
                     .collect();
@@ -517,5 +631,5 @@ async fn trigger_event(shared: &Arc<Shared>, wanted: Trigger) -> Reply {
             })
             .collect();
         json!({ "events": told })
-    }))
+    })
 }

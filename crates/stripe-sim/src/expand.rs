@@ -2,9 +2,9 @@
 //! `data.payment_intent.latest_charge`.
 
 use super::error::StripeError;
-use super::rules::{refunds, sessions};
+use super::rules::{refunds, sessions, totals};
 use super::world::World;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Stripe follows at most so many levels.
 const MAX_LEVELS: usize = 4;
@@ -29,7 +29,20 @@ fn target(kind: &str, member: &str) -> Option<&'static str> {
         ("item", "price") | ("product", "default_price") => "price",
         ("price", "product") => "product",
         // Members that Stripe expands and that are always null here.
-        ("checkout.session", "invoice" | "payment_link" | "setup_intent" | "subscription" | "discounts")
+        ("checkout.session", "setup_intent") => "setup_intent",
+        ("checkout.session", "payment_link") => "payment_link",
+        ("setup_intent", "customer") => "customer",
+        ("setup_intent", "payment_method") => "payment_method",
+        ("payment_link", "line_items") => "list item",
+        ("promotion_code", "customer") => "customer",
+        (
+            "setup_intent",
+            "latest_attempt" | "mandate" | "single_use_mandate" | "application" | "on_behalf_of",
+        )
+        | ("coupon", "applies_to")
+        | ("promotion_code", "promotion")
+        | ("shipping_rate", "tax_code")
+        | ("checkout.session", "invoice" | "subscription" | "discounts")
         | ("payment_intent", "application" | "on_behalf_of" | "review" | "source" | "payment_record")
         | (
             "charge",
@@ -103,8 +116,9 @@ pub(crate) fn apply(world: &World, value: &mut Value, path: &[&str]) {
         Value::Object(map) => {
             let kind = map.get("object").and_then(Value::as_str).unwrap_or_default();
             if (kind, path) == ("checkout.session", &["total_details", "breakdown"][..]) {
-                // There are no discounts and taxes here, so nothing adds up.
-                map["total_details"]["breakdown"] = json!({ "discounts": [], "taxes": [] });
+                let session = map.get("id").and_then(Value::as_str).and_then(|id| world.sessions.get(id));
+                let breakdown = session.map(|session| totals::breakdown(world, session));
+                map["total_details"]["breakdown"] = breakdown.unwrap_or(Value::Null);
                 return;
             }
             if let Some(list) = includable(world, kind, first, map.get("id").and_then(Value::as_str)) {

@@ -30,6 +30,18 @@ pub(crate) fn page(
     main: &str,
     form_targets: &[String],
 ) -> Response<Body> {
+    page_with(status, lang, title, main, form_targets, "")
+}
+
+/// As [`page`], with more in its head: links to style and script that the simulator serves itself.
+pub(crate) fn page_with(
+    status: StatusCode,
+    lang: &str,
+    title: &str,
+    main: &str,
+    form_targets: &[String],
+    more: &str,
+) -> Response<Body> {
     let notice = if lang == "fr" {
         "Simulation : aucune carte n’est débitée, aucune banque n’est contactée."
     } else {
@@ -38,13 +50,14 @@ pub(crate) fn page(
     let document = format!(
         "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"robots\" content=\"noindex\">\n\
-         <title>{}</title>\n<link rel=\"stylesheet\" href=\"/assets/sim.css\">\n</head>\n<body>\n\
-         <p class=\"notice\" role=\"note\">{notice}</p>\n<main>\n{main}\n</main>\n</body>\n</html>\n",
+         <title>{}</title>\n<link rel=\"stylesheet\" href=\"/assets/sim.css\">\n{more}</head>\n<body>\n\
+         <header><p class=\"notice\">{notice}</p></header>\n<main>\n{main}\n</main>\n</body>\n</html>\n",
         escape(title)
     );
     let targets: String = form_targets.iter().map(|t| format!(" {t}")).collect();
+    let script = if more.contains("<script ") { "; script-src 'self'; connect-src 'self'" } else { "" };
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{targets}; base-uri 'none'; \
+        "default-src 'none'; style-src 'self'{script}; img-src 'self' data:; form-action 'self'{targets}; base-uri 'none'; \
          frame-ancestors 'none'"
     );
     let mut response = respond(status, "text/html; charset=utf-8", document);
@@ -52,6 +65,11 @@ pub(crate) fn page(
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+/// Text that only a screen reader says, behind what a button shows.
+pub(crate) fn spoken(text: &str) -> String {
+    format!("<span class=\"spoken\"> {}</span>", escape(text))
 }
 
 /// A plain text answer.
@@ -63,6 +81,13 @@ pub(crate) fn text(status: StatusCode, text: &str) -> Response<Body> {
 pub(crate) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
     let body = serde_json::to_string_pretty(value).unwrap_or_else(|_| "{}".to_owned());
     respond(status, "application/json", format!("{body}\n"))
+}
+
+/// A picture of the merchant's.
+pub(crate) fn picture(kind: &'static str, bytes: bytes::Bytes) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, kind, String::new());
+    *response.body_mut() = Body::from(bytes);
+    response
 }
 
 /// 303 to `location`.

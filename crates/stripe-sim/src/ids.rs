@@ -24,6 +24,11 @@ pub(crate) fn product() -> String {
     random("prod_", 14)
 }
 
+/// Eight letters and digits, for what people type.
+pub(crate) fn short() -> String {
+    random("", 8)
+}
+
 /// `req_…`, as in the `Request-Id` header.
 pub(crate) fn request() -> String {
     random("req_", 14)

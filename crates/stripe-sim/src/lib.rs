@@ -9,6 +9,7 @@
 // `json!` recurses once for each member, and Stripe's sessions have seventy.
 #![recursion_limit = "256"]
 
+mod account;
 mod api;
 mod auth;
 mod cards;
@@ -42,6 +43,7 @@ mod trigger;
 mod versions;
 mod world;
 
+pub use account::Logo;
 pub use faults::{ApiFault, ApiFaultKind, Delay, Drop as DropFault, Duplicate, Faults};
 pub use rules::sessions::{NotPayable, PayOutcome};
 pub use signature::sign;
@@ -91,6 +93,11 @@ pub struct SimConfig {
     pub api_version: String,
     /// Whether each request, event and delivery is a line on standard error.
     pub talk: bool,
+    /// How the merchant looks on the payment page.
+    pub business_name: String,
+    /// `#rrggbb`.
+    pub brand_color: String,
+    pub logo: Option<Logo>,
 }
 
 impl Default for SimConfig {
@@ -106,6 +113,9 @@ impl Default for SimConfig {
             faults: Faults::default(),
             api_version: API_VERSION.to_owned(),
             talk: false,
+            business_name: account::Account::default().name,
+            brand_color: account::COLOR.to_owned(),
+            logo: None,
         }
     }
 }
@@ -183,6 +193,8 @@ impl Sim {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, message));
         }
         world.api_version = config.api_version;
+        world.account =
+            account::Account { name: config.business_name, color: config.brand_color, logo: config.logo };
         set_targets(&mut world, &config.webhooks);
         let client = HttpClient::new(deliveries::TIMEOUT).map_err(std::io::Error::other)?;
         let shared = Arc::new(Shared {
@@ -514,13 +526,7 @@ impl Shared {
     fn pay(&self, session_id: &str, card: &str) -> Result<(PayOutcome, Vec<String>), NotPayable> {
         let (outcome, events) = self.change(Cause::page(), |world| {
             let instrument = cards::Instrument::named(card, world.year()).ok_or(NotPayable::Method)?;
-            let buyer = Buyer {
-                email: Some("jenny.rosen@example.com".to_owned()),
-                name: Some("Jenny Rosen".to_owned()),
-                country: Some("FR".to_owned()),
-                ..Buyer::default()
-            };
-            rules::sessions::pay(world, session_id, Some(instrument), buyer)
+            rules::sessions::pay(world, session_id, Some(instrument), Buyer::made_up())
         });
         outcome.map(|outcome| (outcome, events))
     }

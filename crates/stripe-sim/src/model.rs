@@ -158,6 +158,24 @@ pub(crate) struct Session {
     pub currency: Option<String>,
     pub amount_subtotal: i64,
     pub amount_shipping: i64,
+    #[serde(default)]
+    pub amount_discount: i64,
+    /// All tax, and the part of it that comes on top of the prices.
+    #[serde(default)]
+    pub amount_tax: i64,
+    #[serde(default)]
+    pub tax_added: i64,
+    #[serde(default)]
+    pub discounts: Vec<Discount>,
+    /// The shipping rates offered; the chosen one is among them.
+    #[serde(default)]
+    pub shipping_rates: Vec<String>,
+    #[serde(default)]
+    pub shipping_rate: Option<String>,
+    #[serde(default)]
+    pub setup_intent: Option<String>,
+    #[serde(default)]
+    pub payment_link: Option<String>,
     pub lines: Vec<LineItem>,
     pub success_url: Option<String>,
     pub cancel_url: Option<String>,
@@ -182,9 +200,67 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn amount_total(&self) -> i64 {
-        self.amount_subtotal.saturating_add(self.amount_shipping)
+        self.amount_subtotal
+            .saturating_sub(self.amount_discount)
+            .saturating_add(self.tax_added)
+            .saturating_add(self.amount_shipping)
+    }
+
+    /// Whether it sells nothing and only takes a payment method for later.
+    pub(crate) fn sets_up(&self) -> bool {
+        self.mode == "setup"
+    }
+
+    /// A switch that it was made with: `automatic_tax`, `phone_number_collection`…
+    pub(crate) fn enabled(&self, name: &str) -> bool {
+        self.echo.get(name).is_some_and(|v| *v == Value::Bool(true) || v["enabled"] == true)
     }
 }
+
+/// A coupon that counts for a session, and the code by which the buyer named it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Discount {
+    pub coupon: String,
+    pub promotion_code: Option<String>,
+}
+
+/// An object that is little more than what was asked: its members are those on the wire.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Thing {
+    pub id: String,
+    pub created: i64,
+    pub members: Map<String, Value>,
+}
+
+impl Thing {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name).and_then(Value::as_str)
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        self.members.get(name).and_then(Value::as_i64)
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.members.get(name) == Some(&Value::Bool(true))
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.members.insert(name.to_owned(), value.into());
+    }
+
+    pub(crate) fn add_one(&mut self, name: &str) {
+        let next = self.int(name).unwrap_or(0).saturating_add(1);
+        self.set(name, next);
+    }
+}
+
+pub(crate) type Coupon = Thing;
+pub(crate) type PromotionCode = Thing;
+pub(crate) type TaxRate = Thing;
+pub(crate) type ShippingRate = Thing;
+pub(crate) type PaymentLink = Thing;
+pub(crate) type SetupIntent = Thing;
 
 /// Who paid, as typed on the payment page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +277,18 @@ pub(crate) struct Buyer {
     pub news: bool,
 }
 
+impl Buyer {
+    /// Who pays if nobody says who.
+    pub(crate) fn made_up() -> Self {
+        Self {
+            email: Some("jenny.rosen@example.com".to_owned()),
+            name: Some("Jenny Rosen".to_owned()),
+            country: Some("FR".to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LineItem {
     pub id: String,
@@ -208,14 +296,30 @@ pub(crate) struct LineItem {
     pub description: String,
     pub quantity: i64,
     pub unit_amount: i64,
+    /// The whole line, where a price has a fraction of a minor unit: it is rounded once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounded: Option<i64>,
     pub currency: String,
     pub metadata: Metadata,
     pub adjustable_quantity: Option<Value>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tax_rates: Vec<String>,
+    #[serde(default)]
+    pub discount: i64,
+    /// What of it each discount gives, and each tax takes.
+    #[serde(default)]
+    pub tax: i64,
+    #[serde(default)]
+    pub tax_added: i64,
 }
 
 impl LineItem {
     pub(crate) fn amount(&self) -> i64 {
-        self.unit_amount.saturating_mul(self.quantity)
+        self.rounded.unwrap_or_else(|| self.unit_amount.saturating_mul(self.quantity))
+    }
+
+    pub(crate) fn total(&self) -> i64 {
+        self.amount().saturating_sub(self.discount).saturating_add(self.tax_added)
     }
 }
 
@@ -403,6 +507,8 @@ pub(crate) struct PaymentMethod {
     pub instrument: Instrument,
     pub buyer: Buyer,
     pub customer: Option<String>,
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -433,6 +539,9 @@ pub(crate) struct Customer {
     pub metadata: Metadata,
     /// Members that only echo what was asked.
     pub echo: Map<String, Value>,
+    /// Shown by its id and no more, in no list.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -446,6 +555,8 @@ pub(crate) struct Product {
     pub images: Vec<String>,
     pub default_price: Option<String>,
     pub metadata: Metadata,
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -541,6 +652,7 @@ record! {
     Price;
     Endpoint, settled: |_| false;
     Event;
+    Thing;
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::cards::Instrument;
 use super::model::{
     BalanceTransaction, Buyer, Charge, ChargeStatus, Customer, Dispute, Endpoint, Event, Intent,
     IntentStatus, LineItem, PaymentMethod, PaymentStatus, Price, Product, Refund, RefundStatus, Session,
-    SessionStatus,
+    SessionStatus, Thing,
 };
 use super::versions;
 use super::world::World;
@@ -48,7 +48,7 @@ pub(crate) fn former(before: &Value, after: &Value) -> Map<String, Value> {
 
 pub(crate) fn session(world: &World, s: &Session) -> Value {
     let open = s.status == SessionStatus::Open;
-    let hosted = matches!(s.ui_mode.as_str(), "hosted_page" | "hosted");
+    let hosted = s.ui_mode == "hosted_page" || s.ui_mode == "hosted";
     let base = json!({
         "id": s.id,
         "object": "checkout.session",
@@ -56,11 +56,11 @@ pub(crate) fn session(world: &World, s: &Session) -> Value {
         "after_expiration": null,
         "allow_promotion_codes": null,
         "allowed_payment_method_types": null,
-        "amount_subtotal": s.amount_subtotal,
-        "amount_total": s.amount_total(),
+        "amount_subtotal": (!s.sets_up()).then_some(s.amount_subtotal),
+        "amount_total": (!s.sets_up()).then(|| s.amount_total()),
         "automatic_tax": { "enabled": false, "liability": null, "provider": null, "status": null },
         "billing_address_collection": null,
-        "branding_settings": branding(&Map::new()),
+        "branding_settings": branding(world, &Map::new()),
         "cancel_url": s.cancel_url,
         "client_reference_id": s.client_reference_id,
         "client_secret": s.client_secret,
@@ -79,7 +79,10 @@ pub(crate) fn session(world: &World, s: &Session) -> Value {
         "customer_creation": "if_required",
         "customer_details": customer_details(s),
         "customer_email": s.customer_email,
-        "discounts": [],
+        "discounts": s.discounts.iter().map(|d| json!({
+            "coupon": d.promotion_code.is_none().then_some(&d.coupon),
+            "promotion_code": d.promotion_code,
+        })).collect::<Vec<_>>(),
         "expires_at": s.expires_at,
         "integration_identifier": null,
         "invoice": null,
@@ -91,7 +94,7 @@ pub(crate) fn session(world: &World, s: &Session) -> Value {
         "mode": s.mode,
         "origin_context": null,
         "payment_intent": s.payment_intent,
-        "payment_link": null,
+        "payment_link": s.payment_link,
         "payment_method_collection": "if_required",
         "payment_method_configuration_details": { "id": "pmc_1SimulatedConfiguration00", "parent": null },
         "payment_method_options": { "card": { "request_three_d_secure": "automatic" } },
@@ -101,15 +104,22 @@ pub(crate) fn session(world: &World, s: &Session) -> Value {
         "phone_number_collection": { "enabled": false },
         "recovered_from": s.recovered_from,
         "saved_payment_method_options": null,
-        "setup_intent": null,
+        "setup_intent": s.setup_intent,
         "shipping_address_collection": null,
-        "shipping_cost": null,
-        "shipping_options": [],
+        "shipping_cost": s.shipping_rate.as_ref().map(|rate| json!({
+            "amount_subtotal": s.amount_shipping, "amount_tax": 0, "amount_total": s.amount_shipping,
+            "shipping_rate": rate,
+        })),
+        "shipping_options": s.shipping_rates.iter().map(|rate| json!({
+            "shipping_amount": rate_amount(world, rate), "shipping_rate": rate,
+        })).collect::<Vec<_>>(),
         "status": s.status,
         "submit_type": null,
         "subscription": null,
         "success_url": s.success_url,
-        "total_details": { "amount_discount": 0, "amount_shipping": s.amount_shipping, "amount_tax": 0 },
+        "total_details": {
+            "amount_discount": s.amount_discount, "amount_shipping": s.amount_shipping, "amount_tax": s.amount_tax,
+        },
         "ui_mode": s.ui_mode,
         "url": if open && hosted { json!(world.page_url(&s.id)) } else { Value::Null },
         "wallet_options": null,
@@ -147,13 +157,30 @@ fn answered(session: &mut Value, buyer: &Buyer) {
     }
 }
 
+/// What a shipping rate costs.
+pub(crate) fn rate_amount(world: &World, rate: &str) -> i64 {
+    let fixed = world.shipping_rates.get(rate).and_then(|r| r.members.get("fixed_amount"));
+    fixed.and_then(|f| f["amount"].as_i64()).unwrap_or(0)
+}
+
+/// An object that is kept as it looks, with what depends on the moment.
+pub(crate) fn thing(world: &World, t: &Thing) -> Value {
+    let shown = t.members.iter().filter(|(name, _)| !name.starts_with('_'));
+    let mut members: Map<String, Value> = shown.map(|(name, value)| (name.clone(), value.clone())).collect();
+    members.insert("id".into(), json!(t.id));
+    if t.text("object") == Some("coupon") {
+        members.insert("valid".into(), json!(crate::rules::totals::redeemable(world, t)));
+    }
+    Value::Object(members)
+}
+
 /// The account's own look, with what a session asked for laid over it.
-pub(crate) fn branding(asked: &Map<String, Value>) -> Value {
+pub(crate) fn branding(world: &World, asked: &Map<String, Value>) -> Value {
     let own = json!({
         "background_color": "#ffffff",
         "border_style": "rounded",
-        "button_color": "#0074d4",
-        "display_name": "Simulated Stripe",
+        "button_color": world.account.color,
+        "display_name": world.account.name,
         "font_family": "default",
         "icon": null,
         "logo": null,
@@ -213,10 +240,10 @@ pub(crate) fn line_item(world: &World, item: &LineItem) -> Value {
         "id": item.id,
         "object": "item",
         "adjustable_quantity": item.adjustable_quantity,
-        "amount_discount": 0,
+        "amount_discount": item.discount,
         "amount_subtotal": item.amount(),
-        "amount_tax": 0,
-        "amount_total": item.amount(),
+        "amount_tax": item.tax,
+        "amount_total": item.total(),
         "currency": item.currency,
         "description": item.description,
         "metadata": item.metadata,
@@ -250,6 +277,9 @@ pub(crate) fn price(p: &Price) -> Value {
 }
 
 pub(crate) fn product(p: &Product) -> Value {
+    if p.deleted {
+        return json!({ "id": p.id, "object": "product", "deleted": true });
+    }
     json!({
         "id": p.id,
         "object": "product",
@@ -275,6 +305,9 @@ pub(crate) fn product(p: &Product) -> Value {
 }
 
 pub(crate) fn customer(c: &Customer) -> Value {
+    if c.deleted {
+        return json!({ "id": c.id, "object": "customer", "deleted": true });
+    }
     let base = json!({
         "id": c.id,
         "object": "customer",
@@ -538,7 +571,7 @@ pub(crate) fn payment_method(m: &PaymentMethod) -> Value {
         "customer": m.customer,
         "customer_account": null,
         "livemode": false,
-        "metadata": {},
+        "metadata": m.metadata,
         "type": m.instrument.method_type(),
     });
     let details = match &m.instrument {

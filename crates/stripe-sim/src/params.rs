@@ -2,9 +2,9 @@
 //! declarations of the official Node library for API version 2026-10-28.endive.
 
 use super::schema::Kind::{
-    Bool, Currency, Decimal, Email, Int, List, Metadata, Object, OneOf, Opaque, Range, Text, Url,
+    Bool, Currency, Decimal, Email, Int, List, Metadata, Object, OneOf, Opaque, Range, Text, Url, Web,
 };
-use super::schema::{Field, Kind, clear, must, opt};
+use super::schema::{Field, Kind, clear, idle, must, opt};
 
 /// No parameters but `expand`.
 pub(crate) static EXPAND: [Field; 1] = [opt("expand", List(&Text(500), 20))];
@@ -80,17 +80,17 @@ static TRANSFER_DATA: [Field; 5] = [
     opt("payment_data", Opaque),
 ];
 static SESSION_INTENT_DATA: [Field; 12] = [
-    opt("application_fee_amount", AMOUNT),
+    idle(opt("application_fee_amount", AMOUNT)),
     opt("capture_method", CAPTURE),
     opt("description", Text(1_000)),
     opt("metadata", Metadata),
-    opt("on_behalf_of", ID),
+    idle(opt("on_behalf_of", ID)),
     opt("receipt_email", Email),
     opt("setup_future_usage", FUTURE_USE),
     opt("shipping", Object(&SHIPPING)),
     opt("statement_descriptor", Text(22)),
     opt("statement_descriptor_suffix", Text(22)),
-    opt("transfer_data", Object(&TRANSFER_DATA)),
+    idle(opt("transfer_data", Object(&TRANSFER_DATA))),
     opt("transfer_group", Text(5_000)),
 ];
 
@@ -191,12 +191,12 @@ const LOCALES: Kind = OneOf(&[
 /// `POST /v1/checkout/sessions`. `payment_method_types` and the older `ui_mode`s are accepted or
 /// refused by the requested API version, in the endpoint.
 pub(crate) static SESSION_CREATE: [Field; 52] = [
-    opt("adaptive_pricing", Object(&MAYBE_ENABLED)),
+    idle(opt("adaptive_pricing", Object(&MAYBE_ENABLED))),
     opt("after_expiration", Object(&AFTER_EXPIRATION)),
     opt("allow_promotion_codes", Bool),
     opt("allowed_payment_method_types", METHODS),
     opt("automatic_tax", Object(&AUTOMATIC_TAX)),
-    opt("billing_address_collection", OneOf(&["auto", "required"])),
+    idle(opt("billing_address_collection", OneOf(&["auto", "required"]))),
     opt("branding_settings", Object(&BRANDING)),
     opt("cancel_url", Url),
     opt("client_reference_id", Text(200)),
@@ -205,48 +205,51 @@ pub(crate) static SESSION_CREATE: [Field; 52] = [
     opt("custom_fields", List(&Object(&CUSTOM_FIELD), 3)),
     opt("custom_text", Object(&CUSTOM_TEXT)),
     opt("customer", ID),
-    opt("customer_account", ID),
+    idle(opt("customer_account", ID)),
     opt("customer_creation", OneOf(&["always", "if_required"])),
     opt("customer_email", Email),
-    opt("customer_update", Object(&CUSTOMER_UPDATE)),
+    idle(opt("customer_update", Object(&CUSTOMER_UPDATE))),
     opt("discounts", List(&Object(&DISCOUNT), 20)),
     opt("excluded_payment_method_types", METHODS),
     opt("expand", EXPANSIONS),
     opt("expires_at", SECONDS),
-    opt("integration_identifier", Text(200)),
+    idle(opt("integration_identifier", Text(200))),
     opt("invoice_creation", Object(&INVOICE_CREATION)),
     opt("line_items", List(&Object(&LINE_ITEM), 100)),
     opt("locale", LOCALES),
-    opt("managed_payments", Object(&MAYBE_ENABLED)),
+    idle(opt("managed_payments", Object(&MAYBE_ENABLED))),
     opt("metadata", Metadata),
     opt("mode", OneOf(&["payment", "setup", "subscription"])),
-    opt("name_collection", Object(&NAME_COLLECTION)),
-    opt("optional_items", List(&Object(&OPTIONAL_ITEM), 10)),
-    opt("origin_context", OneOf(&["mobile_app", "web"])),
+    idle(opt("name_collection", Object(&NAME_COLLECTION))),
+    idle(opt("optional_items", List(&Object(&OPTIONAL_ITEM), 10))),
+    idle(opt("origin_context", OneOf(&["mobile_app", "web"]))),
     opt("payment_intent_data", Object(&SESSION_INTENT_DATA)),
-    opt("payment_method_collection", OneOf(&["always", "if_required"])),
-    opt("payment_method_configuration", ID),
-    opt("payment_method_data", Opaque),
+    idle(opt("payment_method_collection", OneOf(&["always", "if_required"]))),
+    idle(opt("payment_method_configuration", ID)),
+    idle(opt("payment_method_data", Opaque)),
     opt("payment_method_options", Opaque),
     opt("payment_method_types", METHODS),
-    opt("permissions", Object(&PERMISSIONS)),
+    idle(opt("permissions", Object(&PERMISSIONS))),
     opt("phone_number_collection", Object(&ENABLED)),
     opt("redirect_on_completion", OneOf(&["always", "if_required", "never"])),
     opt("return_url", Url),
-    opt("saved_payment_method_options", Object(&SAVED_METHODS)),
-    opt("setup_intent_data", Opaque),
+    idle(opt("saved_payment_method_options", Object(&SAVED_METHODS))),
+    opt("setup_intent_data", Object(&SETUP_DATA)),
     opt("shipping_address_collection", Object(&SHIPPING_COLLECTION)),
     opt("shipping_options", List(&Object(&SHIPPING_OPTION), 5)),
     opt("submit_type", OneOf(&["auto", "book", "donate", "pay", "subscribe"])),
     opt("subscription_data", Opaque),
     opt("success_url", Url),
-    opt("tax_id_collection", Object(&TAX_IDS)),
+    idle(opt("tax_id_collection", Object(&TAX_IDS))),
     opt(
         "ui_mode",
         OneOf(&["elements", "embedded_page", "form", "hosted_page", "custom", "embedded", "hosted"]),
     ),
-    opt("wallet_options", Object(&WALLETS)),
+    idle(opt("wallet_options", Object(&WALLETS))),
 ];
+
+static SETUP_DATA: [Field; 3] =
+    [opt("description", Text(1_000)), opt("metadata", Metadata), idle(opt("on_behalf_of", ID))];
 
 /// `POST /v1/checkout/sessions/{id}`.
 pub(crate) static SESSION_UPDATE: [Field; 6] = [
@@ -287,42 +290,42 @@ static AUTOMATIC_METHODS: [Field; 2] =
 pub(crate) static INTENT_CREATE: [Field; 38] = [
     must("amount", POSITIVE),
     must("currency", Currency),
-    opt("allowed_payment_method_types", METHODS),
-    opt("amount_details", Opaque),
-    opt("application_fee_amount", AMOUNT),
+    idle(opt("allowed_payment_method_types", METHODS)),
+    idle(opt("amount_details", Opaque)),
+    idle(opt("application_fee_amount", AMOUNT)),
     opt("automatic_payment_methods", Object(&AUTOMATIC_METHODS)),
     opt("capture_method", CAPTURE),
     opt("confirm", Bool),
     opt("confirmation_method", OneOf(&["automatic", "manual"])),
-    opt("confirmation_token", ID),
+    idle(opt("confirmation_token", ID)),
     opt("customer", ID),
-    opt("customer_account", ID),
+    idle(opt("customer_account", ID)),
     opt("description", Text(1_000)),
-    opt("error_on_requires_action", Bool),
-    opt("excluded_payment_method_types", METHODS),
+    idle(opt("error_on_requires_action", Bool)),
+    idle(opt("excluded_payment_method_types", METHODS)),
     opt("expand", EXPANSIONS),
-    opt("hooks", Opaque),
-    opt("mandate", ID),
-    clear("mandate_data", Opaque),
+    idle(opt("hooks", Opaque)),
+    idle(opt("mandate", ID)),
+    idle(clear("mandate_data", Opaque)),
     opt("metadata", Metadata),
-    opt("off_session", Opaque),
-    opt("on_behalf_of", ID),
-    opt("payment_details", Opaque),
+    idle(opt("off_session", Opaque)),
+    idle(opt("on_behalf_of", ID)),
+    idle(opt("payment_details", Opaque)),
     opt("payment_method", ID),
-    opt("payment_method_configuration", ID),
+    idle(opt("payment_method_configuration", ID)),
     opt("payment_method_data", Opaque),
-    opt("payment_method_options", Opaque),
+    idle(opt("payment_method_options", Opaque)),
     opt("payment_method_types", METHODS),
-    opt("radar_options", Opaque),
+    idle(opt("radar_options", Opaque)),
     opt("receipt_email", Email),
     opt("return_url", Url),
     opt("setup_future_usage", FUTURE_USE),
     opt("shipping", Object(&SHIPPING)),
     opt("statement_descriptor", Text(22)),
     opt("statement_descriptor_suffix", Text(22)),
-    opt("transfer_data", Object(&TRANSFER_DATA)),
+    idle(opt("transfer_data", Object(&TRANSFER_DATA))),
     opt("transfer_group", Text(5_000)),
-    opt("use_stripe_sdk", Bool),
+    idle(opt("use_stripe_sdk", Bool)),
 ];
 
 /// `GET /v1/payment_intents/{id}`; the secret is how a browser asks.
@@ -341,63 +344,63 @@ pub(crate) static INTENT_UPDATE: [Field; 26] = [
     clear("shipping", Object(&SHIPPING)),
     opt("statement_descriptor_suffix", Text(22)),
     opt("transfer_group", Text(5_000)),
-    opt("allowed_payment_method_types", METHODS),
-    opt("amount_details", Opaque),
-    opt("application_fee_amount", AMOUNT),
-    opt("capture_method", CAPTURE),
-    opt("customer_account", ID),
-    opt("excluded_payment_method_types", METHODS),
-    opt("hooks", Opaque),
-    opt("payment_details", Opaque),
-    opt("payment_method_configuration", ID),
+    idle(opt("allowed_payment_method_types", METHODS)),
+    idle(opt("amount_details", Opaque)),
+    idle(opt("application_fee_amount", AMOUNT)),
+    idle(opt("capture_method", CAPTURE)),
+    idle(opt("customer_account", ID)),
+    idle(opt("excluded_payment_method_types", METHODS)),
+    idle(opt("hooks", Opaque)),
+    idle(opt("payment_details", Opaque)),
+    idle(opt("payment_method_configuration", ID)),
     opt("payment_method_data", Opaque),
-    opt("payment_method_options", Opaque),
-    opt("payment_method_types", METHODS),
+    idle(opt("payment_method_options", Opaque)),
+    idle(opt("payment_method_types", METHODS)),
     clear("setup_future_usage", FUTURE_USE),
     opt("statement_descriptor", Text(22)),
-    opt("transfer_data", Opaque),
+    idle(opt("transfer_data", Opaque)),
 ];
 
 /// `POST /v1/payment_intents/{id}/confirm`.
 pub(crate) static INTENT_CONFIRM: [Field; 23] = [
-    opt("capture_method", CAPTURE),
-    opt("confirmation_token", ID),
-    opt("error_on_requires_action", Bool),
+    idle(opt("capture_method", CAPTURE)),
+    idle(opt("confirmation_token", ID)),
+    idle(opt("error_on_requires_action", Bool)),
     opt("expand", EXPANSIONS),
-    opt("mandate", ID),
-    clear("mandate_data", Opaque),
-    opt("off_session", Opaque),
+    idle(opt("mandate", ID)),
+    idle(clear("mandate_data", Opaque)),
+    idle(opt("off_session", Opaque)),
     opt("payment_method", ID),
     opt("payment_method_data", Opaque),
-    opt("payment_method_options", Opaque),
-    clear("receipt_email", Email),
+    idle(opt("payment_method_options", Opaque)),
+    idle(clear("receipt_email", Email)),
     opt("return_url", Url),
-    clear("setup_future_usage", FUTURE_USE),
-    clear("shipping", Object(&SHIPPING)),
-    opt("use_stripe_sdk", Bool),
-    opt("allowed_payment_method_types", METHODS),
-    opt("amount_details", Opaque),
-    opt("amount_to_confirm", POSITIVE),
-    opt("excluded_payment_method_types", METHODS),
-    opt("hooks", Opaque),
-    opt("payment_details", Opaque),
-    opt("payment_method_types", METHODS),
-    opt("radar_options", Opaque),
+    idle(clear("setup_future_usage", FUTURE_USE)),
+    idle(clear("shipping", Object(&SHIPPING))),
+    idle(opt("use_stripe_sdk", Bool)),
+    idle(opt("allowed_payment_method_types", METHODS)),
+    idle(opt("amount_details", Opaque)),
+    idle(opt("amount_to_confirm", POSITIVE)),
+    idle(opt("excluded_payment_method_types", METHODS)),
+    idle(opt("hooks", Opaque)),
+    idle(opt("payment_details", Opaque)),
+    idle(opt("payment_method_types", METHODS)),
+    idle(opt("radar_options", Opaque)),
 ];
 
 /// `POST /v1/payment_intents/{id}/capture`.
 pub(crate) static INTENT_CAPTURE: [Field; 11] = [
     opt("amount_to_capture", POSITIVE),
     opt("expand", EXPANSIONS),
-    opt("final_capture", Bool),
-    clear("metadata", Metadata),
-    opt("statement_descriptor", Text(22)),
-    opt("statement_descriptor_suffix", Text(22)),
-    opt("amount_details", Opaque),
-    opt("application_fee_amount", AMOUNT),
-    opt("hooks", Opaque),
-    opt("payment_details", Opaque),
-    opt("transfer_data", Opaque),
+    idle(opt("final_capture", Bool)),
+    idle(clear("metadata", Metadata)),
+    idle(opt("statement_descriptor", Text(22))),
+    idle(opt("statement_descriptor_suffix", Text(22))),
+    idle(opt("amount_details", Opaque)),
+    idle(opt("application_fee_amount", AMOUNT)),
+    idle(opt("hooks", Opaque)),
+    idle(opt("payment_details", Opaque)),
+    idle(opt("transfer_data", Opaque)),
 ];
 
 /// `POST /v1/payment_intents/{id}/cancel`.
@@ -420,24 +423,24 @@ pub(crate) static INTENT_LIST: [Field; 7] = [
 /// `POST /v1/charges`.
 pub(crate) static CHARGE_CREATE: [Field; 19] = [
     must("amount", POSITIVE),
-    opt("application_fee_amount", AMOUNT),
+    idle(opt("application_fee_amount", AMOUNT)),
     opt("capture", Bool),
     must("currency", Currency),
     opt("customer", ID),
     opt("description", Text(40_000)),
     opt("expand", EXPANSIONS),
     opt("metadata", Metadata),
-    opt("on_behalf_of", ID),
+    idle(opt("on_behalf_of", ID)),
     opt("receipt_email", Email),
     opt("shipping", Object(&SHIPPING)),
     opt("source", ID),
     opt("statement_descriptor", Text(22)),
     opt("statement_descriptor_suffix", Text(22)),
-    opt("transfer_data", Object(&TRANSFER_DATA)),
+    idle(opt("transfer_data", Object(&TRANSFER_DATA))),
     opt("transfer_group", Text(5_000)),
-    opt("application_fee", AMOUNT),
-    opt("destination", Opaque),
-    opt("radar_options", Opaque),
+    idle(opt("application_fee", AMOUNT)),
+    idle(opt("destination", Opaque)),
+    idle(opt("radar_options", Opaque)),
 ];
 
 /// `GET /v1/charges`.
@@ -459,8 +462,8 @@ pub(crate) static CHARGE_UPDATE: [Field; 8] = [
     clear("metadata", Metadata),
     clear("receipt_email", Email),
     opt("shipping", Object(&SHIPPING)),
-    opt("customer", ID),
-    opt("fraud_details", Opaque),
+    idle(opt("customer", ID)),
+    idle(opt("fraud_details", Opaque)),
     opt("transfer_group", Text(5_000)),
 ];
 
@@ -468,29 +471,29 @@ pub(crate) static CHARGE_UPDATE: [Field; 8] = [
 pub(crate) static CHARGE_CAPTURE: [Field; 9] = [
     opt("amount", POSITIVE),
     opt("expand", EXPANSIONS),
-    opt("receipt_email", Email),
-    opt("application_fee", AMOUNT),
-    opt("application_fee_amount", AMOUNT),
-    opt("statement_descriptor", Text(22)),
-    opt("statement_descriptor_suffix", Text(22)),
-    opt("transfer_data", Opaque),
-    opt("transfer_group", Text(5_000)),
+    idle(opt("receipt_email", Email)),
+    idle(opt("application_fee", AMOUNT)),
+    idle(opt("application_fee_amount", AMOUNT)),
+    idle(opt("statement_descriptor", Text(22))),
+    idle(opt("statement_descriptor_suffix", Text(22))),
+    idle(opt("transfer_data", Opaque)),
+    idle(opt("transfer_group", Text(5_000))),
 ];
 
 /// `POST /v1/refunds`.
 pub(crate) static REFUND_CREATE: [Field; 12] = [
     opt("amount", POSITIVE),
     opt("charge", ID),
-    opt("currency", Currency),
-    opt("customer", ID),
+    idle(opt("currency", Currency)),
+    idle(opt("customer", ID)),
     opt("expand", EXPANSIONS),
-    opt("instructions_email", Email),
+    idle(opt("instructions_email", Email)),
     clear("metadata", Metadata),
-    opt("origin", OneOf(&["customer_balance"])),
+    idle(opt("origin", OneOf(&["customer_balance"]))),
     opt("payment_intent", ID),
     opt("reason", OneOf(&["duplicate", "fraudulent", "requested_by_customer"])),
-    opt("refund_application_fee", Bool),
-    opt("reverse_transfer", Bool),
+    idle(opt("refund_application_fee", Bool)),
+    idle(opt("reverse_transfer", Bool)),
 ];
 
 /// Endpoints that change only the metadata.
@@ -513,10 +516,10 @@ pub(crate) static DISPUTE_UPDATE: [Field; 5] = [
     opt("expand", EXPANSIONS),
     clear("metadata", Metadata),
     opt("submit", Bool),
-    opt(
+    idle(opt(
         "intended_submission_method",
         OneOf(&["manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"]),
-    ),
+    )),
 ];
 
 /// `GET /v1/events`.
@@ -532,18 +535,29 @@ pub(crate) static EVENT_LIST: [Field; 8] = [
 ];
 
 /// `POST /v1/events/{id}/retry`, which Stripe's command line tool uses.
-pub(crate) static EVENT_RETRY: [Field; 3] =
-    [opt("account", ID), opt("expand", EXPANSIONS), opt("webhook_endpoint", ID)];
+pub(crate) static EVENT_RETRY: [Field; 4] = [
+    opt("account", ID),
+    opt("expand", EXPANSIONS),
+    idle(opt("for_stripecli", Bool)),
+    opt("webhook_endpoint", ID),
+];
+/// `POST /v1/payment_pages/{session}/confirm`.
+pub(crate) static PAGE_CONFIRM: [Field; 4] = [
+    opt("expand", EXPANSIONS),
+    opt("expected_amount", AMOUNT),
+    must("payment_method", ID),
+    idle(opt("return_url", Url)),
+];
 
 /// `POST /v1/webhook_endpoints`.
 pub(crate) static ENDPOINT_CREATE: [Field; 7] = [
     opt("api_version", Text(100)),
-    opt("connect", Bool),
+    idle(opt("connect", Bool)),
     clear("description", Text(5_000)),
     must("enabled_events", List(&Text(200), 300)),
     opt("expand", EXPANSIONS),
     clear("metadata", Metadata),
-    must("url", Url),
+    must("url", Web),
 ];
 
 /// `POST /v1/webhook_endpoints/{id}`.
@@ -553,7 +567,7 @@ pub(crate) static ENDPOINT_UPDATE: [Field; 6] = [
     opt("enabled_events", List(&Text(200), 300)),
     opt("expand", EXPANSIONS),
     clear("metadata", Metadata),
-    opt("url", Url),
+    opt("url", Web),
 ];
 
 /// `GET /v1/balance_transactions`.
@@ -577,16 +591,16 @@ pub(crate) static PRODUCT_CREATE: [Field; 16] = [
     opt("expand", EXPANSIONS),
     opt("id", Text(5_000)),
     opt("images", List(&Url, 8)),
-    opt("marketing_features", Opaque),
+    idle(opt("marketing_features", Opaque)),
     opt("metadata", Metadata),
     must("name", Text(5_000)),
-    opt("package_dimensions", Opaque),
-    opt("shippable", Bool),
-    opt("statement_descriptor", Text(22)),
-    opt("tax_code", Text(5_000)),
-    opt("tax_details", Opaque),
-    opt("unit_label", Text(12)),
-    opt("url", Url),
+    idle(opt("package_dimensions", Opaque)),
+    idle(opt("shippable", Bool)),
+    idle(opt("statement_descriptor", Text(22))),
+    idle(opt("tax_code", Text(5_000))),
+    idle(opt("tax_details", Opaque)),
+    idle(opt("unit_label", Text(12))),
+    idle(opt("url", Url)),
 ];
 static PRICE_DATA_OF_PRODUCT: [Field; 5] = [
     must("currency", Currency),
@@ -672,3 +686,334 @@ pub(crate) static CUSTOMER_LIST: [Field; 6] = [
     opt("limit", PAGE_SIZE),
     opt("starting_after", ID),
 ];
+
+const WHEN: Kind = Int { min: 0, max: 9_999_999_999 };
+const REDEMPTIONS: Kind = Int { min: 1, max: 1_000_000_000 };
+const BEHAVIOR: Kind = OneOf(&["exclusive", "inclusive", "unspecified"]);
+static APPLIES_TO: [Field; 1] = [opt("products", List(&ID, 100))];
+static PROMOTION: [Field; 2] = [opt("coupon", ID), must("type", OneOf(&["coupon"]))];
+static RESTRICTIONS: [Field; 4] = [
+    idle(opt("currency_options", Opaque)),
+    opt("first_time_transaction", Bool),
+    opt("minimum_amount", POSITIVE),
+    opt("minimum_amount_currency", Currency),
+];
+static REDIRECT: [Field; 1] = [must("url", Url)];
+static CONFIRMATION: [Field; 1] = [opt("custom_message", Text(500))];
+static AFTER_COMPLETION: [Field; 3] = [
+    opt("hosted_confirmation", Object(&CONFIRMATION)),
+    opt("redirect", Object(&REDIRECT)),
+    must("type", OneOf(&["hosted_confirmation", "redirect"])),
+];
+static CARD: [Field; 6] = [
+    idle(opt("cvc", Text(4))),
+    opt("exp_month", AMOUNT),
+    opt("exp_year", AMOUNT),
+    idle(opt("networks", Opaque)),
+    opt("number", Text(30)),
+    opt("token", ID),
+];
+static SEPA: [Field; 1] = [must("iban", Text(50))];
+static BILLING: [Field; 5] = [
+    clear("address", Object(&ADDRESS)),
+    clear("email", Email),
+    clear("name", Text(5_000)),
+    clear("phone", Text(20)),
+    idle(opt("tax_id", Text(50))),
+];
+
+/// `POST /v1/coupons`.
+pub(crate) static COUPON_CREATE: [Field; 14] = [
+    opt("amount_off", POSITIVE),
+    opt("applies_to", Object(&APPLIES_TO)),
+    opt("currency", Currency),
+    idle(opt("currency_options", Opaque)),
+    opt("duration", OneOf(&["forever", "once", "repeating"])),
+    opt("duration_in_months", POSITIVE),
+    opt("expand", EXPANSIONS),
+    opt("id", Text(200)),
+    opt("max_redemptions", REDEMPTIONS),
+    clear("metadata", Metadata),
+    opt("name", Text(40)),
+    opt("percent_off", Decimal),
+    opt("redeem_by", WHEN),
+    idle(opt("script", Opaque)),
+];
+
+/// `POST /v1/coupons/{id}`.
+pub(crate) static COUPON_UPDATE: [Field; 4] = [
+    idle(opt("currency_options", Opaque)),
+    opt("expand", EXPANSIONS),
+    clear("metadata", Metadata),
+    opt("name", Text(40)),
+];
+
+/// Lists by time alone.
+pub(crate) static CREATED_LIST: [Field; 5] = [
+    opt("created", Range),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `POST /v1/promotion_codes`.
+pub(crate) static CODE_CREATE: [Field; 11] = [
+    opt("active", Bool),
+    opt("code", Text(500)),
+    opt("coupon", ID),
+    opt("customer", ID),
+    idle(opt("customer_account", ID)),
+    opt("expand", EXPANSIONS),
+    opt("expires_at", WHEN),
+    opt("max_redemptions", REDEMPTIONS),
+    opt("metadata", Metadata),
+    opt("promotion", Object(&PROMOTION)),
+    opt("restrictions", Object(&RESTRICTIONS)),
+];
+
+/// `POST /v1/promotion_codes/{id}`.
+pub(crate) static CODE_UPDATE: [Field; 4] = [
+    opt("active", Bool),
+    opt("expand", EXPANSIONS),
+    clear("metadata", Metadata),
+    idle(opt("restrictions", Opaque)),
+];
+
+/// `GET /v1/promotion_codes`.
+pub(crate) static CODE_LIST: [Field; 10] = [
+    opt("active", Bool),
+    opt("code", Text(500)),
+    opt("coupon", ID),
+    opt("customer", ID),
+    idle(opt("customer_account", ID)),
+    opt("created", Range),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `POST /v1/tax_rates`.
+pub(crate) static TAX_CREATE: [Field; 11] = [
+    opt("active", Bool),
+    opt("country", Text(2)),
+    opt("description", Text(5_000)),
+    must("display_name", Text(50)),
+    opt("expand", EXPANSIONS),
+    must("inclusive", Bool),
+    opt("jurisdiction", Text(50)),
+    opt("metadata", Metadata),
+    must("percentage", Decimal),
+    opt("state", Text(2)),
+    opt("tax_type", Text(50)),
+];
+
+/// `POST /v1/tax_rates/{id}`.
+pub(crate) static TAX_UPDATE: [Field; 9] = [
+    opt("active", Bool),
+    opt("country", Text(2)),
+    opt("description", Text(5_000)),
+    opt("display_name", Text(50)),
+    opt("expand", EXPANSIONS),
+    opt("jurisdiction", Text(50)),
+    clear("metadata", Metadata),
+    opt("state", Text(2)),
+    opt("tax_type", Text(50)),
+];
+
+/// `GET /v1/tax_rates`.
+pub(crate) static TAX_LIST: [Field; 7] = [
+    opt("active", Bool),
+    opt("inclusive", Bool),
+    opt("created", Range),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `POST /v1/shipping_rates`.
+pub(crate) static SHIPPING_RATE_CREATE: [Field; 8] = [
+    idle(opt("delivery_estimate", Opaque)),
+    must("display_name", Text(100)),
+    opt("expand", EXPANSIONS),
+    opt("fixed_amount", Object(&FIXED_AMOUNT)),
+    opt("metadata", Metadata),
+    idle(opt("tax_behavior", BEHAVIOR)),
+    idle(opt("tax_code", Text(5_000))),
+    opt("type", OneOf(&["fixed_amount"])),
+];
+
+/// `POST /v1/shipping_rates/{id}`.
+pub(crate) static SHIPPING_RATE_UPDATE: [Field; 5] = [
+    opt("active", Bool),
+    opt("expand", EXPANSIONS),
+    idle(opt("fixed_amount", Opaque)),
+    clear("metadata", Metadata),
+    idle(opt("tax_behavior", BEHAVIOR)),
+];
+
+/// `GET /v1/shipping_rates`.
+pub(crate) static SHIPPING_RATE_LIST: [Field; 7] = [
+    opt("active", Bool),
+    opt("currency", Currency),
+    opt("created", Range),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `POST /v1/payment_links`.
+pub(crate) static LINK_CREATE: [Field; 32] = [
+    opt("after_completion", Object(&AFTER_COMPLETION)),
+    opt("allow_promotion_codes", Bool),
+    idle(opt("application_fee_amount", AMOUNT)),
+    idle(opt("application_fee_percent", Decimal)),
+    opt("automatic_tax", Object(&AUTOMATIC_TAX)),
+    idle(opt("billing_address_collection", OneOf(&["auto", "required"]))),
+    opt("consent_collection", Object(&CONSENT)),
+    opt("currency", Currency),
+    opt("custom_fields", List(&Object(&CUSTOM_FIELD), 3)),
+    opt("custom_text", Object(&CUSTOM_TEXT)),
+    opt("customer_creation", OneOf(&["always", "if_required"])),
+    opt("expand", EXPANSIONS),
+    idle(opt("inactive_message", Text(500))),
+    idle(opt("invoice_creation", Opaque)),
+    must("line_items", List(&Object(&LINE_ITEM), 20)),
+    idle(opt("managed_payments", Opaque)),
+    opt("metadata", Metadata),
+    idle(opt("name_collection", Object(&NAME_COLLECTION))),
+    idle(opt("on_behalf_of", ID)),
+    idle(opt("optional_items", Opaque)),
+    opt("payment_intent_data", Object(&SESSION_INTENT_DATA)),
+    idle(opt("payment_method_collection", OneOf(&["always", "if_required"]))),
+    idle(opt("payment_method_options", Opaque)),
+    idle(opt("payment_method_types", METHODS)),
+    opt("phone_number_collection", Object(&ENABLED)),
+    idle(opt("restrictions", Opaque)),
+    opt("shipping_address_collection", Object(&SHIPPING_COLLECTION)),
+    opt("shipping_options", List(&Object(&SHIPPING_OPTION), 5)),
+    opt("submit_type", OneOf(&["auto", "book", "donate", "pay", "subscribe"])),
+    opt("subscription_data", Opaque),
+    idle(opt("tax_id_collection", Opaque)),
+    idle(opt("transfer_data", Opaque)),
+];
+
+/// `POST /v1/payment_links/{id}`.
+pub(crate) static LINK_UPDATE: [Field; 5] = [
+    opt("active", Bool),
+    opt("allow_promotion_codes", Bool),
+    opt("expand", EXPANSIONS),
+    idle(opt("inactive_message", Text(500))),
+    clear("metadata", Metadata),
+];
+
+/// `GET /v1/payment_links`.
+pub(crate) static LINK_LIST: [Field; 5] = [
+    opt("active", Bool),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `POST /v1/payment_methods`.
+pub(crate) static METHOD_CREATE: [Field; 10] = [
+    idle(opt("allow_redisplay", OneOf(&["always", "limited", "unspecified"]))),
+    opt("billing_details", Object(&BILLING)),
+    opt("card", Object(&CARD)),
+    idle(opt("customer", ID)),
+    opt("expand", EXPANSIONS),
+    opt("metadata", Metadata),
+    idle(opt("payment_method", ID)),
+    idle(opt("radar_options", Opaque)),
+    opt("sepa_debit", Object(&SEPA)),
+    must("type", Text(50)),
+];
+
+/// `POST /v1/payment_methods/{id}`.
+pub(crate) static METHOD_UPDATE: [Field; 5] = [
+    idle(opt("allow_redisplay", OneOf(&["always", "limited", "unspecified"]))),
+    opt("billing_details", Object(&BILLING)),
+    idle(opt("card", Opaque)),
+    opt("expand", EXPANSIONS),
+    clear("metadata", Metadata),
+];
+
+/// `POST /v1/payment_methods/{id}/attach`.
+pub(crate) static METHOD_ATTACH: [Field; 3] =
+    [opt("customer", ID), idle(opt("customer_account", ID)), opt("expand", EXPANSIONS)];
+
+/// `GET /v1/payment_methods` and `GET /v1/customers/{id}/payment_methods`.
+pub(crate) static METHOD_LIST: [Field; 8] = [
+    idle(opt("allow_redisplay", Text(20))),
+    opt("customer", ID),
+    idle(opt("customer_account", ID)),
+    opt("type", Text(50)),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `POST /v1/setup_intents`.
+pub(crate) static SETUP_CREATE: [Field; 17] = [
+    idle(opt("attach_to_self", Bool)),
+    opt("automatic_payment_methods", Object(&AUTOMATIC_METHODS)),
+    opt("confirm", Bool),
+    opt("customer", ID),
+    opt("description", Text(1_000)),
+    opt("expand", EXPANSIONS),
+    idle(opt("flow_directions", Opaque)),
+    idle(clear("mandate_data", Opaque)),
+    opt("metadata", Metadata),
+    idle(opt("on_behalf_of", ID)),
+    opt("payment_method", ID),
+    opt("payment_method_data", Opaque),
+    idle(opt("payment_method_options", Opaque)),
+    opt("payment_method_types", METHODS),
+    idle(opt("return_url", Url)),
+    opt("usage", FUTURE_USE),
+    idle(opt("use_stripe_sdk", Bool)),
+];
+
+/// `POST /v1/setup_intents/{id}`.
+pub(crate) static SETUP_UPDATE: [Field; 7] = [
+    opt("customer", ID),
+    opt("description", Text(1_000)),
+    opt("expand", EXPANSIONS),
+    clear("metadata", Metadata),
+    opt("payment_method", ID),
+    opt("payment_method_data", Opaque),
+    idle(opt("payment_method_options", Opaque)),
+];
+
+/// `POST /v1/setup_intents/{id}/confirm`.
+pub(crate) static SETUP_CONFIRM: [Field; 7] = [
+    opt("expand", EXPANSIONS),
+    idle(clear("mandate_data", Opaque)),
+    opt("payment_method", ID),
+    opt("payment_method_data", Opaque),
+    idle(opt("payment_method_options", Opaque)),
+    idle(opt("return_url", Url)),
+    idle(opt("use_stripe_sdk", Bool)),
+];
+
+/// `GET /v1/setup_intents`.
+pub(crate) static SETUP_LIST: [Field; 9] = [
+    idle(opt("attach_to_self", Bool)),
+    opt("customer", ID),
+    idle(opt("customer_account", ID)),
+    opt("payment_method", ID),
+    opt("created", Range),
+    opt("ending_before", ID),
+    opt("expand", EXPANSIONS),
+    opt("limit", PAGE_SIZE),
+    opt("starting_after", ID),
+];
+
+/// `GET /v1/…/search`.
+pub(crate) static SEARCH: [Field; 4] =
+    [opt("expand", EXPANSIONS), opt("limit", PAGE_SIZE), opt("page", ID), must("query", Text(1_000))];

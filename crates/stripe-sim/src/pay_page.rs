@@ -5,10 +5,11 @@ use super::cards::{IBAN_FAILS, IBAN_SUCCEEDS, Instrument, Outcome, TEST_CARDS, T
 use super::form::{self, Branch, Node};
 use super::html::{self, escape};
 use super::model::{Buyer, IntentStatus, LineItem, Session, SessionStatus};
-use super::rules::payments;
+use super::routes::links;
 use super::rules::sessions::{self, NotPayable, PayOutcome};
+use super::rules::{payments, totals};
 use super::world::Cause;
-use super::{Shared, currency, pay_fields};
+use super::{Shared, account, currency, objects, pay_fields};
 use axum::body::Body;
 use axum::http::{Method, Response, StatusCode, header};
 use std::fmt::Write as _;
@@ -74,6 +75,9 @@ pub(crate) async fn handle(shared: &Arc<Shared>, request: &Request) -> Response<
         (&Method::POST, ["c", "pay", id]) => pay(shared, request, id).await,
         (&Method::GET, ["c", "pay", id, "3ds"]) => question(shared, request, id),
         (&Method::POST, ["c", "pay", id, "3ds"]) => answer(shared, request, id).await,
+        (&Method::GET, ["c", "pay", id, "brand.css"]) => brand(shared, request, id),
+        (&Method::GET, ["b", link]) => follow(shared, request, link),
+        (&Method::GET, ["thanks"]) => thanks(request),
         (&Method::GET, ["r", id]) => recover(shared, request, id),
         (&Method::GET, ["3ds", intent]) => intent_question(shared, request, intent),
         (&Method::POST, ["3ds", intent]) => intent_answer(shared, request, intent),
@@ -134,6 +138,60 @@ fn show(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
     }
 }
 
+/// A payment link: everybody who follows it gets a session of their own.
+fn follow(shared: &Shared, request: &Request, link: &str) -> Response<Body> {
+    let query = |name: &str| {
+        let mut pairs = form_urlencoded::parse(request.query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    let (reference, email) = (query("client_reference_id"), query("prefilled_email"));
+    let followed = shared
+        .change(Cause::page(), |world| links::follow(world, link, reference.as_deref(), email.as_deref()))
+        .0;
+    match followed {
+        Some(session) => html::see_other(&format!("/c/pay/{session}")),
+        None => not_found(request),
+    }
+}
+
+fn thanks(request: &Request) -> Response<Body> {
+    let lang = Lang::of(None, request);
+    let text = lang.pick("Le paiement est fait.", "Your payment was made.");
+    closed(lang, lang.pick("Merci", "Thank you"), text, String::new())
+}
+
+/// The merchant's colour, as a style sheet of its own: the page's rules allow no style in its text.
+fn brand(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
+    let Some(session) = find(shared, id) else { return not_found(request) };
+    let color = branded(shared, &session, "button_color");
+    let color = if account::is_color(&color) { color } else { account::COLOR.to_owned() };
+    let part =
+        |at: usize| color.get(at..at + 2).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    // Black or white, whichever can be read on it.
+    let light = part(1) * 299 + part(3) * 587 + part(5) * 114 > 128_000;
+    let ink = if light { "#000000" } else { "#ffffff" };
+    let css =
+        format!("button.main:not(.quiet) {{ background: {color}; border-color: {color}; color: {ink}; }}\n");
+    html::respond(StatusCode::OK, "text/css; charset=utf-8", css)
+}
+
+/// What a session asks for of the merchant's look, else the account's own.
+fn branded(shared: &Shared, session: &Session, name: &str) -> String {
+    let asked = session.echo.get("branding_settings").and_then(|b| b[name].as_str()).map(str::to_owned);
+    asked.unwrap_or_else(|| {
+        shared.read(|world| match name {
+            "display_name" => world.account.name.clone(),
+            _ => world.account.color.clone(),
+        })
+    })
+}
+
+fn shop(shared: &Shared, session: &Session) -> String {
+    let logo = shared.read(|world| world.account.logo.is_some());
+    let picture = if logo { "<img src=\"/assets/logo\" alt=\"\">" } else { "" };
+    format!("<p class=\"shop\">{picture}{}</p>\n", escape(&branded(shared, session, "display_name")))
+}
+
 /// The link of an expired session that may be taken up again.
 fn recover(shared: &Shared, request: &Request, id: &str) -> Response<Body> {
     match shared.change(Cause::page(), |world| sessions::recover(world, id)).0 {
@@ -189,9 +247,17 @@ fn form_page(
     fault: Option<&Fault>,
 ) -> Response<Body> {
     let code = session.currency.as_deref().unwrap_or("eur");
+    // What it comes to if the buyer pays now: tax included.
+    let mut due = session.clone();
+    shared.read(|world| totals::recompute(world, &mut due, true));
+    let session = &due;
     let total = lang.money(code, session.amount_total());
-    let title = lang.pick("Paiement simulé", "Simulated payment");
-    let mut main = format!("<h1>{title}</h1>\n");
+    let title = if session.sets_up() {
+        lang.pick("Moyen de paiement (simulation)", "Payment method (simulated)")
+    } else {
+        lang.pick("Paiement simulé", "Simulated payment")
+    };
+    let mut main = format!("{}<h1>{title}</h1>\n", shop(shared, session));
     if let Some(fault) = fault {
         let _ = writeln!(
             main,
@@ -202,16 +268,21 @@ fn form_page(
             escape(&fault.message)
         );
     }
-    let _ = write!(main, "<p class=\"total\">{total}</p>\n{}", order(shared, lang, session, code));
+    if !session.sets_up() {
+        let _ = write!(main, "<p class=\"total\">{total}</p>\n{}", order(shared, lang, session, code));
+        main.push_str(&shipping_choice(shared, lang, session, code));
+        main.push_str(&promotion_field(lang, session, fault));
+    }
     // By its own address: after a refused 3-D Secure this page stands at the bank's.
     let _ = write!(
         main,
         "<form method=\"post\" action=\"/c/pay/{}\" novalidate>\n{}",
         escape(&session.id),
-        buyer_fields(lang, session, typed, fault)
+        buyer_fields(shared, lang, session, typed, fault)
     );
     main.push_str(&pay_fields::render(lang, session, &typed.sent, fault));
-    if session.amount_total() > 0 {
+    let pays = session.amount_total() > 0 || session.sets_up();
+    if pays {
         main.push_str(&method_fields(lang, session, typed, fault));
     } else {
         let _ = writeln!(
@@ -220,7 +291,9 @@ fn form_page(
             lang.pick("Aucun paiement n’est nécessaire.", "No payment is needed.")
         );
     }
-    let button = if session.amount_total() > 0 {
+    let button = if session.sets_up() {
+        lang.pick("Enregistrer", "Save").to_owned()
+    } else if session.amount_total() > 0 {
         format!("{} {total}", lang.pick("Payer", "Pay"))
     } else {
         lang.pick("Confirmer la commande", "Complete order").to_owned()
@@ -230,7 +303,7 @@ fn form_page(
         let text = lang.pick("Annuler et retourner à la boutique", "Cancel and go back to the shop");
         let _ = writeln!(main, "<p><a href=\"{}\">{text}</a></p>", escape(url));
     }
-    if session.amount_total() > 0 {
+    if pays {
         main.push_str(&help(lang, session));
     }
     let status = if fault.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -239,7 +312,80 @@ fn form_page(
     } else {
         title.to_owned()
     };
-    html::page(status, lang.tag(), &title, &main, &shop_origins(session))
+    let look = format!("<link rel=\"stylesheet\" href=\"/c/pay/{}/brand.css\">\n", escape(&session.id));
+    html::page_with(status, lang.tag(), &title, &main, &shop_origins(session), &look)
+}
+
+/// How it is sent, if there is a choice: a form of its own, because it changes the total.
+fn shipping_choice(shared: &Shared, lang: Lang, session: &Session, code: &str) -> String {
+    if session.shipping_rates.len() < 2 {
+        return String::new();
+    }
+    let mut choices = String::new();
+    for id in &session.shipping_rates {
+        let rate = shared.read(|world| {
+            let name = world.shipping_rates.get(id).and_then(|r| r.text("display_name").map(str::to_owned));
+            (name.unwrap_or_default(), objects::rate_amount(world, id))
+        });
+        let checked = if session.shipping_rate.as_ref() == Some(id) { " checked" } else { "" };
+        let _ = writeln!(
+            choices,
+            "<label class=\"choice\"><input type=\"radio\" name=\"rate\" value=\"{id}\"{checked}> {}: {}</label>",
+            escape(&rate.0),
+            lang.money(code, rate.1)
+        );
+    }
+    format!(
+        "<form method=\"post\" action=\"/c/pay/{}\"><input type=\"hidden\" name=\"do\" value=\"ship\">\n\
+         <fieldset><legend>{}</legend>\n{choices}<button class=\"quiet\" type=\"submit\">{}</button></fieldset></form>\n",
+        escape(&session.id),
+        lang.pick("Livraison", "Shipping"),
+        lang.pick("Choisir cette livraison", "Choose this shipping"),
+    )
+}
+
+fn promotion_field(lang: Lang, session: &Session, fault: Option<&Fault>) -> String {
+    if !session.enabled("allow_promotion_codes") {
+        return String::new();
+    }
+    let code = Input {
+        id: "promotion",
+        label: lang.pick("Code promotionnel", "Promotion code"),
+        kind: "text",
+        autocomplete: "off",
+        ..Input::default()
+    };
+    format!(
+        "<form method=\"post\" action=\"/c/pay/{}\"><input type=\"hidden\" name=\"do\" value=\"promote\">\n{}\
+         <button class=\"quiet\" type=\"submit\">{}</button></form>\n",
+        escape(&session.id),
+        input(&code, fault),
+        lang.pick("Appliquer le code", "Apply the code"),
+    )
+}
+
+/// The buyer's two choices that change the total: how it is sent, and a code.
+fn change_total(shared: &Shared, lang: Lang, session: &Session, sent: &Branch) -> Option<Response<Body>> {
+    let id = session.id.as_str();
+    match field(sent, "do") {
+        "ship" => {
+            shared.change_quietly(|world| sessions::ship(world, id, field(sent, "rate")));
+            Some(html::see_other(&format!("/c/pay/{id}")))
+        }
+        "promote" => {
+            let applied =
+                shared.change_quietly(|world| sessions::promote(world, id, field(sent, "promotion")));
+            Some(match applied {
+                Ok(()) => html::see_other(&format!("/c/pay/{id}")),
+                Err(why) => {
+                    let message = lang.pick("Ce code ne s’applique pas à cette commande.", why).to_owned();
+                    let fault = Fault { field: "promotion", message };
+                    form_page(shared, lang, session, &Typed::default(), Some(&fault))
+                }
+            })
+        }
+        _ => None,
+    }
 }
 
 fn order(shared: &Shared, lang: Lang, session: &Session, code: &str) -> String {
@@ -263,6 +409,34 @@ fn order(shared: &Shared, lang: Lang, session: &Session, code: &str) -> String {
             )
         })
         .collect();
+    if session.amount_discount > 0 {
+        let name = session.discounts.first().and_then(|d| {
+            shared.read(|world| {
+                let code = d.promotion_code.as_ref().and_then(|c| world.promotion_codes.get(c));
+                let typed = code.and_then(|c| c.text("code").map(str::to_owned));
+                typed.or_else(|| world.coupons.get(&d.coupon).and_then(|c| c.text("name").map(str::to_owned)))
+            })
+        });
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\">{} {}</th><td class=\"money\">−{}</td></tr>",
+            lang.pick("Remise", "Discount"),
+            escape(&name.unwrap_or_default()),
+            lang.money(code, session.amount_discount)
+        );
+    }
+    if session.amount_tax > 0 {
+        let contained = session.tax_added == 0;
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\">{}</th><td class=\"money\">{}</td></tr>",
+            match contained {
+                true => lang.pick("dont TVA", "of which tax"),
+                false => lang.pick("TVA", "Tax"),
+            },
+            lang.money(code, session.amount_tax)
+        );
+    }
     if session.amount_shipping > 0 {
         let _ = writeln!(
             rows,
@@ -334,8 +508,25 @@ pub(crate) fn input(field: &Input<'_>, fault: Option<&Fault>) -> String {
     out
 }
 
-fn buyer_fields(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fault>) -> String {
-    let fixed = session.customer_email.as_deref();
+/// The address and the name that the session's customer already has.
+fn known_buyer(shared: &Shared, session: &Session) -> (Option<String>, Option<String>) {
+    let customer = session.customer.as_ref();
+    let known = shared.read(|world| {
+        customer.and_then(|id| world.customers.get(id)).map(|c| (c.email.clone(), c.name.clone()))
+    });
+    let (email, name) = known.unwrap_or_default();
+    (session.customer_email.clone().or(email), name)
+}
+
+fn buyer_fields(
+    shared: &Shared,
+    lang: Lang,
+    session: &Session,
+    typed: &Typed,
+    fault: Option<&Fault>,
+) -> String {
+    let (known_email, known_name) = known_buyer(shared, session);
+    let fixed = known_email.as_deref();
     let email = Input {
         id: "email",
         label: lang.pick("Adresse e-mail", "Email address"),
@@ -349,7 +540,7 @@ fn buyer_fields(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fau
         id: "name",
         label: lang.pick("Nom du titulaire", "Name of the holder"),
         kind: "text",
-        value: &typed.name,
+        value: if typed.name.is_empty() { known_name.as_deref().unwrap_or_default() } else { &typed.name },
         autocomplete: "name",
         ..Input::default()
     };
@@ -410,7 +601,7 @@ fn method_fields(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fa
         };
         let _ = write!(
             out,
-            "<fieldset><legend>{}</legend>\n{}<div class=\"row\"><div>{}</div><div>{}</div></div></fieldset>\n",
+            "<fieldset class=\"by-card\"><legend>{}</legend>\n{}<div class=\"row\"><div>{}</div><div>{}</div></div></fieldset>\n",
             lang.pick("Carte", "Card"),
             input(&number, fault),
             input(&expiry, fault),
@@ -427,7 +618,8 @@ fn method_fields(lang: Lang, session: &Session, typed: &Typed, fault: Option<&Fa
         };
         let _ = write!(
             out,
-            "<fieldset><legend>{}</legend>\n{}</fieldset>\n",
+            "<fieldset class=\"{}\"><legend>{}</legend>\n{}</fieldset>\n",
+            if both { "by-sepa" } else { "" },
             lang.pick("Prélèvement SEPA", "SEPA debit"),
             input(&iban, fault)
         );
@@ -541,11 +733,14 @@ async fn pay(shared: &Arc<Shared>, request: &Request, id: &str) -> Response<Body
     if session.status != SessionStatus::Open {
         return leave_or_show(shared, request, id, &session);
     }
+    if let Some(response) = change_total(shared, lang, &session, &sent) {
+        return response;
+    }
     let instrument = match instrument(shared, lang, &session, &sent) {
         Ok(instrument) => instrument,
         Err(fault) => return form_page(shared, lang, &session, &typed, Some(&fault)),
     };
-    if session.customer_email.is_none() && !typed.email.contains('@') {
+    if known_buyer(shared, &session).0.is_none() && !typed.email.contains('@') {
         let message = lang.pick("Indiquez une adresse e-mail.", "Enter an email address.").to_owned();
         return form_page(shared, lang, &session, &typed, Some(&Fault { field: "email", message }));
     }
@@ -573,7 +768,7 @@ fn instrument(
     session: &Session,
     sent: &Branch,
 ) -> Result<Option<Instrument>, Fault> {
-    if session.amount_total() == 0 {
+    if session.amount_total() == 0 && !session.sets_up() {
         return Ok(None);
     }
     // An IBAN alone says enough, also if the choice above it was forgotten.

@@ -10,8 +10,9 @@ use super::deliveries::Delivery;
 use super::idempotency::{Entry, Keys};
 use super::lock;
 use super::model::{
-    BalanceTransaction, Charge, Customer, Dispute, Endpoint, Event, Intent, PaymentMethod, Price, Product,
-    Refund, Session, SessionStatus,
+    BalanceTransaction, Charge, Coupon, Customer, Dispute, Endpoint, Event, Intent, PaymentLink,
+    PaymentMethod, Price, Product, PromotionCode, Refund, Session, SessionStatus, SetupIntent, ShippingRate,
+    TaxRate,
 };
 use super::server::stopped;
 use super::world::World;
@@ -150,6 +151,12 @@ rows! {
     customers: Customer,
     products: Product,
     prices: Price,
+    coupons: Coupon,
+    promotion_codes: PromotionCode,
+    tax_rates: TaxRate,
+    shipping_rates: ShippingRate,
+    payment_links: PaymentLink,
+    setup_intents: SetupIntent,
     endpoints: Endpoint,
     events: Event,
 }

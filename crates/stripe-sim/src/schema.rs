@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     /// Text of at most so many characters.
     Text(usize),
     Url,
+    /// An address that can be fetched: `http` or `https`, nothing else.
+    Web,
     Email,
     Currency,
     Int {
@@ -199,7 +201,13 @@ fn value(field: &'static Field, node: &Node, path: &str) -> Result<Value, Stripe
 fn typed(kind: &'static Kind, node: &Node, path: &str) -> Result<Value, StripeError> {
     match (kind, node) {
         (
-            Kind::Text(_) | Kind::Url | Kind::Email | Kind::Currency | Kind::OneOf(_) | Kind::Decimal,
+            Kind::Text(_)
+            | Kind::Url
+            | Kind::Web
+            | Kind::Email
+            | Kind::Currency
+            | Kind::OneOf(_)
+            | Kind::Decimal,
             Node::Branch(_),
         ) => {
             let shown = clip(&loose(node).to_string());
@@ -207,6 +215,7 @@ fn typed(kind: &'static Kind, node: &Node, path: &str) -> Result<Value, StripeEr
         }
         (Kind::Text(max), Node::Text(text)) => bounded(text, *max, path).map(Value::from),
         (Kind::Url, Node::Text(text)) => url(text, path).map(Value::from),
+        (Kind::Web, Node::Text(text)) => web(text, path).map(Value::from),
         (Kind::Email, Node::Text(text)) => email(text, path).map(Value::from),
         (Kind::Currency, Node::Text(text)) => money_of(text, path).map(Value::from),
         (Kind::OneOf(choices), Node::Text(text)) => one_of(choices, text, path).map(Value::from),
@@ -280,6 +289,15 @@ fn url(text: &str, path: &str) -> Result<String, StripeError> {
         }
         _ => Err(StripeError::invalid(path, Some("url_invalid"), "Not a valid URL")),
     }
+}
+
+fn web(text: &str, path: &str) -> Result<String, StripeError> {
+    let text = url(text, path)?;
+    if url::Url::parse(&text).is_ok_and(|parsed| matches!(parsed.scheme(), "http" | "https")) {
+        return Ok(text);
+    }
+    let message = "Invalid URL: it must begin with http:// or https://.";
+    Err(StripeError::invalid(path, Some("url_invalid"), message))
 }
 
 fn email(text: &str, path: &str) -> Result<String, StripeError> {
@@ -398,6 +416,12 @@ fn list(inner: &'static Kind, max: usize, entries: &Branch, path: &str) -> Resul
         numbered.push((index, name, node));
     }
     numbered.sort_by_key(|(index, ..)| *index);
+    if let Some((index, ..)) =
+        numbered.iter().enumerate().find(|(at, (index, ..))| at != index).map(|(_, n)| n)
+    {
+        let message = format!("Invalid array: its keys must be in sequence from 0, but there is a [{index}]");
+        return Err(StripeError::invalid(path, None, message));
+    }
     if numbered.len() > max {
         let message =
             format!("Array must contain at most {max} elements, but {} were given.", numbered.len());

@@ -111,7 +111,7 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
 /// Whether a program asks that takes this for Stripe's API: by its addresses, or by a key for an address
 /// that is nobody's. It is then told so in the API's own form.
 fn is_api(request: &api::Request) -> bool {
-    let own = ["/_sim", "/assets/", "/c/", "/r/", "/3ds/", "/receipts/"];
+    let own = ["/_sim", "/assets/", "/c/", "/b/", "/thanks", "/r/", "/3ds/", "/receipts/"];
     let keyed = request.headers.contains_key(header::AUTHORIZATION);
     match request.path.split('/').nth(1) {
         Some("v1" | "v2") => true,

@@ -186,7 +186,7 @@ fn checkout(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), N
             ("cancel_url", "https://httpbin.org/post"),
             ("line_items[0][price_data][currency]", "eur"),
             ("line_items[0][price_data][unit_amount]", "1500"),
-            ("line_items[0][price_data][product_data][name]", "(created by checkout-backend trigger)"),
+            ("line_items[0][price_data][product_data][name]", "(created by stripe-sim trigger)"),
             ("line_items[0][quantity]", "2"),
         ],
     )?;
@@ -221,11 +221,8 @@ fn attempt(
     method: &str,
     manual: bool,
 ) -> Result<(String, Attempt), NotTriggered> {
-    let mut defaults = vec![
-        ("amount", "2000"),
-        ("currency", "eur"),
-        ("description", "(created by checkout-backend trigger)"),
-    ];
+    let mut defaults =
+        vec![("amount", "2000"), ("currency", "eur"), ("description", "(created by stripe-sim trigger)")];
     if manual {
         defaults.push(("capture_method", "manual"));
     }
@@ -316,7 +313,7 @@ fn catalog(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
         let sent = overrides.of(
             "customer",
             &params::CUSTOMER_WRITE,
-            &[("description", "(created by checkout-backend trigger)")],
+            &[("description", "(created by stripe-sim trigger)")],
         )?;
         let id = call(world, "", &params::CUSTOMER_WRITE, &sent, routes::account::create_customer)?;
         if kind == "customer.updated" {
@@ -329,11 +326,8 @@ fn catalog(world: &mut World, kind: &str, overrides: &[String]) -> Result<(), No
         overrides,
         if kind == "price.created" { &["price", "product"] } else { &["product"] },
     )?;
-    let sent = overrides.of(
-        "product",
-        &params::PRODUCT_CREATE,
-        &[("name", "(created by checkout-backend trigger)")],
-    )?;
+    let sent =
+        overrides.of("product", &params::PRODUCT_CREATE, &[("name", "(created by stripe-sim trigger)")])?;
     let product = call(world, "", &params::PRODUCT_CREATE, &sent, routes::catalog::create_product)?;
     if kind == "price.created" {
         let defaults = [("product", product.as_str()), ("currency", "eur"), ("unit_amount", "1500")];

@@ -18,6 +18,8 @@ const FIRST_NAMED: &str = "2024-09-30";
 
 /// From this version on `payment_method_types` is no parameter of a session any more.
 pub(crate) const WITHOUT_METHOD_TYPES: &str = "2026-09-30";
+/// By which requests of Stripe's command line tool are judged that name none: those of its fixtures.
+pub(crate) const OF_CLI: &str = "2026-03-25.dahlia";
 /// From this version on `ui_mode` has its present names.
 pub(crate) const NEW_UI_MODES: &str = "2026-03-25";
 /// From this version on intents are captured asynchronously if nothing else is asked.

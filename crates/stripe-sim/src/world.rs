@@ -3,11 +3,13 @@
 //! The world changes only through [`World::begin`] … [`World::end`], so that the events of one change
 //! belong together. Nothing here does I/O; rules for each kind of object stand in `rules`.
 
+use super::account::Account;
 use super::deliveries::{Book, Delivery, DeliveryState};
 use super::faults::{Dice, Faults};
 use super::model::{
-    BalanceTransaction, Charge, Customer, Dispute, Endpoint, Event, Intent, PaymentMethod, Price, Product,
-    Record, Refund, Session, Table,
+    BalanceTransaction, Charge, Coupon, Customer, Dispute, Endpoint, Event, Intent, PaymentLink,
+    PaymentMethod, Price, Product, PromotionCode, Record, Refund, Session, SetupIntent, ShippingRate, Table,
+    TaxRate,
 };
 use super::{ids, objects};
 use clock::Clock;
@@ -53,6 +55,7 @@ pub(crate) struct World {
     pub public_url: String,
     /// For requests that name no version, and for events.
     pub api_version: String,
+    pub account: Account,
     pub sessions: Table<Session>,
     pub intents: Table<Intent>,
     pub charges: Table<Charge>,
@@ -63,6 +66,12 @@ pub(crate) struct World {
     pub customers: Table<Customer>,
     pub products: Table<Product>,
     pub prices: Table<Price>,
+    pub coupons: Table<Coupon>,
+    pub promotion_codes: Table<PromotionCode>,
+    pub tax_rates: Table<TaxRate>,
+    pub shipping_rates: Table<ShippingRate>,
+    pub payment_links: Table<PaymentLink>,
+    pub setup_intents: Table<SetupIntent>,
     pub endpoints: Table<Endpoint>,
     pub events: Table<Event>,
     pub deliveries: Book,
@@ -88,6 +97,7 @@ impl World {
             clock,
             public_url,
             api_version: crate::versions::NEWEST.to_owned(),
+            account: Account::default(),
             sessions: Table::new(MAX_OBJECTS),
             intents: Table::new(MAX_OBJECTS),
             charges: Table::new(MAX_OBJECTS),
@@ -98,6 +108,12 @@ impl World {
             customers: Table::new(MAX_OBJECTS),
             products: Table::new(MAX_OBJECTS),
             prices: Table::new(MAX_OBJECTS),
+            coupons: Table::new(MAX_OBJECTS),
+            promotion_codes: Table::new(MAX_OBJECTS),
+            tax_rates: Table::new(MAX_OBJECTS),
+            shipping_rates: Table::new(MAX_OBJECTS),
+            payment_links: Table::new(MAX_OBJECTS),
+            setup_intents: Table::new(MAX_OBJECTS),
             endpoints: Table::new(1_000),
             events: Table::new(MAX_EVENTS),
             deliveries: Book::default(),
@@ -311,9 +327,17 @@ impl World {
             "txn" => self.transactions.get(id).map(objects::transaction),
             "cus" => self.customers.get(id).map(objects::customer),
             "price" => self.prices.get(id).map(objects::price),
+            "promo" => self.promotion_codes.get(id).map(|t| objects::thing(self, t)),
+            "txr" => self.tax_rates.get(id).map(|t| objects::thing(self, t)),
+            "shr" => self.shipping_rates.get(id).map(|t| objects::thing(self, t)),
+            "plink" => self.payment_links.get(id).map(|t| objects::thing(self, t)),
+            "seti" => self.setup_intents.get(id).map(|t| objects::thing(self, t)),
             "we" => self.endpoints.get(id).map(|e| objects::endpoint(e, false)),
             "evt" => self.events.get(id).map(|e| objects::event(self, e)),
-            _ => self.products.get(id).map(objects::product),
+            _ => {
+                let coupon = || self.coupons.get(id).map(|t| objects::thing(self, t));
+                self.products.get(id).map(objects::product).or_else(coupon)
+            }
         }
     }
 

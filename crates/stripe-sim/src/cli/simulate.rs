@@ -1,12 +1,13 @@
 //! Running the simulated Stripe until it is interrupted.
 
 use super::{MISUSE, print};
+use crate::account::{self, COLOR, Logo};
 use crate::{API_VERSION, Faults, Sim, SimConfig, WebhookTarget, versions};
 use anyhow::Context;
 use clock::{Clock, Timestamp};
 use secrecy::SecretString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -46,6 +47,15 @@ pub struct SimulateArgs {
     /// The account's API version: for requests that send no Stripe-Version, and for events.
     #[arg(long, value_name = "VERSION", default_value = API_VERSION)]
     api_version: String,
+    /// The business's name on the payment page.
+    #[arg(long, value_name = "NAME", default_value = "Simulated Stripe")]
+    business_name: String,
+    /// The colour of its buttons, such as #0074d4.
+    #[arg(long, value_name = "#RRGGBB", default_value = COLOR)]
+    brand_color: String,
+    /// Its logo: a PNG, JPEG, GIF or WebP of at most 512 KiB.
+    #[arg(long, value_name = "FILE")]
+    logo: Option<PathBuf>,
     /// No line for each request, event and delivery.
     #[arg(long, short)]
     quiet: bool,
@@ -80,6 +90,17 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         eprintln!("--api-version: {:?} is no API version of Stripe, such as {API_VERSION}", args.api_version);
         return Ok(ExitCode::from(MISUSE));
     }
+    if !account::is_color(&args.brand_color) {
+        eprintln!("--brand-color: {:?} is no colour such as {COLOR}", args.brand_color);
+        return Ok(ExitCode::from(MISUSE));
+    }
+    let logo = match args.logo.as_deref().map(logo).transpose() {
+        Ok(logo) => logo,
+        Err(why) => {
+            eprintln!("--logo: {why}");
+            return Ok(ExitCode::from(MISUSE));
+        }
+    };
     let secrets = match args.webhook_secret {
         given if given.is_empty() => vec![Sim::new_webhook_secret()],
         given => given,
@@ -103,6 +124,9 @@ pub async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         faults,
         api_version: args.api_version,
         talk: !args.quiet,
+        business_name: args.business_name,
+        brand_color: args.brand_color,
+        logo,
     })
     .await
     .context("the simulated Stripe cannot start")?;
@@ -122,6 +146,18 @@ fn announce(sim: &Sim, secrets: &[String], seed: u64) -> anyhow::Result<()> {
     print(data.as_bytes())?;
     eprintln!("Simulated Stripe on {}. Stop it with Ctrl-C.", sim.base_url());
     Ok(())
+}
+
+/// The largest logo that is read.
+const MAX_LOGO_BYTES: usize = 512 * 1024;
+
+fn logo(file: &Path) -> Result<Logo, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let kind = account::picture(&bytes).filter(|_| bytes.len() <= MAX_LOGO_BYTES);
+    let kind = kind.ok_or_else(|| {
+        format!("{} is no PNG, JPEG, GIF or WebP of at most {MAX_LOGO_BYTES} bytes", file.display())
+    })?;
+    Ok(Logo { kind, bytes: bytes.into() })
 }
 
 fn is_web(url: &str) -> bool {

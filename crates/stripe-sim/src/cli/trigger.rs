@@ -11,11 +11,21 @@ use std::time::Duration;
 /// The delivery's own limit is ten seconds; the answer comes after it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What can become of a session that is there.
+const ACTS: [&str; 5] = ["paid", "failed", "expired", "refunded", "disputed"];
+
 /// What to make happen.
 #[derive(Debug, clap::Args)]
 pub struct TriggerArgs {
-    /// The kind of event, as Stripe names it; without it, all known ones are listed.
+    /// The kind of event, as Stripe names it; without it, all known ones are listed. With --session or --booking
+    /// what becomes of that one: paid, failed, expired, refunded or disputed.
     event: Option<String>,
+    /// Acts on this checkout session, which is there, instead of making one.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["booking", "overrides"])]
+    session: Option<String>,
+    /// Acts on the newest checkout session with this client_reference_id.
+    #[arg(long, value_name = "ID", conflicts_with = "overrides")]
+    booking: Option<String>,
     /// Changes what is made underneath: path=value or resource:path=value; may be given several times.
     #[arg(long = "override", value_name = "PATH=VALUE")]
     overrides: Vec<String>,
@@ -28,8 +38,19 @@ impl TriggerArgs {
     /// What writing to standard output says.
     pub fn answer_alone(&self) -> anyhow::Result<Option<ExitCode>> {
         let Some(event) = &self.event else {
+            if self.session.is_some() || self.booking.is_some() {
+                eprintln!("Say what becomes of it: {}", ACTS.join(", "));
+                return Ok(Some(ExitCode::from(MISUSE)));
+            }
             return print(format!("{}\n", TRIGGERS.join("\n")).as_bytes()).map(Some);
         };
+        if self.session.is_some() || self.booking.is_some() {
+            if ACTS.contains(&event.as_str()) {
+                return Ok(None);
+            }
+            eprintln!("A session or booking can become: {}", ACTS.join(", "));
+            return Ok(Some(ExitCode::from(MISUSE)));
+        }
         if !TRIGGERS.contains(&event.as_str()) {
             eprintln!("Unknown event {event}. Known are:\n  {}", TRIGGERS.join("\n  "));
             return Ok(Some(ExitCode::from(MISUSE)));
@@ -48,8 +69,13 @@ pub async fn trigger(args: TriggerArgs, port: u16) -> anyhow::Result<ExitCode> {
         return Ok(done);
     }
     let event = args.event.unwrap_or_default();
-    let address = format!("http://127.0.0.1:{port}/_sim/trigger");
-    let body = json!({ "event": event, "overrides": args.overrides }).to_string().into_bytes();
+    let (control, body) = match (args.session, args.booking) {
+        (None, None) => ("trigger", json!({ "event": event, "overrides": args.overrides })),
+        (Some(session), _) => ("act", json!({ "session": session, "what": event })),
+        (None, Some(booking)) => ("act", json!({ "booking": booking, "what": event })),
+    };
+    let address = format!("http://127.0.0.1:{port}/_sim/{control}");
+    let body = body.to_string().into_bytes();
     let client = HttpClient::new(PATIENCE)?;
     let answer = client
         .send(Method::Post, &address, &[("content-type", "application/json")], body)
@@ -59,7 +85,9 @@ pub async fn trigger(args: TriggerArgs, port: u16) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("what answers on port {port} is no simulated Stripe"))?;
     if !answer.is_success() {
         eprintln!("{}", answered["error"].as_str().unwrap_or("The simulator refused."));
-        return Ok(ExitCode::from(MISUSE));
+        // What is not there, or is in another state, is no misuse of the command.
+        let misuse = !matches!(answer.status, 404 | 409);
+        return Ok(if misuse { ExitCode::from(MISUSE) } else { ExitCode::FAILURE });
     }
     report(&answered)
 }
@@ -78,7 +106,16 @@ fn report(answered: &Value) -> anyhow::Result<ExitCode> {
                 Some(status) => status.to_string(),
                 None => text(&delivery["error"]),
             };
-            lines.push_str(&format!("{kind} {id} {outcome} {}\n", text(&delivery["url"])));
+            lines.push_str(&format!("{kind} {id} {outcome} {}", text(&delivery["url"])));
+            // What the endpoint answered says more than its status.
+            let answer = text(&delivery["answer"]);
+            let said: String =
+                answer.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+            if !said.is_empty() {
+                lines.push(' ');
+                lines.push_str(&said);
+            }
+            lines.push('\n');
         }
     }
     if !delivered {

@@ -6,8 +6,15 @@ use crate::error::StripeError;
 use crate::model::{BalanceTransaction, Customer};
 use crate::schema::Params;
 use crate::world::World;
-use crate::{ids, objects, rules};
+use crate::{account, ids, objects, rules};
 use serde_json::{Map, Value};
+
+pub(crate) fn account(world: &mut World, call: &Call) -> Answer {
+    if call.id.is_empty() || call.id == account::ID {
+        return Ok(account::object(world));
+    }
+    Err(account::elsewhere(&call.id))
+}
 
 pub(crate) fn balance(world: &mut World, _: &Call) -> Answer {
     Ok(objects::balance(world))
@@ -30,11 +37,6 @@ pub(crate) fn transactions(world: &mut World, call: &Call) -> Answer {
     lists::page(&world.transactions, call, list, keep, objects::transaction)
 }
 
-pub(crate) fn payment_method(world: &mut World, call: &Call) -> Answer {
-    let found = world.methods.get(&call.id).map(objects::payment_method);
-    found.ok_or_else(|| StripeError::no_such("PaymentMethod", &call.id, "payment_method"))
-}
-
 pub(crate) fn create_customer(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let customer = Customer {
@@ -47,6 +49,7 @@ pub(crate) fn create_customer(world: &mut World, call: &Call) -> Answer {
         address: p.get("address").cloned(),
         metadata: rules::new_metadata(p.get("metadata")),
         echo: echo(p),
+        deleted: false,
     };
     let object = objects::customer(&customer);
     world.customers.insert(customer);
@@ -70,7 +73,8 @@ pub(crate) fn customer(world: &mut World, call: &Call) -> Answer {
 
 pub(crate) fn update_customer(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
-    let customer = world.customers.get_mut(&call.id).ok_or_else(|| no_customer(&call.id))?;
+    let customer =
+        world.customers.get_mut(&call.id).filter(|c| !c.deleted).ok_or_else(|| no_customer(&call.id))?;
     let before = objects::customer(customer);
     let Customer { email, name, phone, description, address, metadata, echo: kept, .. } = customer;
     kept.retain(|member, _| !p.has(member));
@@ -89,9 +93,28 @@ pub(crate) fn update_customer(world: &mut World, call: &Call) -> Answer {
     shown(world, &call.id)
 }
 
+/// The id stays known, as at Stripe; what the customer has paid stays as it is.
+pub(crate) fn delete_customer(world: &mut World, call: &Call) -> Answer {
+    let object = customer(world, call)?;
+    let kept =
+        world.customers.get_mut(&call.id).filter(|c| !c.deleted).ok_or_else(|| no_customer(&call.id))?;
+    kept.deleted = true;
+    let kept_methods: Vec<String> = world
+        .methods
+        .iter()
+        .filter(|m| m.customer.as_ref() == Some(&call.id))
+        .map(|m| m.id.clone())
+        .collect();
+    for method in kept_methods {
+        rules::setups::detach(world, &method);
+    }
+    world.emit("customer.deleted", object);
+    shown(world, &call.id)
+}
+
 pub(crate) fn customers(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let list = List { what: "customer", url: "/v1/customers" };
-    let keep = |c: &Customer| lists::fits(p, "email", c.email.as_deref());
+    let keep = |c: &Customer| !c.deleted && lists::fits(p, "email", c.email.as_deref());
     lists::page(&world.customers, call, list, keep, objects::customer)
 }

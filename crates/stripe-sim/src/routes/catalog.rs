@@ -26,6 +26,7 @@ pub(crate) fn create_product(world: &mut World, call: &Call) -> Answer {
         images: p.texts("images"),
         default_price: None,
         metadata: rules::new_metadata(p.get("metadata")),
+        deleted: false,
     };
     let default_price = p.object("default_price_data");
     let price = if p.has("default_price_data") { Some(new_price(world, &default_price, &id)?) } else { None };
@@ -50,7 +51,8 @@ pub(crate) fn product(world: &mut World, call: &Call) -> Answer {
 pub(crate) fn update_product(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let now = world.now();
-    let product = world.products.get_mut(&call.id).ok_or_else(|| no_product(&call.id))?;
+    let product =
+        world.products.get_mut(&call.id).filter(|p| !p.deleted).ok_or_else(|| no_product(&call.id))?;
     let before = objects::product(product);
     product.updated = now;
     product.active = p.flag("active").unwrap_or(product.active);
@@ -71,11 +73,26 @@ pub(crate) fn update_product(world: &mut World, call: &Call) -> Answer {
     shown(world, &call.id)
 }
 
+/// Only a product that nobody has a price of can go, as at Stripe.
+pub(crate) fn delete_product(world: &mut World, call: &Call) -> Answer {
+    let object = product(world, call)?;
+    if world.prices.iter().any(|p| p.product == call.id) {
+        let message = "This product cannot be deleted because it has one or more user-created prices.";
+        return Err(StripeError::state(None, message).with_param("id"));
+    }
+    let kept = world.products.get_mut(&call.id).filter(|p| !p.deleted).ok_or_else(|| no_product(&call.id))?;
+    kept.deleted = true;
+    world.emit("product.deleted", object);
+    shown(world, &call.id)
+}
+
 pub(crate) fn products(world: &mut World, call: &Call) -> Answer {
     let active = call.params.flag("active");
     let ids = call.params.texts("ids");
     let list = List { what: "product", url: "/v1/products" };
-    let keep = |p: &Product| active.is_none_or(|a| p.active == a) && (ids.is_empty() || ids.contains(&p.id));
+    let keep = |p: &Product| {
+        !p.deleted && active.is_none_or(|a| p.active == a) && (ids.is_empty() || ids.contains(&p.id))
+    };
     lists::page(&world.products, call, list, keep, objects::product)
 }
 
@@ -83,7 +100,7 @@ pub(crate) fn create_price(world: &mut World, call: &Call) -> Answer {
     let p = &call.params;
     let product = match (p.owned("product"), p.has("product_data")) {
         (Some(id), false) => {
-            if world.products.get(&id).is_none() {
+            if world.products.get(&id).is_none_or(|p| p.deleted) {
                 return Err(StripeError::no_such("product", &id, "product").with_status(400));
             }
             id
@@ -101,6 +118,7 @@ pub(crate) fn create_price(world: &mut World, call: &Call) -> Answer {
                 images: given.texts("images"),
                 default_price: None,
                 metadata: rules::new_metadata(given.get("metadata")),
+                deleted: false,
             };
             let id = product.id.clone();
             world.products.insert(product);
@@ -124,6 +142,10 @@ fn new_price(world: &World, p: &Params, product: &str) -> Result<Price, StripeEr
     let currency = p.owned("currency").unwrap_or_default();
     let decimal = p.owned("unit_amount_decimal");
     let whole = decimal.as_ref().and_then(|d| d.parse::<i64>().ok());
+    if p.has("unit_amount") && decimal.is_some() {
+        let message = "You may only specify one of these parameters: unit_amount, unit_amount_decimal.";
+        return Err(StripeError::invalid("unit_amount", Some("parameters_exclusive"), message));
+    }
     let unit_amount = p.int("unit_amount").or(whole);
     if unit_amount.is_none() && decimal.is_none() {
         return Err(StripeError::missing("unit_amount"));

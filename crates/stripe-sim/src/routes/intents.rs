@@ -37,7 +37,7 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
         return Err(StripeError::invalid("automatic_payment_methods", Some("parameters_exclusive"), message));
     }
     if let Some(id) = p.text("customer")
-        && world.customers.get(id).is_none()
+        && world.customers.get(id).is_none_or(|c| c.deleted)
     {
         return Err(StripeError::no_such("customer", id, "customer").with_status(400));
     }
@@ -77,7 +77,7 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
     shown(world, &id)
 }
 
-fn methods_for(currency: &str) -> Vec<String> {
+pub(super) fn methods_for(currency: &str) -> Vec<String> {
     let methods: &[&str] = if currency == "eur" { &["card", "sepa_debit"] } else { &["card"] };
     methods.iter().map(|m| (*m).to_owned()).collect()
 }
@@ -103,7 +103,7 @@ pub(super) fn echo(p: &Params) -> Map<String, Value> {
 }
 
 /// The payment method named in the request: one of ours, or one of Stripe's test names.
-fn method(world: &mut World, p: &Params) -> Result<Option<String>, StripeError> {
+pub(super) fn method(world: &mut World, p: &Params) -> Result<Option<String>, StripeError> {
     let Some(name) = p.text("payment_method") else { return inline_method(world, p) };
     if world.methods.get(name).is_some() {
         return Ok(Some(name.to_owned()));

@@ -6,9 +6,13 @@ pub(crate) mod charges;
 pub(crate) mod disputes;
 pub(crate) mod events;
 pub(crate) mod intents;
+pub(crate) mod keep;
+pub(crate) mod links;
 pub(crate) mod lists;
 pub(crate) mod refunds;
+pub(crate) mod search;
 pub(crate) mod sessions;
+pub(crate) mod shop;
 pub(crate) mod webhooks;
 
 use super::error::StripeError;

@@ -1,10 +1,10 @@
 //! `/v1/checkout/sessions`
 
 use super::lists::{self, List};
-use super::{Answer, Call, shown};
+use super::{Answer, Call, shop, shown};
 use crate::error::StripeError;
-use crate::model::{LineItem, PaymentStatus, Price, Product, Session, SessionStatus};
-use crate::rules::sessions;
+use crate::model::{Discount, LineItem, PaymentStatus, Price, Product, Session, SessionStatus};
+use crate::rules::{sessions, setups, totals};
 use crate::schema::Params;
 use crate::versions::{NEW_UI_MODES, WITHOUT_METHOD_TYPES};
 use crate::world::World;
@@ -21,39 +21,60 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
     if !p.has("mode") {
         return Err(StripeError::missing("mode"));
     }
-    if mode != "payment" {
-        let message = format!("The simulator takes one-time payments only: `{mode}` mode is not simulated.");
-        return Err(StripeError::invalid("mode", None, message));
+    if mode == "subscription" || p.has("subscription_data") {
+        let message = "Subscriptions are not simulated: a Checkout Session here has `mode` `payment` or `setup`. See \
+                       \"What is not simulated\" in stripe-sim's README.";
+        let param = if mode == "subscription" { "mode" } else { "subscription_data" };
+        return Err(StripeError::invalid(param, None, message));
+    }
+    if p.object("invoice_creation").flag("enabled") == Some(true) {
+        let message = "Invoices are not simulated: `invoice_creation[enabled]` would promise one that never comes. \
+                       Leave it out; the receipt is at the charge's `receipt_url`.";
+        return Err(StripeError::invalid("invoice_creation[enabled]", None, message));
     }
     let ui_mode = ui_mode(p);
     check_urls(p, &ui_mode)?;
     check_customer(world, p)?;
     let expires_at = expiry(world, p)?;
-    check_discounts(p)?;
+    let discounts = discounts(world, p)?;
     check_optional_items(world, p)?;
-    let lines = lines(world, p)?;
+    let sets_up = mode == "setup";
+    if sets_up
+        && let Some(name) = ["line_items", "discounts", "shipping_options"].into_iter().find(|n| p.has(n))
+    {
+        let message = format!("You can not pass `{name}` in `setup` mode.");
+        return Err(StripeError::invalid(name, None, message));
+    }
+    check_shipping(world, p)?;
+    let lines = if sets_up { Vec::new() } else { lines(world, p)? };
     let currency = common_currency(&lines)?.or_else(|| p.owned("currency"));
-    let shipping = shipping(p, currency.as_deref())?;
-    let subtotal = lines.iter().fold(0_i64, |sum, line| sum.saturating_add(line.amount()));
-    check_total(currency.as_deref(), subtotal.saturating_add(shipping.amount))?;
+    let shipping_rates = shipping(world, p, currency.as_deref())?;
 
     let id = ids::session();
-    let hosted = matches!(ui_mode.as_str(), "hosted_page" | "hosted");
+    let hosted = ui_mode == "hosted_page";
     let methods = payment_methods(p, currency.as_deref());
     if methods.is_empty() {
         let message = "No valid payment method types for this Checkout Session. Please ensure that you have activated \
                        payment methods compatible with your chosen currency.";
         return Err(StripeError::invalid("", None, message));
     }
-    let session = Session {
+    let mut session = Session {
         created: world.now(),
         expires_at,
         mode,
         status: SessionStatus::Open,
         payment_status: PaymentStatus::Unpaid,
         currency,
-        amount_subtotal: subtotal,
-        amount_shipping: shipping.amount,
+        amount_subtotal: 0,
+        amount_shipping: 0,
+        amount_discount: 0,
+        amount_tax: 0,
+        tax_added: 0,
+        discounts,
+        shipping_rate: shipping_rates.first().cloned(),
+        shipping_rates,
+        setup_intent: None,
+        payment_link: None,
         lines,
         success_url: p.owned("success_url"),
         cancel_url: p.owned("cancel_url"),
@@ -70,9 +91,32 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
         payment_method_types: methods,
         locale: p.owned("locale"),
         recovered_from: None,
-        echo: echo(p, &shipping),
+        echo: echo(world, p),
         id: id.clone(),
     };
+    let located =
+        session.customer.as_ref().and_then(|c| world.customers.get(c)).is_some_and(|c| c.address.is_some());
+    totals::recompute(world, &mut session, located);
+    check_total(session.currency.as_deref(), session.amount_total())?;
+    if let Some(at) = session.discounts.iter().position(|d| totals::fits(world, &session, &d.coupon).is_err())
+    {
+        let why = totals::fits(world, &session, &session.discounts[at].coupon).err().unwrap_or_default();
+        return Err(StripeError::invalid(&format!("discounts[{at}]"), None, why));
+    }
+    if sets_up {
+        let data = p.object("setup_intent_data");
+        session.setup_intent = Some(setups::create(
+            world,
+            setups::NewSetup {
+                customer: session.customer.clone(),
+                description: data.owned("description"),
+                metadata: rules::new_metadata(data.get("metadata")),
+                payment_method_types: session.payment_method_types.clone(),
+                ..setups::NewSetup::default()
+            },
+        ));
+        session.payment_status = PaymentStatus::NoPaymentRequired;
+    }
     world.remind(expires_at, &id);
     world.sessions.insert(session);
     shown(world, &id)
@@ -102,7 +146,7 @@ fn ui_mode(p: &Params) -> String {
 }
 
 fn check_urls(p: &Params, ui_mode: &str) -> Result<(), StripeError> {
-    let hosted = matches!(ui_mode, "hosted_page" | "hosted");
+    let hosted = ui_mode == "hosted_page";
     if hosted {
         if !p.has("success_url") {
             return Err(StripeError::missing("success_url"));
@@ -131,7 +175,7 @@ fn check_customer(world: &World, p: &Params) -> Result<(), StripeError> {
             let message = "You may only specify one of these parameters: customer, customer_email.";
             return Err(StripeError::invalid("customer", Some("parameters_exclusive"), message));
         }
-        if world.customers.get(id).is_none() {
+        if world.customers.get(id).is_none_or(|c| c.deleted) {
             return Err(StripeError::no_such("customer", id, "customer").with_status(400));
         }
     }
@@ -153,17 +197,42 @@ fn expiry(world: &World, p: &Params) -> Result<i64, StripeError> {
     Ok(at)
 }
 
-/// There are no coupons here, so every one named is unknown.
-fn check_discounts(p: &Params) -> Result<(), StripeError> {
-    for (index, discount) in p.objects("discounts").iter().enumerate() {
-        for (name, what) in [("coupon", "coupon"), ("promotion_code", "promotion code")] {
-            if let Some(id) = discount.text(name) {
-                let param = format!("discounts[{index}][{name}]");
-                return Err(StripeError::no_such(what, id, &param).with_status(400));
+fn discounts(world: &World, p: &Params) -> Result<Vec<Discount>, StripeError> {
+    let asked = p.objects("discounts");
+    if !asked.is_empty() && p.has("allow_promotion_codes") {
+        let message = "You may only specify one of these parameters: allow_promotion_codes, discounts.";
+        return Err(StripeError::invalid("discounts", Some("parameters_exclusive"), message));
+    }
+    if asked.len() > 1 {
+        let message = "Only one discount is simulated for each Checkout Session.";
+        return Err(StripeError::invalid("discounts", None, message));
+    }
+    let mut discounts = Vec::new();
+    for (index, discount) in asked.iter().enumerate() {
+        let at = |name: &str| format!("discounts[{index}][{name}]");
+        if discount.has("coupon_data") {
+            let message = "A coupon made with the session is not simulated: make it with POST /v1/coupons.";
+            return Err(StripeError::invalid(&at("coupon_data"), None, message));
+        }
+        match (discount.owned("coupon"), discount.text("promotion_code")) {
+            (Some(coupon), None) => {
+                if world.coupons.get(&coupon).is_none() {
+                    return Err(StripeError::no_such("coupon", &coupon, &at("coupon")).with_status(400));
+                }
+                discounts.push(Discount { coupon, promotion_code: None });
             }
+            (None, Some(id)) => {
+                let code = world.promotion_codes.get(id);
+                let coupon = code.and_then(|c| c.members.get("promotion")).and_then(|v| v["coupon"].as_str());
+                let missing =
+                    || StripeError::no_such("promotion code", id, &at("promotion_code")).with_status(400);
+                let coupon = coupon.ok_or_else(missing)?.to_owned();
+                discounts.push(Discount { coupon, promotion_code: Some(id.to_owned()) });
+            }
+            _ => return Err(StripeError::missing(&at("coupon"))),
         }
     }
-    Ok(())
+    Ok(discounts)
 }
 
 fn check_optional_items(world: &World, p: &Params) -> Result<(), StripeError> {
@@ -177,7 +246,7 @@ fn check_optional_items(world: &World, p: &Params) -> Result<(), StripeError> {
     Ok(())
 }
 
-fn lines(world: &mut World, p: &Params) -> Result<Vec<LineItem>, StripeError> {
+pub(super) fn lines(world: &mut World, p: &Params) -> Result<Vec<LineItem>, StripeError> {
     let items = p.objects("line_items");
     if items.is_empty() {
         return Err(StripeError::missing("line_items"));
@@ -218,10 +287,13 @@ fn check_line(world: &World, item: &Params, path: &str) -> Result<(), StripeErro
         }
         (None, true) => check_price_data(world, &item.object("price_data"), &format!("{path}[price_data]"))?,
     }
-    // There are no tax rates here, so every one named is unknown.
-    for list in ["tax_rates", "dynamic_tax_rates"] {
-        if let Some(id) = item.texts(list).first() {
-            let param = format!("{path}[{list}][0]");
+    if item.has("dynamic_tax_rates") {
+        let message = "Dynamic tax rates are not simulated: use `tax_rates`, or `automatic_tax`.";
+        return Err(StripeError::invalid(&format!("{path}[dynamic_tax_rates]"), None, message));
+    }
+    for (at, id) in item.texts("tax_rates").iter().enumerate() {
+        if world.tax_rates.get(id).is_none() {
+            let param = format!("{path}[tax_rates][{at}]");
             return Err(StripeError::no_such("tax rate", id, &param).with_status(400));
         }
     }
@@ -274,7 +346,7 @@ fn check_price_data(world: &World, data: &Params, path: &str) -> Result<(), Stri
     Ok(())
 }
 
-/// The price of one, in minor units. A decimal price must come to whole units here.
+/// The price of one, in whole minor units; of a decimal price with a fraction the part before the point.
 fn unit_amount(data: &Params, path: &str) -> Result<i64, StripeError> {
     match (data.int("unit_amount"), data.text("unit_amount_decimal")) {
         (Some(_), Some(_)) => {
@@ -283,11 +355,9 @@ fn unit_amount(data: &Params, path: &str) -> Result<i64, StripeError> {
         }
         (Some(amount), None) => Ok(amount),
         (None, Some(decimal)) => {
-            let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
-            let exact = fraction.bytes().all(|b| b == b'0');
-            whole.parse::<i64>().ok().filter(|_| exact).ok_or_else(|| {
-                let message = "The simulator charges whole minor units: the decimal must have no fraction.";
-                StripeError::invalid(&format!("{path}[unit_amount_decimal]"), None, message)
+            let whole = decimal.split('.').next().and_then(|whole| whole.parse().ok());
+            whole.ok_or_else(|| {
+                StripeError::invalid(&format!("{path}[unit_amount_decimal]"), None, "Invalid decimal")
             })
         }
         (None, None) => Err(StripeError::missing(&format!("{path}[unit_amount]"))),
@@ -306,6 +376,13 @@ fn line(world: &mut World, item: &Params) -> LineItem {
         description: name.unwrap_or_default(),
         quantity: item.int("quantity").unwrap_or(1),
         unit_amount: price.and_then(|p| p.unit_amount).unwrap_or(0),
+        rounded: price
+            .filter(|p| p.unit_amount.is_none())
+            .map(|p| totals::multiplied(&p.unit_amount_decimal, item.int("quantity").unwrap_or(1))),
+        tax_rates: item.texts("tax_rates"),
+        discount: 0,
+        tax: 0,
+        tax_added: 0,
         currency: price.map(|p| p.currency.clone()).unwrap_or_default(),
         price: price_id,
         metadata: rules::new_metadata(item.get("metadata")),
@@ -340,19 +417,23 @@ fn inline_price(world: &mut World, data: &Params) -> String {
             images: given.texts("images"),
             default_price: None,
             metadata: rules::new_metadata(given.get("metadata")),
+            deleted: false,
         };
         let id = product.id.clone();
         world.products.insert(product);
         id
     });
+    let decimal = data
+        .text("unit_amount_decimal")
+        .filter(|d| d.split_once('.').is_some_and(|(_, fraction)| fraction.bytes().any(|b| b != b'0')));
     let amount = unit_amount(data, "").unwrap_or(0);
     let price = Price {
         id: ids::object("price"),
         created,
         active: false,
         currency: data.owned("currency").unwrap_or_default(),
-        unit_amount: Some(amount),
-        unit_amount_decimal: amount.to_string(),
+        unit_amount: decimal.is_none().then_some(amount),
+        unit_amount_decimal: decimal.map_or_else(|| amount.to_string(), str::to_owned),
         product,
         nickname: None,
         lookup_key: None,
@@ -394,42 +475,51 @@ fn check_total(currency: Option<&str>, total: i64) -> Result<(), StripeError> {
     Ok(())
 }
 
-/// The first shipping option counts: the simulated page does not let the buyer choose another.
-#[derive(Debug)]
-struct Shipping {
-    amount: i64,
-    options: Vec<Value>,
-    cost: Value,
-}
-
-fn shipping(p: &Params, session_currency: Option<&str>) -> Result<Shipping, StripeError> {
-    let mut shipping = Shipping { amount: 0, options: Vec::new(), cost: Value::Null };
+fn check_shipping(world: &World, p: &Params) -> Result<(), StripeError> {
     for (index, option) in p.objects("shipping_options").iter().enumerate() {
         let path = format!("shipping_options[{index}]");
-        if let Some(id) = option.text("shipping_rate") {
-            return Err(
-                StripeError::no_such("shipping rate", id, &format!("{path}[shipping_rate]")).with_status(400)
-            );
+        match (option.text("shipping_rate"), option.has("shipping_rate_data")) {
+            (Some(_), true) => {
+                let message =
+                    "You may only specify one of these parameters: shipping_rate, shipping_rate_data.";
+                return Err(StripeError::invalid(&path, Some("parameters_exclusive"), message));
+            }
+            (Some(id), false) if world.shipping_rates.get(id).is_none() => {
+                let param = format!("{path}[shipping_rate]");
+                return Err(StripeError::no_such("shipping rate", id, &param).with_status(400));
+            }
+            (None, false) => return Err(StripeError::missing(&format!("{path}[shipping_rate_data]"))),
+            _ => {}
         }
-        if !option.has("shipping_rate_data") {
-            return Err(StripeError::missing(&format!("{path}[shipping_rate_data]")));
-        }
-        let fixed = option.object("shipping_rate_data").object("fixed_amount");
-        let amount = fixed.int("amount").unwrap_or(0);
-        if fixed.text("currency").is_some_and(|c| Some(c) != session_currency) {
-            let message = "The currency of the shipping rate must be that of the line items.";
-            return Err(StripeError::invalid(&format!("{path}[shipping_rate_data]"), None, message));
-        }
-        let rate = ids::object("shr");
-        if index == 0 {
-            shipping.amount = amount;
-            shipping.cost = json!({
-                "amount_subtotal": amount, "amount_tax": 0, "amount_total": amount, "shipping_rate": rate,
-            });
-        }
-        shipping.options.push(json!({ "shipping_amount": amount, "shipping_rate": rate }));
     }
-    Ok(shipping)
+    Ok(())
+}
+
+/// The rates that the buyer may choose from; those that are described are made.
+fn shipping(world: &mut World, p: &Params, currency: Option<&str>) -> Result<Vec<String>, StripeError> {
+    let options = p.objects("shipping_options");
+    let of = |world: &World, option: &Params| match option.text("shipping_rate") {
+        Some(id) => world.shipping_rates.get(id).and_then(|r| r.members.get("fixed_amount")).cloned(),
+        None => option.object("shipping_rate_data").get("fixed_amount").cloned(),
+    };
+    let foreign = |world: &World, option: &Params| {
+        of(world, option).is_some_and(|fixed| fixed["currency"].as_str().is_some_and(|c| Some(c) != currency))
+    };
+    if let Some(index) = options.iter().position(|option| foreign(world, option)) {
+        let message = "The currency of the shipping rate must be that of the line items.";
+        return Err(StripeError::invalid(
+            &format!("shipping_options[{index}][shipping_rate_data]"),
+            None,
+            message,
+        ));
+    }
+    Ok(options
+        .iter()
+        .map(|option| match option.owned("shipping_rate") {
+            Some(id) => id,
+            None => shop::new_shipping_rate(world, &option.object("shipping_rate_data")),
+        })
+        .collect())
 }
 
 /// Cards always; direct debit for euro, settled later. Both can be narrowed by the caller.
@@ -445,7 +535,7 @@ fn payment_methods(p: &Params, currency: Option<&str>) -> Vec<String> {
 }
 
 /// Members of a session that repeat what was asked, in their shape on the wire.
-fn echo(p: &Params, shipping: &Shipping) -> Map<String, Value> {
+fn echo(world: &World, p: &Params) -> Map<String, Value> {
     let mut echo = Map::new();
     let same = [
         "adaptive_pricing",
@@ -542,7 +632,7 @@ fn echo(p: &Params, shipping: &Shipping) -> Map<String, Value> {
     );
     put("name_collection", name_collection(&p.object("name_collection")));
     put("invoice_creation", invoice_creation(&p.object("invoice_creation")));
-    put("branding_settings", objects::branding(&p.object("branding_settings").into_map()));
+    put("branding_settings", objects::branding(world, &p.object("branding_settings").into_map()));
     put("wallet_options", p.or_null("wallet_options"));
     put("payment_method_options", method_options(p));
     let optional = |item: &Params| {
@@ -553,10 +643,6 @@ fn echo(p: &Params, shipping: &Shipping) -> Map<String, Value> {
         })
     };
     put("optional_items", p.objects("optional_items").iter().map(optional).collect());
-    put("shipping_options", json!(shipping.options));
-    if !shipping.cost.is_null() {
-        echo.insert("shipping_cost".into(), shipping.cost.clone());
-    }
     echo
 }
 
@@ -634,7 +720,7 @@ pub(crate) fn retrieve(world: &mut World, call: &Call) -> Answer {
 }
 
 pub(crate) fn update(world: &mut World, call: &Call) -> Answer {
-    let hosted = matches!(find(world, &call.id)?.ui_mode.as_str(), "hosted_page" | "hosted");
+    let hosted = find(world, &call.id)?.ui_mode == "hosted_page";
     for name in ["line_items", "shipping_options", "collected_information"] {
         if call.params.has(name) {
             let why = if hosted { "its `ui_mode` is `hosted_page`" } else { "that is not simulated" };
@@ -670,7 +756,7 @@ pub(crate) fn list(world: &mut World, call: &Call) -> Answer {
             lists::fits(p, "status", Some(status))
                 && lists::fits(p, "payment_intent", s.payment_intent.as_deref())
                 && lists::fits(p, "customer", s.customer.as_deref())
-                && lists::fits(p, "payment_link", None)
+                && lists::fits(p, "payment_link", s.payment_link.as_deref())
                 && lists::fits(p, "subscription", None)
                 && lists::fits(p, "customer_account", None)
                 && email.as_ref().is_none_or(|wanted| known_email == Some(wanted))
@@ -684,4 +770,45 @@ pub(crate) fn line_items(world: &mut World, call: &Call) -> Answer {
     let url = format!("/v1/checkout/sessions/{}/line_items", session.id);
     let list = List { what: "item", url: &url };
     lists::paged(&session.lines, &call.params, list, |l| &l.id, |l| objects::line_item(world, l))
+}
+
+/// `GET /v1/payment_pages/{session}`: the page as the buyer's browser asks for it.
+pub(crate) fn payment_page(world: &mut World, call: &Call) -> Answer {
+    let session = find(world, &call.id)?;
+    Ok(json!({
+        "id": session.id,
+        "object": "payment_page",
+        "amount_total": session.amount_total(),
+        "currency": session.currency,
+        "livemode": false,
+        "mode": session.mode,
+        "payment_method_types": session.payment_method_types,
+        "payment_status": session.payment_status,
+        "session_id": session.id,
+        "status": session.status,
+    }))
+}
+
+/// `POST /v1/payment_pages/{session}/confirm`: pays as the page does.
+pub(crate) fn confirm_page(world: &mut World, call: &Call) -> Answer {
+    let p = &call.params;
+    let session = find(world, &call.id)?;
+    let total = session.amount_total();
+    if p.int("expected_amount").is_some_and(|expected| expected != total) {
+        let message =
+            format!("The expected amount does not match the total of this Checkout Session: {total}.");
+        return Err(StripeError::invalid("expected_amount", None, message));
+    }
+    let id = p.text("payment_method").unwrap_or_default();
+    let Some(method) = world.methods.get(id).cloned() else {
+        return Err(StripeError::no_such("PaymentMethod", id, "payment_method").with_status(400));
+    };
+    match sessions::pay(world, &call.id, Some(method.instrument), method.buyer) {
+        Ok(sessions::PayOutcome::Declined { code, message, .. }) => {
+            return Err(StripeError::card(&code, &message, Map::new()));
+        }
+        Ok(_) => {}
+        Err(why) => return Err(StripeError::state(None, format!("This page cannot be paid: {why}."))),
+    }
+    payment_page(world, call)
 }

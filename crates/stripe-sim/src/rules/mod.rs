@@ -6,6 +6,8 @@ pub(crate) mod disputes;
 pub(crate) mod payments;
 pub(crate) mod refunds;
 pub(crate) mod sessions;
+pub(crate) mod setups;
+pub(crate) mod totals;
 
 use super::model::Metadata;
 use serde_json::Value;
@@ -28,6 +30,16 @@ pub(crate) fn merge_metadata(kept: &mut Metadata, sent: Option<&Value>) {
         }
         _ => {}
     }
+}
+
+/// How many entries there may be after an update.
+const MAX_METADATA: usize = 50;
+
+/// Whether an object's metadata has too many entries once `sent` is merged; then how many.
+pub(crate) fn too_much_metadata(object: &Value, sent: Option<&Value>) -> Option<usize> {
+    let mut kept: Metadata = serde_json::from_value(object.get("metadata")?.clone()).ok()?;
+    merge_metadata(&mut kept, sent);
+    (kept.len() > MAX_METADATA).then_some(kept.len())
 }
 
 /// `metadata` of a new object.

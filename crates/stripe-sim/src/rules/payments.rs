@@ -152,8 +152,14 @@ pub(crate) fn capture_directly(world: &mut World, id: &str, amount: Option<i64>)
 
 /// Remembers an instrument as a payment method. Returns its id.
 pub(crate) fn remember(world: &mut World, instrument: Instrument, buyer: Buyer) -> String {
-    let method =
-        PaymentMethod { id: ids::object("pm"), created: world.now(), instrument, buyer, customer: None };
+    let method = PaymentMethod {
+        id: ids::object("pm"),
+        created: world.now(),
+        instrument,
+        buyer,
+        customer: None,
+        metadata: Metadata::new(),
+    };
     let id = method.id.clone();
     world.methods.insert(method);
     id
@@ -388,6 +394,7 @@ pub(crate) fn declined(world: &World, intent_id: &str, failure: &Failure) -> Str
 /// What happens right after a payment: the money is booked, and a dispute comes if the card is one
 /// of those. Stripe books asynchronously, so `charge.succeeded` does not yet know the transaction.
 pub(crate) fn settle_books(world: &mut World, intent_id: &str) {
+    super::setups::keep_if_asked(world, intent_id);
     if let Some(charge) = world.intents.get(intent_id).and_then(|i| i.latest_charge.clone()) {
         settle_charge(world, &charge);
     }

@@ -1,6 +1,7 @@
 //! Checkout sessions: paying, completing, expiring.
 
 use super::payments::{self, Attempt, NewIntent};
+use super::{setups, totals};
 use crate::cards::Instrument;
 use crate::error::StripeError;
 use crate::model::{Buyer, Customer, Failure, IntentStatus, Metadata, PaymentStatus, Session, SessionStatus};
@@ -62,8 +63,15 @@ pub(crate) fn pay(
     instrument: Option<Instrument>,
     buyer: Buyer,
 ) -> Result<PayOutcome, NotPayable> {
-    let session = open_session(world, id)?;
-    let buyer = Buyer { email: session.customer_email.clone().or(buyer.email), ..buyer };
+    let mut session = open_session(world, id)?;
+    let of_customer =
+        session.customer.as_ref().and_then(|c| world.customers.get(c)).and_then(|c| c.email.clone());
+    let buyer = Buyer { email: session.customer_email.clone().or(of_customer).or(buyer.email), ..buyer };
+    if session.sets_up() {
+        return set_up(world, &session, instrument, buyer);
+    }
+    totals::recompute(world, &mut session, true);
+    world.sessions.put(session.clone());
     if session.amount_total() == 0 {
         complete(world, id, buyer, PaymentStatus::NoPaymentRequired);
         return Ok(PayOutcome::Paid);
@@ -85,6 +93,64 @@ pub(crate) fn pay(
     let method = payments::remember(world, instrument, buyer.clone());
     let attempt = payments::attempt(world, &intent, &method);
     Ok(finish(world, id, &intent, buyer, attempt))
+}
+
+/// The buyer leaves a payment method for later.
+fn set_up(
+    world: &mut World,
+    session: &Session,
+    instrument: Option<Instrument>,
+    buyer: Buyer,
+) -> Result<PayOutcome, NotPayable> {
+    let instrument = instrument.ok_or(NotPayable::Method)?;
+    let setup = session.setup_intent.clone().unwrap_or_default();
+    if !session.payment_method_types.iter().any(|t| t == instrument.method_type()) {
+        return Err(NotPayable::Method);
+    }
+    let method = payments::remember(world, instrument, buyer.clone());
+    if let Err(error) = setups::confirm(world, &setup, &method) {
+        let envelope = error.body();
+        let text = |name: &str| envelope["error"][name].as_str().map(str::to_owned);
+        return Ok(PayOutcome::Declined {
+            code: text("code").unwrap_or_default(),
+            decline_code: text("decline_code"),
+            message: error.message().to_owned(),
+        });
+    }
+    complete(world, &session.id, buyer, PaymentStatus::NoPaymentRequired);
+    Ok(PayOutcome::Paid)
+}
+
+/// The buyer types a promotion code on the page.
+///
+/// # Errors
+/// The session is not open, or why the code does not count, in English.
+pub(crate) fn promote(world: &mut World, id: &str, code: &str) -> Result<(), &'static str> {
+    let mut session = open_session(world, id).map_err(|_| "This code is invalid.")?;
+    if !session.enabled("allow_promotion_codes") {
+        return Err("This code is invalid.");
+    }
+    let named = |c: &&crate::model::PromotionCode| {
+        c.text("code").is_some_and(|t| t.eq_ignore_ascii_case(code.trim()))
+    };
+    let found = world.promotion_codes.iter().rev().filter(|c| c.flag("active")).find(named);
+    let discount = totals::by_code(world, &session, found.ok_or("This code is invalid.")?)?;
+    session.discounts = vec![discount];
+    totals::recompute(world, &mut session, false);
+    world.sessions.put(session);
+    Ok(())
+}
+
+/// The buyer chooses how it is sent. False if that is not offered.
+pub(crate) fn ship(world: &mut World, id: &str, rate: &str) -> bool {
+    let Ok(mut session) = open_session(world, id) else { return false };
+    if !session.shipping_rates.iter().any(|offered| offered == rate) {
+        return false;
+    }
+    session.shipping_rate = Some(rate.to_owned());
+    totals::recompute(world, &mut session, false);
+    world.sessions.put(session);
+    true
 }
 
 /// The buyer passed or failed the bank's question.
@@ -126,6 +192,13 @@ fn finish(world: &mut World, id: &str, intent: &str, buyer: Buyer, attempt: Atte
     }
 }
 
+/// Whether what is paid with is kept for later, and for what.
+fn later_use(session: &Session) -> Option<&str> {
+    let options = session.echo.get("payment_method_options");
+    let by_method = options.and_then(|o| o["card"]["setup_future_usage"].as_str()).filter(|u| *u != "none");
+    session.intent_data.get("setup_future_usage").and_then(Value::as_str).or(by_method)
+}
+
 fn new_intent(session: &Session) -> NewIntent {
     let data = &session.intent_data;
     let text = |name: &str| data.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -140,8 +213,11 @@ fn new_intent(session: &Session) -> NewIntent {
         "transfer_data",
         "transfer_group",
     ];
-    let echo: Map<String, Value> =
+    let mut echo: Map<String, Value> =
         echoed.iter().filter_map(|name| Some(((*name).to_owned(), data.get(*name)?.clone()))).collect();
+    if let Some(usage) = later_use(session) {
+        echo.insert("setup_future_usage".into(), json!(usage));
+    }
     NewIntent {
         amount: session.amount_total(),
         currency: session.currency.clone().unwrap_or_default(),
@@ -158,14 +234,23 @@ fn new_intent(session: &Session) -> NewIntent {
 }
 
 fn complete(world: &mut World, id: &str, buyer: Buyer, payment: PaymentStatus) {
-    let wants_customer =
-        |s: &Session| s.customer.is_none() && s.echo.get("customer_creation") == Some(&"always".into());
+    let wants_customer = |s: &Session| {
+        let asked = s.echo.get("customer_creation") == Some(&"always".into());
+        s.customer.is_none() && !s.sets_up() && (asked || later_use(s).is_some())
+    };
     if world.sessions.get(id).is_some_and(wants_customer) {
         let customer = new_customer(world, &buyer);
+        let mut intent = None;
         if let Some(session) = world.sessions.get_mut(id) {
-            session.customer = Some(customer);
+            session.customer = Some(customer.clone());
+            intent = session.payment_intent.clone().filter(|_| later_use(session).is_some());
+        }
+        if let Some(intent) = intent {
+            setups::keep_paid_with(world, &intent, &customer);
         }
     }
+    let discounts = world.sessions.get(id).map(|s| s.discounts.clone()).unwrap_or_default();
+    totals::redeem(world, &discounts);
     let Some(session) = world.sessions.get_mut(id) else { return };
     session.status = SessionStatus::Complete;
     session.payment_status = payment;
@@ -184,6 +269,7 @@ fn new_customer(world: &mut World, buyer: &Buyer) -> String {
         address: None,
         metadata: Metadata::new(),
         echo: Map::new(),
+        deleted: false,
     };
     let (id, object) = (customer.id.clone(), objects::customer(&customer));
     world.customers.insert(customer);
@@ -273,7 +359,7 @@ pub(crate) fn recover(world: &mut World, id: &str) -> Option<String> {
         return None;
     }
     (recovery["url"], recovery["expires_at"]) = (Value::Null, Value::Null);
-    let session = Session {
+    let mut session = Session {
         id: ids::session(),
         created: now,
         expires_at: now.saturating_add(MAX_LIFE_SECONDS),
@@ -283,6 +369,7 @@ pub(crate) fn recover(world: &mut World, id: &str) -> Option<String> {
         echo,
         ..old
     };
+    totals::recompute(world, &mut session, false);
     let id = session.id.clone();
     world.remind(session.expires_at, &id);
     world.sessions.insert(session);

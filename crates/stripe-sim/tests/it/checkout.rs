@@ -35,13 +35,13 @@ async fn a_session_repeats_what_was_asked_of_it() {
     let price = id(&api.post("/v1/prices", "currency=eur&unit_amount=300&product_data[name]=Tea").await.ok());
     let session = api
         .session(&format!(
-            "&invoice_creation[enabled]=true&invoice_creation[invoice_data][footer]=F\
+            "&invoice_creation[enabled]=false&invoice_creation[invoice_data][footer]=F\
              &branding_settings[display_name]=Shop&wallet_options[link][display]=never\
              &payment_method_options[card][request_three_d_secure]=any&automatic_tax[enabled]=true\
              &optional_items[0][price]={price}&optional_items[0][quantity]=2"
         ))
         .await;
-    assert_eq!(session["invoice_creation"]["enabled"], true);
+    assert_eq!(session["invoice_creation"]["enabled"], false);
     assert_eq!(session["invoice_creation"]["invoice_data"]["footer"], "F");
     assert_eq!(session["branding_settings"]["display_name"], "Shop");
     assert_eq!(session["branding_settings"]["font_family"], "default");

@@ -2,7 +2,7 @@
 
 use super::support::{NOON, id, start};
 use http_client::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_clock_is_read_moved_stopped_and_let_go() {
@@ -145,4 +145,56 @@ async fn requests_are_logged_with_their_keys_and_answers() {
     assert_eq!((log[0].method.as_str(), log[0].path.as_str()), ("POST", "/v1/refunds"));
     assert_eq!((log[0].idempotency_key.as_deref(), log[0].status), (Some("k1"), Some(404)));
     assert_eq!(api.get("/_sim/requests").await.ok()["requests"][0]["status"], 404);
+}
+
+#[tokio::test]
+async fn what_is_there_is_acted_on_by_its_id_or_its_reference() {
+    let (sim, api) = start().await;
+    let session = id(&api.session("&client_reference_id=b_1").await);
+    let act = async |body: Value| api.control("act", &body).await;
+    let failed = act(json!({ "session": session, "what": "failed" })).await.ok();
+    assert!(
+        failed["events"].as_array().unwrap().iter().any(|e| e["type"] == "payment_intent.payment_failed")
+    );
+    act(json!({ "booking": "b_1", "what": "paid" })).await.ok();
+    assert_eq!(sim.object(&session).unwrap()["payment_status"], "paid");
+    assert_eq!(act(json!({ "booking": "b_1", "what": "paid" })).await.status, 409);
+    assert_eq!(act(json!({ "booking": "b_1", "what": "expired" })).await.status, 409);
+    let refunded = act(json!({ "booking": "b_1", "what": "refunded" })).await.ok();
+    assert!(refunded["events"].as_array().unwrap().iter().any(|e| e["type"] == "charge.refunded"));
+    assert_eq!(act(json!({ "booking": "b_none", "what": "paid" })).await.status, 404);
+    assert_eq!(act(json!({ "what": "paid" })).await.status, 400);
+
+    let other = id(&api.session("").await);
+    act(json!({ "session": other, "what": "paid" })).await.ok();
+    let disputed = act(json!({ "session": other, "what": "disputed" })).await.ok();
+    assert_eq!(disputed["events"][0]["type"], "charge.dispute.created");
+    let third = id(&api.session("").await);
+    act(json!({ "session": third, "what": "expired" })).await.ok();
+    assert_eq!(sim.object(&third).unwrap()["status"], "expired");
+}
+
+#[tokio::test]
+async fn the_control_page_tells_what_happened_and_has_a_button_for_each_fault() {
+    let (sim, api) = start().await;
+    let session = id(&api.session("").await);
+    let refused = api.post("/v1/checkout/sessions", "mode=payment").await;
+    let page = api.send(Method::Get, "/", &[], b"").await.text();
+    assert!(page.contains("[200] POST /v1/checkout/sessions [req_"), "{page}");
+    for fault in ["duplicate", "reset-after", "should-retry", "html"] {
+        assert!(page.contains(&format!("value=\"{fault}\"")), "{fault}");
+    }
+    assert!(page.contains("Declined") && page.contains("id=\"live\""));
+    let path =
+        refused.json["error"]["request_log_url"].as_str().unwrap().split_once("/?").unwrap().1.to_owned();
+    let asked = api.send(Method::Get, &format!("/?{path}"), &[], b"").await.text();
+    assert!(asked.contains("was answered 400"), "{asked}");
+    assert_eq!(api.page("/", &format!("do=pay&id={session}")).await.status, 303);
+    assert_eq!(sim.object(&session).unwrap()["payment_status"], "paid");
+    assert_eq!(api.page("/", &format!("do=expire&id={session}")).await.status, 409);
+    let before = api.send(Method::Get, "/_sim/changes?after=none", &[], b"").await.ok()["version"].clone();
+    let path = format!("/_sim/changes?after={before}");
+    let wait = api.send(Method::Get, &path, &[], b"");
+    let (changed, _) = tokio::join!(wait, api.session(""));
+    assert!(changed.ok()["version"].as_u64() > before.as_u64());
 }

@@ -22,5 +22,6 @@ mod lists;
 mod money;
 mod page;
 mod persistence;
+mod shop;
 mod trigger;
 mod versions;
