@@ -70,7 +70,7 @@ impl StripeError {
         let plural = if paths.len() > 1 { "s" } else { "" };
         let list = paths.iter().map(|p| clip(p)).collect::<Vec<_>>().join(", ");
         let message = format!("Received unknown parameter{plural}: {list}");
-        Self::invalid(first, Some("parameter_unknown"), message).by_version()
+        Self::invalid(first, Some("parameter_unknown"), message)
     }
 
     /// A required parameter that is not there.

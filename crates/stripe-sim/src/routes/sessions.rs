@@ -124,7 +124,7 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
 
 fn refuse_by_version(p: &Params, version: &str) -> Result<(), StripeError> {
     if p.has("payment_method_types") && version >= WITHOUT_METHOD_TYPES {
-        return Err(StripeError::unknown_parameters(&["payment_method_types".to_owned()]));
+        return Err(StripeError::unknown_parameters(&["payment_method_types".to_owned()]).by_version());
     }
     let old = matches!(p.text("ui_mode"), Some("custom" | "embedded" | "hosted"));
     if old && version >= NEW_UI_MODES {

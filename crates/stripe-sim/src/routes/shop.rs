@@ -147,7 +147,7 @@ pub(crate) fn create_code(world: &mut World, call: &Call) -> Answer {
     let promotion = p.object("promotion");
     let old = call.version.as_str() < PROMOTIONS;
     if p.has("coupon") && !old {
-        return Err(StripeError::unknown_parameters(&["coupon".to_owned()]));
+        return Err(StripeError::unknown_parameters(&["coupon".to_owned()]).by_version());
     }
     let (coupon, param) = match (promotion.owned("coupon"), p.owned("coupon")) {
         (Some(coupon), _) => (coupon, "promotion[coupon]"),

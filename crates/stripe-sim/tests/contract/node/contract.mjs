@@ -160,6 +160,31 @@ test('every object has each member that its declaration calls always present', a
   shaped(await raw(`/v1/prices/${price.id}?expand[]=product`), 'Prices', 'Price');
 });
 
+test('what shops use has the declared shape, too', async () => {
+  const coupon = await stripe.coupons.create({ percent_off: 25 });
+  shaped(await raw(`/v1/coupons/${coupon.id}`), 'Coupons', 'Coupon');
+  const code = await stripe.promotionCodes.create({ promotion: { type: 'coupon', coupon: coupon.id } });
+  shaped(await raw(`/v1/promotion_codes/${code.id}`), 'PromotionCodes', 'PromotionCode');
+  const tax = await stripe.taxRates.create({ display_name: 'VAT', percentage: 20, inclusive: true });
+  shaped(await raw(`/v1/tax_rates/${tax.id}`), 'TaxRates', 'TaxRate');
+  const rate = await stripe.shippingRates.create({ display_name: 'Post', type: 'fixed_amount', fixed_amount: { amount: 300, currency: 'eur' } });
+  shaped(await raw(`/v1/shipping_rates/${rate.id}`), 'ShippingRates', 'ShippingRate');
+  const price = await stripe.prices.create({ currency: 'eur', unit_amount: 900, product_data: { name: 'Tea' } });
+  const link = await stripe.paymentLinks.create({ line_items: [{ price: price.id, quantity: 1 }] });
+  shaped(await raw(`/v1/payment_links/${link.id}`), 'PaymentLinks', 'PaymentLink');
+  const customer = await stripe.customers.create({ email: 'ada@example.com' });
+  const setup = await stripe.setupIntents.create({ customer: customer.id, payment_method: 'pm_card_visa', confirm: true });
+  shaped(await raw(`/v1/setup_intents/${setup.id}`), 'SetupIntents', 'SetupIntent');
+  shaped(await raw(`/v1/payment_methods/${setup.payment_method}`), 'PaymentMethods', 'PaymentMethod');
+  shaped(await raw('/v1/account'), 'Accounts', 'Account');
+  const session = await paid({ discounts: [{ coupon: coupon.id }], line_items: [{ ...item(), tax_rates: [tax.id] }], shipping_options: [{ shipping_rate: rate.id }] });
+  assert.equal(session.amount_total, 1800);
+  shaped(await raw(`/v1/checkout/sessions/${session.id}?expand[]=total_details.breakdown&expand[]=line_items`), 'Checkout/Sessions', 'Session');
+  const found = await stripe.customers.search({ query: 'email:"ada@example.com"' });
+  assert.ok(found.data.length);
+  assert.deepEqual((await stripe.subscriptions.list()).data, []);
+});
+
 test('the check of shapes sees a missing, a wrong and an undeclared member', async () => {
   const session = await raw(`/v1/checkout/sessions/${(await open()).id}`);
   const { livemode, ...without } = session;
@@ -179,6 +204,12 @@ test('every event has the declared shape, and its object too', async () => {
     customer: ['Customers', 'Customer'],
     product: ['Products', 'Product'],
     price: ['Prices', 'Price'],
+    payment_method: ['PaymentMethods', 'PaymentMethod'],
+    setup_intent: ['SetupIntents', 'SetupIntent'],
+    coupon: ['Coupons', 'Coupon'],
+    promotion_code: ['PromotionCodes', 'PromotionCode'],
+    tax_rate: ['TaxRates', 'TaxRate'],
+    payment_link: ['PaymentLinks', 'PaymentLink'],
   };
   for (const event of (await control('trigger')).events) await control('trigger', { event });
   const declared = literals('WebhookEndpoints', 'WebhookEndpointCreateParams.EnabledEvent');
@@ -190,7 +221,7 @@ test('every event has the declared shape, and its object too', async () => {
       kinds.add(event.type);
       shaped(event, 'Events', 'EventBase');
       shaped(event.data.object, ...files[event.data.object.object]);
-      const tells = event.type.endsWith('.updated') || event.type === 'charge.refunded';
+      const tells = event.type.endsWith('.updated') || ['charge.refunded', 'payment_method.detached'].includes(event.type);
       assert.equal(event.data.previous_attributes !== undefined, tells, event.type);
       assert.ok(declared.includes(event.type), event.type);
     }
