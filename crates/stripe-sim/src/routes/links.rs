@@ -93,6 +93,7 @@ pub(crate) fn create(world: &mut World, call: &Call) -> Answer {
                 "transfer_group": intent.or_null("transfer_group"),
             })),
             "payment_method_collection": "always",
+            "payment_method_options": null,
             "payment_method_types": null,
             "phone_number_collection": {
                 "enabled": p.object("phone_number_collection").flag("enabled").unwrap_or(false),
