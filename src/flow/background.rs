@@ -6,6 +6,7 @@
 use super::{doctor, effects, privacy, reconcile, refund};
 use crate::app::Shared;
 use crate::config::PollEvents;
+use domain::backoff::Backoff;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -87,7 +88,9 @@ async fn repeat(
     work: fn(Shared) -> Round,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut failures: u32 = 0;
+    let longest = pause.saturating_mul(32).min(Duration::from_secs(300)).max(pause);
+    let slower = Backoff::new(pause, longest);
+    let mut failures = 0_i32;
     loop {
         // Of its own task, so that a panic ends the round and not the loop.
         let round = tokio::spawn(work(app.clone())).await;
@@ -100,8 +103,7 @@ async fn repeat(
             }
         };
         // Slower while it fails, and never in step with another instance.
-        let slower = pause.saturating_mul(1 << failures.min(5)).min(Duration::from_secs(300).max(pause));
-        let jitter = slower.mul_f64(rand::random_range(0.8..1.2));
+        let jitter = slower.after(failures).mul_f64(rand::random_range(0.8..1.2));
         tokio::select! {
             _ = stopped.changed() => return,
             () = tokio::time::sleep(jitter) => {}

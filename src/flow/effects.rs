@@ -12,6 +12,7 @@ use crate::failpoint;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clock::Timestamp;
+use domain::backoff::Backoff;
 use domain::booking::{Booking, Status};
 use domain::lang::Lang;
 use domain::payment::EffectKind;
@@ -35,9 +36,8 @@ const SIDE_BY_SIDE: usize = 8;
 /// How long one delivery may take, all answers of a mail server together, so that what was taken at once ends
 /// within the lease.
 const LONGEST_DELIVERY: Duration = Duration::from_secs(35);
-/// The wait after the first failure; it doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3600);
+/// The wait after a failure.
+const WAIT: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(6 * 3600));
 /// After so many tries, about two days, a delivery is given up.
 const MAX_TRIES: i32 = 20;
 /// How long a receiver may take.
@@ -277,8 +277,7 @@ impl Failure {
         if self.is_final || delivery.tries + 1 >= MAX_TRIES {
             return None;
         }
-        let doublings = u32::try_from(delivery.tries).unwrap_or(0).min(16);
-        Some(now.plus(FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)))
+        Some(now.plus(WAIT.after(delivery.tries)))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::failpoint;
 use crate::stripe::StripeError;
 use crate::stripe::objects::{METADATA_BOOKING, METADATA_INSTANCE, METADATA_REFUND, Polled, Refund};
 use clock::Timestamp;
+use domain::backoff::Backoff;
 use domain::booking::{Progress, RefundStatus};
 use domain::case::CaseAction;
 use domain::ids::{BookingId, CaseId, PaymentIntentId};
@@ -22,9 +23,8 @@ use store::{StoreError, Tx, bookings};
 
 /// While we ask, nobody else does.
 const LEASE: Duration = Duration::from_secs(120);
-/// The wait before we ask again; it doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// The wait before we ask again.
+const WAIT: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(3600));
 /// After an error of Stripe's own: long enough for a refund to appear in its list.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// Stripe keeps idempotency keys for a day at least. What is not in its list by then was not made.
@@ -428,10 +428,9 @@ async fn put_off(
 ) -> Result<RefundIntent, RefundError> {
     tracing::warn!(module = "refund", action = "refund.put_off", "{error}");
     let now = app.clock.now();
-    let tries = u32::try_from(intent.tries).unwrap_or(0).min(10);
     let wait = match error {
         StripeError::Failed { .. } => AFTER_FAILURE,
-        _ => FIRST_WAIT.saturating_mul(1 << tries).min(LONGEST_WAIT),
+        _ => WAIT.after(intent.tries),
     };
     let mut tx = app.store.begin().await?;
     tx.put_off_refund_intent(intent.id, intent.attempt, now.plus(wait), now).await?;

@@ -11,6 +11,7 @@ use super::objects::{
     Charge, CheckoutSession, Dispute, Object, PaymentIntent, Polled, Refund, WebhookEndpoint, flag, text,
 };
 use clock::Timestamp;
+use domain::backoff::Backoff;
 use domain::event::{Event, Source};
 use domain::ids::{ChargeId, PaymentIntentId, RefundId, SessionId};
 use http_client::{Answer, HttpClient, HttpError, Method};
@@ -25,9 +26,9 @@ use std::time::Duration;
 pub const API_VERSION: &str = "2026-10-28.endive";
 
 /// How often a request is made at most.
-const ATTEMPTS: u32 = 3;
-/// The wait before the first repetition; it doubles. Stripe's libraries begin with the same.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+const ATTEMPTS: i32 = 3;
+/// The wait before a repetition. Stripe's libraries begin and end with the same.
+const WAIT: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 /// The longest single request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The most pages that a listing reads.
@@ -357,8 +358,7 @@ impl Client {
         body: String,
         idempotency_key: Option<&str>,
     ) -> Result<Value, StripeError> {
-        let mut wait = FIRST_WAIT;
-        let mut attempt = 1;
+        let mut failures = 0;
         loop {
             let result = self.request_once(method, url, body.clone(), idempotency_key).await;
             let again = match &result {
@@ -375,12 +375,11 @@ impl Client {
                     | StripeError::TooMany => false,
                 },
             };
-            if !again || attempt == ATTEMPTS {
+            if !again || failures + 1 == ATTEMPTS {
                 return result.map_err(|(error, _)| error);
             }
-            tokio::time::sleep(wait).await;
-            wait = wait.saturating_mul(2);
-            attempt += 1;
+            tokio::time::sleep(WAIT.after(failures)).await;
+            failures += 1;
         }
     }
 

@@ -1,9 +1,11 @@
 //! What a payment fact means. Pure: no async, no I/O, no clock, no SQL, no HTTP.
 
 pub mod account;
+pub mod backoff;
 pub mod booking;
 pub mod calendar;
 pub mod case;
+pub mod client_address;
 pub mod code;
 pub mod event;
 pub mod fold;

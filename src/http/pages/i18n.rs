@@ -99,7 +99,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
 
     own_title: "Votre réservation" / "Your booking",
     own_link: "Votre page de réservation" / "Your booking’s page",
-    own_keep: "Gardez cette adresse : elle mène à votre réservation, sans mot de passe." /
+    own_keep: "Gardez cette adresse : elle mène à votre réservation, sans mot de passe." /
         "Keep this address: it leads to your booking, without a password.",
     own_takes: "Durée" / "Duration",
     own_calendar: "Ajouter à mon agenda" / "Add to my calendar",
