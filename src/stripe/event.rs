@@ -86,9 +86,12 @@ fn from_value(value: &Value, source: Source, payload: String) -> Result<Event, N
     let kind = word(value, "type", 120).unwrap_or_else(|| "unknown".to_owned());
     let object = member(member(value, "data"), "object");
     let snapshot = text(value, "object").is_none_or(|object| object == "event");
-    let fact = if snapshot { fact(&kind, object, source) } else { Fact::Other };
+    // Our own account's events name none: this one is a business's that is connected to it.
+    let account = word(value, "account", 120).filter(|account| !account.trim().is_empty());
+    let acted_on = snapshot && account.is_none();
+    let fact = if acted_on { fact(&kind, object, source) } else { Fact::Other };
     let (created, livemode) = (seconds(value, "created"), flag(value, "livemode"));
-    Ok(Event { key, kind, created, livemode, source, fact, payload })
+    Ok(Event { key, kind, created, livemode, account, source, fact, payload })
 }
 
 fn fact(kind: &str, object: &Value, source: Source) -> Fact {
@@ -114,6 +117,14 @@ fn fact(kind: &str, object: &Value, source: Source) -> Fact {
         _ => None,
     };
     fact.unwrap_or(Fact::Other)
+}
+
+/// A payload over several lines, for people; as it is if it cannot be read.
+#[must_use]
+pub fn indented(payload: &str) -> String {
+    serde_json::from_str::<Value>(payload)
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| payload.to_owned())
 }
 
 /// A payload without what it says of a person, wherever it names `email`; everything that a fact is read from

@@ -46,6 +46,7 @@ fn tell(booking: &Booking, fact: &Fact) -> Decision {
         kind: "any".to_owned(),
         created: None,
         livemode: Some(false),
+        account: None,
         source: Source::Webhook,
         fact: fact.clone(),
         payload: String::new(),
@@ -167,6 +168,7 @@ fn later_fact(amounts: Vec<i64>) -> impl Strategy<Value = Fact> {
             charge: None,
             amount: Some(PRICE),
             currency: None,
+            unreadable: false,
             status,
             due_by: None,
         })

@@ -3,7 +3,7 @@
 use crate::harness::events::{charge, dispute, event, refund};
 use crate::harness::{TestApp, TestDatabase, on_each_engine};
 use crate::shop::{Shop, VISA};
-use checkout_backend::stripe::event::stored;
+use checkout_backend::stripe::event::{from_api, stored};
 use domain::booking::Status;
 use domain::event::{Event, Source};
 use domain::ids::BookingId;
@@ -23,6 +23,7 @@ on_each_engine! {
     a_booking_is_found_by_session_metadata_or_payment_when_the_reference_is_missing,
     kinds_that_are_none_of_our_business_are_ignored_and_hardly_kept,
     sessions_of_other_applications_and_databases_are_ignored,
+    what_happened_on_another_account_is_acknowledged_and_changes_nothing_here,
     a_reference_of_ours_to_an_unknown_booking_is_parked_and_becomes_a_case_after_an_hour,
     what_does_not_fit_becomes_a_case_and_pays_nothing,
     a_discount_that_covers_it_all_pays_and_a_zero_without_one_does_not,
@@ -41,6 +42,7 @@ on_each_engine! {
     a_body_over_a_mebibyte_is_refused_and_one_below_is_read,
     signed_bodies_that_are_no_events_are_refused_as_bad_requests,
     unusual_but_valid_json_is_read,
+    an_amount_that_no_double_holds_is_recorded_as_one_that_cannot_be_counted_with,
     two_secrets_are_accepted_while_one_is_rolled,
     the_content_type_is_not_looked_at,
     while_the_database_is_away_every_delivery_gets_a_500,
@@ -232,6 +234,47 @@ async fn sessions_of_other_applications_and_databases_are_ignored(db: TestDataba
         json!({ "booking_id": stranger, "instance": BookingId::from(clock::new_id()) });
     assert_eq!(deliver(&app, &staging).await, "200 ignored");
     assert_eq!(app.status(booking.id).await, Status::Pending);
+}
+
+/// A Connect platform hears of its connected businesses' payments too, and they may name whom they like.
+async fn what_happened_on_another_account_is_acknowledged_and_changes_nothing_here(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let booking = app.pending_booking().await;
+    let mut theirs = app.paid("evt_1", &booking, "cs_1");
+    theirs["account"] = json!("acct_another");
+    assert_eq!(deliver(&app, &theirs).await, "200 ignored");
+    assert_eq!(deliver(&app, &theirs).await, "200 ignored", "again");
+    // By the feed, and from a payload that an older version kept.
+    theirs["id"] = json!("evt_2");
+    let by_feed = from_api(&theirs, Source::Feed).unwrap();
+    theirs["id"] = json!("evt_3");
+    let replayed = Event { source: Source::Replay, ..stored(&theirs.to_string(), Source::Webhook).unwrap() };
+    for event in [by_feed, replayed] {
+        let preview = app.app.recorder.preview(event.clone()).await.unwrap();
+        assert!(!preview.changes(), "{preview:?}");
+        assert_eq!(app.app.recorder.record(event).await.unwrap().outcome, Outcome::Ignored);
+    }
+    assert_eq!(app.status(booking.id).await, Status::Pending);
+    assert_eq!(db.texts("select distinct reason from payment_events").await, ["other_account"]);
+    let kept = "payload is not null or stripe_session_id is not null or booking_id is not null";
+    assert_eq!(db.number(&format!("select count(*) from payment_events where {kept}")).await, 0);
+
+    // No account, or an empty one, is our own.
+    let mut ours = app.paid("evt_4", &booking, "cs_1");
+    ours["account"] = json!("");
+    assert_eq!(deliver(&app, &ours).await, "200 processed");
+    for (n, kind, object) in [
+        (5, "refund.created", refund("re_1", "cs_1", 6000, "succeeded")),
+        (6, "charge.refunded", charge("cs_1", 6000, 6000)),
+        (7, "charge.dispute.created", dispute("dp_1", "cs_1", 6000, "needs_response")),
+    ] {
+        let mut theirs = event(&format!("evt_{n}"), kind, object);
+        theirs["account"] = json!("acct_another");
+        assert_eq!(deliver(&app, &theirs).await, "200 ignored", "{kind}");
+    }
+    assert_eq!(app.status(booking.id).await, Status::Paid);
+    assert_eq!(db.number("select count(*) from cases").await, 0);
+    app.db.assert_sound().await;
 }
 
 async fn a_reference_of_ours_to_an_unknown_booking_is_parked_and_becomes_a_case_after_an_hour(
@@ -675,7 +718,9 @@ async fn unusual_but_valid_json_is_read(db: TestDatabase) {
         r#""customer_details":{"name":"\u0000 and \ud83d\ude00"}"#.to_owned(),
         format!(r#""nested":{}{}"#, "[".repeat(5000), "]".repeat(5000)),
         r#""amount_total":1,"amount_total":6000"#.to_owned(),
-        r#""new_member":1e400,"another":{"":[]}"#.replace("1e400", "1e40"),
+        r#""new_member":1e40,"another":{"":[]}"#.to_owned(),
+        r#""new_member":1e400,"another":[-1e400,{"of":1.5e999}]"#.to_owned(),
+        format!(r#""new_member":{}"#, "9".repeat(400)),
     ]
     .into_iter()
     .enumerate()
@@ -688,6 +733,22 @@ async fn unusual_but_valid_json_is_read(db: TestDatabase) {
         let answer = app.deliver_raw(body, Some(&header)).await;
         assert_eq!((answer.status, answer.outcome().as_str()), (200, "processed"), "{unusual:.60}");
     }
+}
+
+async fn an_amount_that_no_double_holds_is_recorded_as_one_that_cannot_be_counted_with(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let secrets = [SecretString::from(crate::harness::app::WEBHOOK_SECRET)];
+    let booking = app.pending_booking().await;
+    let event = app.paid("evt_1", &booking, "cs_1").to_string();
+    let body = event.replace(r#""amount_total":6000"#, r#""amount_total":1e400"#);
+    assert_ne!(body, event);
+    let header = stripe_sim::sign(&secrets, app.clock.now().as_unix_seconds(), body.as_bytes());
+    let answer = app.deliver_raw(body.clone(), Some(&header)).await;
+    assert_eq!((answer.status, answer.outcome().as_str()), (200, "case"));
+    assert_eq!(db.texts("select kind from cases").await, ["amount_mismatch"]);
+    assert_eq!(db.texts("select payload from payment_events").await, [body], "kept as it was signed");
+    assert_eq!(app.status(booking.id).await, Status::Pending);
+    app.db.assert_sound().await;
 }
 
 async fn two_secrets_are_accepted_while_one_is_rolled(db: TestDatabase) {

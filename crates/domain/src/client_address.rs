@@ -1,6 +1,6 @@
 //! Who counts as one client, by the address from which they come.
 
-use std::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 
 /// The network that one customer has: an IPv4 address, or the /64 of an IPv6 address. An IPv4 address written as
 /// an IPv6 one is itself.

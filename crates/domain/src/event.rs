@@ -17,6 +17,9 @@ pub struct Event {
     pub created: Option<Timestamp>,
     /// Live or test; none if it was not said.
     pub livemode: Option<bool>,
+    /// The other account that it happened on, if it did: its money is another business's, and its fact is
+    /// [`Fact::Other`] whatever it says.
+    pub account: Option<String>,
     /// By which road it came.
     pub source: Source,
     /// What it says.
@@ -294,14 +297,33 @@ pub struct DisputeFact {
     pub intent: Option<PaymentIntentId>,
     /// The charge in dispute.
     pub charge: Option<ChargeId>,
-    /// In minor units of its own currency; none if it cannot be counted with. Nothing is decided by it.
+    /// In minor units of its own currency, as it was said; none if it was not. Nothing is decided by it.
     pub amount: Option<i64>,
     /// The dispute's currency, which need not be the payment's.
     pub currency: Option<String>,
+    /// Whether the amount was said, but not as a whole number that can be counted with.
+    pub unreadable: bool,
     /// How far it has come.
     pub status: DisputeStatus,
     /// Until when evidence can be sent.
     pub due_by: Option<Timestamp>,
+}
+
+impl DisputeFact {
+    /// Stripe charges twelve digits at most, in the smallest unit of the cheapest currency.
+    const MOST: i64 = 999_999_999_999;
+
+    /// The amount, if it can be one.
+    #[must_use]
+    pub fn countable(&self) -> Option<i64> {
+        self.amount.filter(|amount| (0..=Self::MOST).contains(amount))
+    }
+
+    /// Whether it says an amount that cannot be one: then a person has to look.
+    #[must_use]
+    pub fn is_odd(&self) -> bool {
+        self.unreadable || (self.amount.is_some() && self.countable().is_none())
+    }
 }
 
 /// That Stripe has no session for a booking. Stripe never tells this: only our own asking can.

@@ -4,6 +4,7 @@ use super::{Asked, Begun, COLLISIONS, Job, Preview, Question, RecordError, Recor
 use crate::failpoint;
 use clock::Clock;
 use clock::Timestamp;
+use domain::backoff::Backoff;
 use domain::booking::Booking;
 use domain::case::CaseKind;
 use domain::event::{Event, Fact, SessionMoment, Source};
@@ -24,9 +25,8 @@ use store::{Store, StoreError, Tx, within};
 const PATIENCE: Duration = Duration::from_secs(7);
 /// After this, what is parked becomes a case.
 const PARKED_AT_MOST: Duration = Duration::from_secs(3600);
-/// The first wait before we try a parked or failed row again; it doubles up to [`LONGEST_RETRY`].
-const FIRST_RETRY: Duration = Duration::from_secs(10);
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
+/// The wait before we try a parked or failed row again.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
 
 /// What a job's caller hears.
 #[derive(Debug)]
@@ -627,8 +627,7 @@ pub(in crate::flow) async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result
 }
 
 fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {
-    let tries = known.map_or(0, |known| u32::try_from(known.tries).unwrap_or(0));
-    now.plus(FIRST_RETRY.saturating_mul(1_u32 << tries.min(10)).min(LONGEST_RETRY))
+    now.plus(RETRY.after(known.map_or(0, |known| known.tries)))
 }
 
 fn unknown_booking(event: &Event) -> NewCase {
@@ -646,7 +645,7 @@ fn unknown_booking(event: &Event) -> NewCase {
         Fact::Session(fact) => (fact.total, fact.currency.clone()),
         Fact::Refund(fact) => (fact.amount, fact.currency.clone()),
         Fact::ChargeRefunded(fact) => (fact.amount_refunded, fact.currency.clone()),
-        Fact::Dispute(fact) => (fact.amount, fact.currency.clone()),
+        Fact::Dispute(fact) => (fact.countable(), fact.currency.clone()),
         Fact::NoSession(_) | Fact::Other => (None, None),
     };
     let named = event.fact.claim().and_then(|claim| claim.booking());

@@ -55,6 +55,7 @@ impl Dispute {
             charge: self.charge.clone(),
             amount: self.amount.whole(),
             currency: self.currency.clone(),
+            unreadable: self.amount.is_unreadable(),
             status: self.status.unwrap_or(DisputeStatus::NeedsResponse),
             due_by: self.due_by,
         }

@@ -128,6 +128,7 @@ fn event(key: String, kind: &str, fact: Fact, object: &Value) -> Event {
         kind: kind.to_owned(),
         created: None,
         livemode,
+        account: None,
         source: Source::Poll,
         fact,
         payload,

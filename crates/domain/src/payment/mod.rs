@@ -28,8 +28,8 @@ use super::lang::Words;
 /// What `event` does to `booking`, which it names.
 pub fn decide(booking: &Booking, event: &Event, context: Context) -> Decision {
     let rules = Rules { before: booking, context };
-    if matches!(event.fact, Fact::Other) {
-        return rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn);
+    if let Some(reason) = foreign(event) {
+        return rules.unchanged(Outcome::Ignored, reason);
     }
     if event.livemode.is_some_and(|live| live != context.livemode) {
         return rules.livemode_mismatch(event);
@@ -41,6 +41,22 @@ pub fn decide(booking: &Booking, event: &Event, context: Context) -> Decision {
         Fact::Dispute(fact) => rules.dispute(fact),
         Fact::NoSession(fact) => rules.no_session(fact),
         Fact::Other => rules.unchanged(Outcome::Ignored, Reason::KindNotActedOn),
+    }
+}
+
+/// Why an event is none of our business, whoever it names.
+fn foreign(event: &Event) -> Option<Reason> {
+    match (&event.account, &event.fact) {
+        (Some(_), _) => Some(Reason::OtherAccount),
+        (None, Fact::Other) => Some(Reason::KindNotActedOn),
+        (
+            None,
+            Fact::Session(_)
+            | Fact::Refund(_)
+            | Fact::ChargeRefunded(_)
+            | Fact::Dispute(_)
+            | Fact::NoSession(_),
+        ) => None,
     }
 }
 

@@ -94,6 +94,8 @@ pub enum Reason {
     SupersededSession,
     /// We do not act on this kind of event.
     KindNotActedOn,
+    /// It happened on another account, of a Connect platform.
+    OtherAccount,
     /// It belongs to another application on the account.
     OtherApplication,
     /// Test and live do not fit, and no booking is known for it.
@@ -109,7 +111,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub(super) const PLAIN: [Self; 22] = [
+    pub(super) const PLAIN: [Self; 23] = [
         Self::Paid,
         Self::PaidAndReseated,
         Self::PaymentPending,
@@ -127,6 +129,7 @@ impl Reason {
         Self::OvertakenByLaterState,
         Self::SupersededSession,
         Self::KindNotActedOn,
+        Self::OtherAccount,
         Self::OtherApplication,
         Self::LivemodeOfAnother,
         Self::BookingNotKnown,
@@ -157,6 +160,7 @@ impl Reason {
             Self::OvertakenByLaterState => "overtaken_by_later_state",
             Self::SupersededSession => "superseded_session",
             Self::KindNotActedOn => "kind_not_acted_on",
+            Self::OtherAccount => "other_account",
             Self::OtherApplication => "other_application",
             Self::LivemodeOfAnother => "livemode_of_another",
             Self::BookingNotKnown => "booking_not_known",
@@ -235,6 +239,10 @@ impl Reason {
             Self::KindNotActedOn => {
                 ("Ce type d'événement ne nous concerne pas.", "We do not act on this kind of event.")
             }
+            Self::OtherAccount => (
+                "Cet événement vient d'un autre compte Stripe : son argent n'est pas le nôtre.",
+                "This happened on another Stripe account: its money is not ours.",
+            ),
             Self::OtherApplication => (
                 "Cet événement appartient à une autre application du compte.",
                 "This belongs to another application on the account.",

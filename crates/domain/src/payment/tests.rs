@@ -93,6 +93,7 @@ fn dispute(status: DisputeStatus) -> Fact {
         charge: None,
         amount: Some(PRICE),
         currency: Some("eur".to_owned()),
+        unreadable: false,
         status,
         due_by: Some(Timestamp::from_unix_seconds(1_796_000_000)),
     })
@@ -177,6 +178,7 @@ fn event(n: usize, fact: Fact) -> Event {
         kind: String::new(),
         created: None,
         livemode: Some(false),
+        account: None,
         source: Source::Webhook,
         fact,
         payload: String::new(),
@@ -392,5 +394,52 @@ fn every_word_of_the_ledger_is_read_back() {
     }
     for kind in CaseKind::ALL {
         assert_eq!(Reason::parse(kind.as_str()), Some(Reason::Case(kind)));
+    }
+}
+
+/// Nothing is decided by a dispute's amount: whatever it is, the dispute counts, and what cannot be an amount
+/// is seen by a person and never stored.
+#[test]
+fn an_amount_of_a_dispute_that_cannot_be_one_opens_a_case_and_is_not_stored() {
+    let (paid, ..) = live([session(SessionMoment::Completed, PaymentStatus::Paid)]);
+    let context =
+        Context { now: Timestamp::from_unix_seconds(1_795_000_200), livemode: false, free_seat: None };
+    let tell = |booking: &Booking, fact: &Fact| decide(booking, &event(0, fact.clone()), context);
+    let odd = |status, amount, unreadable| {
+        let Fact::Dispute(fact) = dispute(status) else { unreachable!() };
+        Fact::Dispute(DisputeFact { amount, unreadable, ..fact })
+    };
+    for (amount, unreadable, is_odd) in [
+        (Some(PRICE), false, false),
+        (Some(0), false, false),
+        (Some(999_999_999_999), false, false),
+        (None, false, false),
+        (None, true, true),
+        (Some(-1), false, true),
+        (Some(i64::MIN), false, true),
+        (Some(1_000_000_000_000), false, true),
+        (Some(i64::MAX), false, true),
+    ] {
+        let stored = if is_odd { 0 } else { amount.unwrap_or(0) };
+        for status in [DisputeStatus::NeedsResponse, DisputeStatus::Won, DisputeStatus::WarningClosed] {
+            let told = odd(status, amount, unreadable);
+            let decision = tell(&paid, &told);
+            let open = status == DisputeStatus::NeedsResponse;
+            assert_eq!(decision.booking.disputes[0].amount, stored, "{amount:?} {status:?}");
+            assert_eq!(decision.case.is_some(), is_odd || open, "{amount:?} {status:?}");
+            let case_amount = decision.case.as_ref().and_then(|case| case.amount);
+            assert!(case_amount.is_none_or(|amount| amount == stored), "{amount:?} {status:?}");
+            let words = decision.case.as_ref().map(|case| case.detail.en.contains("cannot be one"));
+            assert_eq!(words.unwrap_or(false), is_odd, "{amount:?} {status:?}");
+            // Told again it changes nothing, and opens nothing more.
+            let again = tell(&decision.booking, &told);
+            assert_eq!((again.booking, again.case), (decision.booking, None), "{amount:?} {status:?}");
+        }
+        // Learned after the dispute itself, which nobody was told of.
+        let known = tell(&paid, &odd(DisputeStatus::Won, Some(PRICE), false)).booking;
+        let decision = tell(&known, &odd(DisputeStatus::Won, amount, unreadable));
+        assert_eq!(decision.case.is_some(), is_odd, "{amount:?}");
+        let most = decision.booking.disputes[0].amount;
+        assert_eq!(most, stored.max(PRICE), "{amount:?}");
     }
 }

@@ -6,6 +6,9 @@ use crate::ids::InstanceId;
 
 /// What an event means that names no booking known here.
 pub fn decide_unmatched(event: &Event, instance: InstanceId, livemode: bool) -> (Outcome, Reason) {
+    if let Some(reason) = super::foreign(event) {
+        return (Outcome::Ignored, reason);
+    }
     let Some(claim) = event.fact.claim() else {
         return (Outcome::Ignored, Reason::KindNotActedOn);
     };

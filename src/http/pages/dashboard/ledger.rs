@@ -7,6 +7,7 @@ use crate::http::auth::Signed;
 use crate::http::error::Problem;
 use crate::http::pages::{BesideField as _, Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
+use crate::stripe::event;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
@@ -182,16 +183,9 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<EventView, Problem>
         reason: reason(lang, &entry),
         facts,
         booking: entry.booking_id.map(|id| id.to_string()),
-        payload: payload.map(|payload| indented(&payload)),
+        payload: payload.map(|payload| event::indented(&payload)),
         kind: entry.kind,
     })
-}
-
-/// JSON over several lines; anything else as it is.
-fn indented(payload: &str) -> String {
-    serde_json::from_str::<serde_json::Value>(payload)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| payload.to_owned())
 }
 
 /// First what a replay would change; then, confirmed, the replay.
