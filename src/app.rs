@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::outbox::Audience;
 use store::{Store, StoreError};
+use tokio::sync::Semaphore;
 
 /// The running program. Clones share everything.
 pub type Shared = Arc<App>;
@@ -39,8 +40,13 @@ pub struct App {
     pub clock: Clock,
     /// What is counted since the start.
     pub counters: Counters,
+    /// Who takes a seat now: the others wait here, and not for the lock of the same offer with a connection each.
+    pub reserving: Semaphore,
     draining: AtomicBool,
 }
+
+/// Connections that may wait for the lock of a slot at once: less than half of what there is.
+const RESERVING: usize = 4;
 
 /// Why the program cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +95,7 @@ impl App {
             cookie_key,
             counters: Counters::new(clock.now()),
             clock,
+            reserving: Semaphore::new(RESERVING),
             draining: AtomicBool::new(false),
         }))
     }

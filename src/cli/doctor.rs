@@ -3,11 +3,12 @@
 use super::open::{self, NoDatabase};
 use super::print;
 use crate::flow::doctor::{self, Finding, Health};
+use crate::flow::invariants::{RECENT, Scope};
 use std::fmt::Write;
 use std::process::ExitCode;
 
 /// How it is used.
-pub const EXAMPLE: &str = "Examples:\n  checkout-backend doctor\n  checkout-backend doctor --json";
+pub const EXAMPLE: &str = "Examples:\n  checkout-backend doctor\n  checkout-backend doctor --full\n  checkout-backend doctor --json";
 
 /// The arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub struct Args {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
+    /// Judge every booking and ledger row, not only what is recent
+    #[arg(long)]
+    full: bool,
 }
 
 /// Prints every finding; exit 1 if something does not work.
@@ -27,7 +31,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let findings = match open::config() {
         Ok(config) => match open::app(config).await {
-            Ok(app) => doctor::examine(&app).await,
+            Ok(app) => {
+                let scope = if args.full { Scope::Full } else { RECENT };
+                doctor::examine_in(&app, scope).await
+            }
             Err(error) => {
                 no_database(format!("{error:#}"), "start the database; then: checkout-backend migrate deploy")
             }

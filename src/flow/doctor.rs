@@ -2,7 +2,7 @@
 //!
 //! Every finding that is not fine says what would make it so.
 
-use super::invariants::{self, Audit};
+use super::invariants::{self, Audit, RECENT, Scope};
 use crate::app::App;
 use crate::config::PollEvents;
 use crate::metrics::CLOCKS_DIFFER;
@@ -72,12 +72,19 @@ impl Finding {
 }
 
 /// Checks everything. What cannot be checked is a finding too.
+///
+/// Of the ledger, what is recent: in seconds, however much there is.
 pub async fn examine(app: &App) -> Vec<Finding> {
+    examine_in(app, RECENT).await
+}
+
+/// The same with so much of the ledger.
+pub async fn examine_in(app: &App, scope: Scope) -> Vec<Finding> {
     let mut findings = vec![configuration(app)];
     let stands = database(app, &mut findings).await;
     stripe(app, &mut findings).await;
     if stands {
-        ledger(app, &mut findings).await;
+        ledger(app, scope, &mut findings).await;
         if let Err(error) = secrets(app, &mut findings).await {
             findings.push(unreadable("secrets", &error));
         }
@@ -251,9 +258,9 @@ fn endpoint(app: &App, endpoints: &[WebhookEndpoint]) -> Finding {
     }
 }
 
-async fn ledger(app: &App, findings: &mut Vec<Finding>) {
+async fn ledger(app: &App, scope: Scope, findings: &mut Vec<Finding>) {
     let read = async {
-        let audit = invariants::audit(&app.store).await?;
+        let audit = invariants::audit_in(&app.store, scope).await?;
         let mut tx = app.store.read().await?;
         let pulse = tx.pulse(app.clock.now()).await?;
         let deliveries = tx.delivery_counts().await?;
@@ -278,25 +285,40 @@ async fn ledger(app: &App, findings: &mut Vec<Finding>) {
 }
 
 fn invariants(audit: &Audit) -> Vec<Finding> {
-    let Audit { violations, told_again, not_told_again } = audit;
-    if violations.is_empty() {
-        let erased = match not_told_again {
-            0 => String::new(),
-            count => format!("; of {count} what was told is not kept any more"),
-        };
-        let message = format!(
-            "every invariant holds; {told_again} bookings are what their ledger rows make them{erased}"
-        );
-        return vec![Finding::ok("ledger", message)];
-    }
-    violations
+    let Audit { violations, told_again, not_told_again, rows, given_up, left_out } = audit;
+    let mut findings: Vec<Finding> = violations
         .iter()
         .map(|violation| {
             let message = format!("not true: {} ({})", violation.rule, violation.check);
             let row = violation.rows.first().map_or("", String::as_str);
             Finding::fail("ledger", message, format!("checkout-backend explain {row}"))
         })
-        .collect()
+        .collect();
+    if *given_up > 0 {
+        let message = format!(
+            "{given_up} rows were not judged: the database cancelled the statement before it was done, however few \
+             rows it asked about"
+        );
+        findings.push(Finding::warn("ledger", message, "see what else the database is doing, then repeat"));
+    }
+    if violations.is_empty() {
+        let erased = match not_told_again {
+            0 => String::new(),
+            count => format!("; of {count} what was told is not kept any more"),
+        };
+        let recent = if *left_out {
+            format!(
+                ". That is what is recent, {rows} rows: `checkout-backend doctor --full` judges everything"
+            )
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "every invariant holds; {told_again} bookings are what their ledger rows make them{erased}{recent}"
+        );
+        findings.push(Finding::ok("ledger", message));
+    }
+    findings
 }
 
 fn waiting(app: &App, pulse: &Pulse) -> Vec<Finding> {

@@ -4,6 +4,7 @@ use super::accounts::Actor;
 use crate::app::App;
 use domain::ids::OfferId;
 use domain::offer::{Offer, OfferTerms};
+use domain::slot::Slot;
 use store::StoreError;
 
 /// Every offer, also those that cannot be booked now, oldest first.
@@ -41,19 +42,43 @@ pub async fn create(app: &App, terms: &OfferTerms, by: Actor<'_>) -> Result<Offe
     Ok(id)
 }
 
-/// Changes an offer; bookings keep the price they were made at. `false` if there is none.
+/// The slots in which more seats are taken than the offer has now. Nobody loses a seat, and nothing is sold there
+/// until there is room.
+#[derive(Debug, Clone, Default)]
+pub struct Overfull {
+    /// The first of them, with how many seats are taken.
+    pub first: Vec<(Slot, i64)>,
+    /// How many there are, up to a thousand.
+    pub count: usize,
+}
+
+/// Slots that an answer names.
+const NAMED: usize = 20;
+
+/// Changes an offer; bookings keep the price they were made at, and their seats. None if there is no such offer.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn update(app: &App, id: OfferId, terms: &OfferTerms, by: Actor<'_>) -> Result<bool, StoreError> {
+pub async fn update(
+    app: &App,
+    id: OfferId,
+    terms: &OfferTerms,
+    by: Actor<'_>,
+) -> Result<Option<Overfull>, StoreError> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    let changed = tx.update_offer(id, terms, now).await?;
-    if changed {
-        tx.audit(now, by.name, "offer.changed", &id.to_string(), &describe(terms), by.request_id).await?;
+    if !tx.update_offer(id, terms, now).await? {
+        return Ok(None);
     }
+    // The offer is locked by its change: what is taken now is what was taken before it counts.
+    let (first, count) = tx.overfull_slots(id, now, NAMED).await?;
+    let mut detail = describe(terms);
+    if count > 0 {
+        detail = format!("{detail}; more is taken in {count} slots");
+    }
+    tx.audit(now, by.name, "offer.changed", &id.to_string(), &detail, by.request_id).await?;
     tx.commit().await?;
-    Ok(changed)
+    Ok(Some(Overfull { first, count }))
 }
 
 fn describe(terms: &OfferTerms) -> String {

@@ -184,6 +184,11 @@ impl From<CheckoutError> for Problem {
                 "Already paid",
                 "This booking is paid, or its payment is on its way: there is nothing left to pay.",
             ),
+            CheckoutError::Ended(_) => conflict(
+                "Booking ended",
+                "This booking was cancelled, or its seat given away, while its payment page was being made. \
+                 Nothing was paid: book again.",
+            ),
             CheckoutError::KeyInFlight => conflict(
                 "Request in flight",
                 "A request with this Idempotency-Key is being served. Wait for its answer, then ask again.",

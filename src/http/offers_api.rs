@@ -5,7 +5,7 @@ use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::flow::offers;
+use crate::flow::offers::{self, Overfull};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -54,10 +54,27 @@ pub async fn update(
     let members = json_object(&headers, &body)?;
     let before = (method == axum::http::Method::PATCH).then_some(&offer);
     let terms = read(&members, before)?;
-    if !offers::update(&app, offer.id, &terms, by.actor(&request_id)).await? {
-        return Err(Problem::not_found());
+    let overfull = offers::update(&app, offer.id, &terms, by.actor(&request_id))
+        .await?
+        .ok_or_else(Problem::not_found)?;
+    let mut answer = offer_json(&find(&app, &id).await?);
+    if overfull.count > 0 {
+        answer["warning"] = warning_json(&overfull);
     }
-    Ok(Json(offer_json(&find(&app, &id).await?)))
+    Ok(Json(answer))
+}
+
+/// What a capacity below what is taken means.
+fn warning_json(overfull: &Overfull) -> Value {
+    let slots = overfull.first.iter().map(|(slot, taken)| {
+        json!({ "date": slot.date().to_string(), "time": slot.time_text(), "seatsTaken": taken })
+    });
+    json!({
+        "message": "Some slots have more seats taken than this capacity. Those seats stay taken, and nothing is \
+                    sold there until there is room again.",
+        "count": overfull.count,
+        "slots": slots.collect::<Vec<_>>(),
+    })
 }
 
 async fn find(app: &Shared, id: &str) -> Result<Offer, Problem> {

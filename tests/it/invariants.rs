@@ -2,14 +2,18 @@
 
 use crate::harness::{TestApp, TestDatabase, lost, on_each_engine};
 use crate::shop::{ADMIN, DISPUTED, Shop, VISA};
+use checkout_backend::flow::invariants::Scope;
 use checkout_backend::flow::{cancel, invariants, refund};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 on_each_engine! {
     a_life_of_every_kind_breaks_no_invariant,
     each_invariant_finds_what_was_planted,
     a_change_of_the_state_that_nobody_told_is_found,
     what_was_acknowledged_and_is_not_there_is_found,
+    the_clocks_of_two_instances_may_differ,
+    what_is_recent_is_judged_where_there_is_much_and_everything_if_asked,
 }
 
 async fn a_life_of_every_kind_breaks_no_invariant(db: TestDatabase) {
@@ -68,6 +72,10 @@ async fn each_invariant_finds_what_was_planted(db: TestDatabase) {
     ];
     let of_unpaid = [
         ("seats-are-given-back", "update bookings set status = 'expiré' where id = 'ID'"),
+        ("seats-within-capacity", "update bookings set seat = 2, slot_date = (select min(o.slot_date) from bookings o
+            where o.seat = 1 and o.id <> 'ID'), slot_time = (select min(o.slot_time) from bookings o where o.seat = 1
+            and o.id <> 'ID' and o.slot_date = (select min(m.slot_date) from bookings m where m.seat = 1 and m.id <> 'ID'))
+            where id = 'ID'"),
         ("unpaid-bookings-are-asked-about", "update bookings set next_check_at = null where id = 'ID'"),
     ];
     let mut paid = Vec::new();
@@ -134,4 +142,41 @@ async fn what_was_acknowledged_and_is_not_there_is_found(db: TestDatabase) {
     assert_eq!(app.deliver(&app.paid("evt_1", &booking, "cs_1")).await.outcome(), "processed");
     assert_eq!(lost(&db, ["evt_1"]).await, Vec::<String>::new());
     assert_eq!(lost(&db, ["evt_1", "evt_2"]).await, ["evt_2"]);
+}
+
+/// The second instance's clock is behind: what it hears of next, it heard of earlier.
+async fn the_clocks_of_two_instances_may_differ(db: TestDatabase) {
+    let (ahead, behind) = (TestApp::start(&db).await, TestApp::start(&db).await);
+    ahead.clock.advance(Duration::from_secs(40));
+    let booking = ahead.pending_booking().await;
+    ahead.attach(&booking, "cs_1").await;
+    behind.attach(&booking, "cs_1").await;
+    let foreign =
+        crate::harness::events::event("evt_other", "customer.created", serde_json::json!({ "id": "cus_1" }));
+    for app in [&ahead, &behind, &ahead, &behind] {
+        assert_eq!(app.deliver(&foreign).await.status, 200);
+        assert_eq!(app.deliver(&behind.paid("evt_1", &booking, "cs_1")).await.status, 200);
+    }
+    let later = ahead.pending_booking().await;
+    assert_eq!(behind.deliver(&behind.paid("evt_2", &later, "cs_2")).await.outcome(), "processed");
+    db.assert_sound().await;
+}
+
+async fn what_is_recent_is_judged_where_there_is_much_and_everything_if_asked(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    // One old row that is wrong, beneath more than is recent; and a new one.
+    let old = app.pending_booking().await;
+    db.execute("update bookings set next_check_at = null").await;
+    app.pending_bookings(300).await;
+    let recent = Scope::Newest(100, Duration::from_secs(60));
+    let found = async |scope: Scope| -> (Vec<String>, bool) {
+        let audit = invariants::audit_in(&db.store, scope).await.unwrap();
+        (audit.violations.into_iter().flat_map(|violation| violation.rows).collect(), audit.left_out)
+    };
+    assert_eq!(found(recent).await, (vec![], true));
+    assert_eq!(found(Scope::Full).await, (vec![old.id.to_string()], false));
+    let new = app.pending_booking().await;
+    db.execute(&format!("update bookings set next_check_at = null where id = '{}'", new.id)).await;
+    assert_eq!(found(recent).await, (vec![new.id.to_string()], true));
+    assert_eq!(found(Scope::Full).await.0.len(), 2);
 }

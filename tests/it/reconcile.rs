@@ -3,15 +3,19 @@
 
 use crate::harness::app::send;
 use crate::harness::process::free_port;
-use crate::harness::{Engine, TestDatabase, TestProcess, eventually, lost, on_each_engine};
+use crate::harness::{Engine, TestApp, TestDatabase, TestProcess, eventually, lost, on_each_engine};
 use crate::shop::{ADMIN, Checkout, HOLD, Shop, VISA};
 use checkout_backend::flow::reconcile::{self, Options};
 use checkout_backend::flow::refund;
+use clock::Clock;
 use domain::booking::{RefundStatus, Status};
 use domain::ids::SessionId;
 use domain::role::Role;
 use futures_util::StreamExt;
 use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stripe_sim::{ApiFaultKind, Sim, SimConfig};
 
@@ -23,6 +27,7 @@ on_each_engine! {
     the_feed_goes_on_from_where_it_was_read,
     a_clock_that_was_ahead_holds_up_nothing_once_it_is_right,
     a_feed_that_breaks_off_keeps_its_place,
+    a_database_that_fails_between_two_portions_of_the_feed_loses_nothing,
     without_any_webhook_the_feed_alone_makes_it_paid,
     a_session_that_was_made_without_our_hearing_of_it_is_found,
     a_booking_without_a_session_gives_its_seat_back_only_by_stripes_list,
@@ -203,6 +208,85 @@ async fn a_feed_that_breaks_off_keeps_its_place(db: TestDatabase) {
     shop.no_faults();
     assert_eq!(shop.reconcile(FEED).await.healed_count, 1);
     assert_eq!(shop.status(&checkout).await, Status::Paid);
+}
+
+/// More events than are held in memory at once, hours apart: the feed is read in portions. The database fails when
+/// the first portion is in the ledger, and the cursor must stay where everything before it is.
+async fn a_database_that_fails_between_two_portions_of_the_feed_loses_nothing(db: TestDatabase) {
+    const EVENTS: i64 = 1100;
+    let began = Clock::system().now().as_unix_seconds();
+    let feed = Feed { db: db.clone(), began, fails: Arc::new(AtomicBool::new(true)) };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let router =
+        axum::Router::new().route("/v1/events", axum::routing::get(events_page)).with_state(feed.clone());
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let app = TestApp::start_with(&db, &[], &base).await;
+    app.clock.advance(Duration::from_secs(4 * 3600));
+    let report = reconcile::run(&app.app, FEED).await.unwrap();
+    assert_eq!(report.failures.len(), 1, "{report:?}");
+    assert!(!feed.fails.load(Ordering::Relaxed), "there was no second portion");
+    db.execute(match db.engine {
+        Engine::Sqlite => "drop trigger planted",
+        Engine::Postgres => "alter table payment_events drop constraint planted",
+    })
+    .await;
+    let first = db.number("select count(*) from payment_events").await;
+    assert!((1..EVENTS).contains(&first), "{first} of {EVENTS} were recorded before it failed");
+    // As a program that starts anew, from the cursor alone.
+    let app = TestApp::start_with(&db, &[], &base).await;
+    app.clock.advance(Duration::from_secs(4 * 3600));
+    let report = reconcile::run(&app.app, FEED).await.unwrap();
+    assert_eq!(report.failures, Vec::<String>::new());
+    assert_eq!(db.number("select count(*) from payment_events").await, EVENTS);
+    server.abort();
+}
+
+/// A feed of events ten seconds apart, which breaks the database when it is asked for what follows the first half.
+#[derive(Clone)]
+struct Feed {
+    db: TestDatabase,
+    began: i64,
+    fails: Arc<AtomicBool>,
+}
+
+async fn events_page(
+    axum::extract::State(feed): axum::extract::State<Feed>,
+    axum::extract::Query(query): axum::extract::Query<HashMap<String, String>>,
+) -> axum::Json<serde_json::Value> {
+    let number = |name: &str| query.get(name).map(|text| text.parse::<i64>().unwrap());
+    let after = query.get("starting_after").map(|id| id.trim_start_matches("evt_").parse::<i64>().unwrap());
+    let (from, until) = (number("created[gte]").unwrap(), number("created[lt]").unwrap());
+    let created = |n: i64| feed.began + 10 * n;
+    // Newest first, as Stripe lists them.
+    let all: Vec<i64> = (0..1100).rev().filter(|n| (from..until).contains(&created(*n))).collect();
+    let left: Vec<i64> = all.iter().copied().filter(|n| after.is_none_or(|after| *n < after)).collect();
+    let page: Vec<_> = left
+        .iter()
+        .take(100)
+        .map(|n| {
+            json!({
+                "id": format!("evt_{n}"), "object": "event", "created": created(*n), "livemode": false,
+                "type": "checkout.session.expired", "pending_webhooks": 0,
+                "data": { "object": { "id": format!("cs_{n}"), "object": "checkout.session", "status": "expired" } },
+            })
+        })
+        .collect();
+    // The first portion that fits into memory and is not the first of all is the second.
+    let second = all.len() <= 1000 && all.first().is_some_and(|newest| *newest == 1099) && !all.contains(&0);
+    if second && feed.fails.swap(false, Ordering::Relaxed) {
+        // It can be read and takes no new row.
+        feed.db.execute(match feed.db.engine {
+            Engine::Sqlite => {
+                "create trigger planted before insert on payment_events begin select raise(abort, 'planted'); end"
+            }
+            Engine::Postgres => {
+                "alter table payment_events add constraint planted check (event_key = '') not valid"
+            }
+        })
+        .await;
+    }
+    axum::Json(json!({ "object": "list", "url": "/v1/events", "has_more": left.len() > 100, "data": page }))
 }
 
 /// `POLL_EVENTS=only`, as behind a router that lets nothing in: the program by itself, and no webhook at all.

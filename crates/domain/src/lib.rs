@@ -17,6 +17,7 @@ pub mod offer;
 pub mod password;
 pub mod payment;
 pub mod reconcile;
+pub mod reserve;
 pub mod role;
 pub mod slot;
 

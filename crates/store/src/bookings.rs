@@ -9,10 +9,13 @@ use domain::booking::{Booking, Dispute, Refund, Status};
 use domain::code::Code;
 use domain::ids::{BookingId, OfferId, SessionId};
 use domain::lang::Lang;
+use domain::offer::Offer;
 use domain::reconcile;
+use domain::reserve::Seats;
 use domain::slot::Slot;
 use sqlx::AssertSqlSafe;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 /// What a checkout needs to know of a booking beside the booking itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +87,16 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
             reconcile::check_after_change(booking).map(Timestamp::as_micros)
         })
         .each_written_by(
-            "update bookings set status = r.status, seat = r.seat, stripe_session_id = r.stripe_session_id,
+            "update bookings set status = r.status, seat = r.seat,
+                 seat_version = case when r.seat is null then null when bookings.seat is not null then seat_version
+                     else (select o.capacity_version from offers o where o.id = bookings.offer_id) end,
+                 stripe_session_id = r.stripe_session_id,
                  paid_session_id = r.paid_session_id, payment_intent_id = r.payment_intent_id,
                  paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
                  charge_intent_id = r.charge_intent_id,
-                 has_history = r.has_history, updated_at = r.updated_at,
+                 has_history = r.has_history,
+                 updated_at = case when r.updated_at > bookings.created_at then r.updated_at
+                     else bookings.created_at end,
                  session_url = case when r.open then session_url end,
                  next_check_at = case when r.unpaid then coalesce(next_check_at, r.check_at)
                      else r.check_at end
@@ -127,13 +135,16 @@ fn save_history<'a>(table: &str, changing: &[&str], history: impl Iterator<Item 
         .written_by(format!(
             "insert into {table} (id, booking_id, {names}, created_at, updated_at)
              select id, booking_id, {names}, at, at from {{r}} where true
-             on conflict (id) do update set {set}, updated_at = excluded.updated_at where {differs}"
+             on conflict (id) do update set {set}, updated_at = case
+                 when excluded.updated_at > {table}.created_at then excluded.updated_at else {table}.created_at end
+             where {differs}"
         ))
 }
 
 impl Tx {
-    /// Stores a new booking with its seat. `false` if the seat was taken in the meantime: nothing
-    /// was stored then, and the transaction can go on.
+    /// Stores a new booking with its seat. `false` if the seat was taken in the meantime, or the slot is full:
+    /// nothing was stored then, and the transaction can go on. The slot is to be locked by [`Tx::lock_slot`];
+    /// this asks again so that the database itself refuses what a caller should not have tried.
     ///
     /// # Errors
     /// Any [`StoreError`].
@@ -147,9 +158,12 @@ impl Tx {
         let inserted = on_engine!(self, conn => sqlx::query(
             "insert into bookings (id, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at,
                  amount, currency, status, seat, hold_expires_at, attempt, charge_refunded, has_history,
-                 owner_hash, lang, next_check_at, created_at, updated_at, code, duration_minutes)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, $14, $15, $16, $17, $18, $18, $19,
-                 (select duration_minutes from offers where id = $2))
+                 owner_hash, lang, next_check_at, created_at, updated_at, code, duration_minutes, seat_version)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 0, $14, $15, $16, $17, $18, $18, $19,
+                 o.duration_minutes, case when $12 is not null then o.capacity_version end
+             from offers o where o.id = $2 and ($12 is null or o.capacity > (
+                 select count(*) from bookings b
+                 where b.offer_id = $2 and b.slot_date = $6 and b.slot_time = $7 and b.seat is not null))
              on conflict do nothing")
             .bind(booking.id.to_string())
             .bind(booking.offer.to_string())
@@ -242,19 +256,29 @@ impl Tx {
         Ok(ids.len())
     }
 
-    /// The seat numbers that are taken in a slot.
+    /// An offer as it is now, and the seats of one of its slots, locked: until the transaction ends nobody else
+    /// takes a seat of this offer or changes it. Bookings are locked before, never after. None if there is no
+    /// such offer.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn taken_seats(&mut self, offer: OfferId, slot: &Slot) -> Result<Vec<i32>, StoreError> {
-        Ok(on_engine!(self, conn => sqlx::query_scalar(
+    pub async fn lock_slot(
+        &mut self,
+        offer: OfferId,
+        slot: &Slot,
+    ) -> Result<Option<(Offer, Seats)>, StoreError> {
+        let Some(offer) = self.lock_offer(offer).await? else { return Ok(None) };
+        // A statement of its own, after the lock: what others committed while we waited is seen.
+        let taken: Vec<i32> = on_engine!(self, conn => sqlx::query_scalar(
             "select seat from bookings
              where offer_id = $1 and slot_date = $2 and slot_time = $3 and seat is not null order by seat")
-            .bind(offer.to_string())
+            .bind(offer.id.to_string())
             .bind(slot.date().to_string())
             .bind(slot.time_text())
             .fetch_all(conn)
-            .await)?)
+            .await)?;
+        let seats = Seats { capacity: offer.capacity, taken };
+        Ok(Some((offer, seats)))
     }
 
     /// How many seats are taken at each time of a date.
@@ -386,7 +410,8 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         on_engine!(self, conn => sqlx::query(
-            "update bookings set stripe_session_id = $2, updated_at = $3
+            "update bookings set stripe_session_id = $2,
+                 updated_at = case when $3 > created_at then $3 else created_at end
              where id = $1 and stripe_session_id is null")
             .bind(booking.to_string())
             .bind(session.as_str())
@@ -429,16 +454,65 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives back the seat of a booking for which Stripe surely has no session.
+    /// Has a session closed at Stripe from `at` on, because nobody waits for it.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn release_unattached(&mut self, booking: BookingId, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn close_later(
+        &mut self,
+        session: &SessionId,
+        booking: BookingId,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         on_engine!(self, conn => sqlx::query(
-            "update bookings set status = 'expiré', seat = null, next_check_at = null, updated_at = $2
-             where id = $1 and stripe_session_id is null and status = 'en attente'")
+            "insert into sessions_to_close (session_id, booking_id, next_try_at, created_at)
+             values ($1, $2, $3, $4) on conflict (session_id) do nothing")
+            .bind(session.as_str())
             .bind(booking.to_string())
+            .bind(at.as_micros())
             .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// Sessions that are due to be closed, put off by `lease`; at most `limit`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn take_sessions_to_close(
+        &mut self,
+        now: Timestamp,
+        lease: Duration,
+        limit: i64,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let sql = format!(
+            "update sessions_to_close set next_try_at = $2
+             where session_id in (select session_id from sessions_to_close where next_try_at <= $1
+                                  order by next_try_at limit $3 {})
+             returning session_id",
+            self.for_update_skip_locked()
+        );
+        let ids: Vec<String> = on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(now.as_micros())
+            .bind(now.plus(lease).as_micros())
+            .bind(limit)
+            .fetch_all(conn)
+            .await)?;
+        ids.iter()
+            .map(|id| parse("sessions_to_close.session_id", id, |text| SessionId::parse(text).ok()))
+            .collect()
+    }
+
+    /// A session can not be paid any more.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn session_is_closed(&mut self, session: &SessionId) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query("delete from sessions_to_close where session_id = $1")
+            .bind(session.as_str())
             .execute(conn)
             .await
             .map(drop))?;

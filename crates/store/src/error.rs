@@ -11,6 +11,9 @@ pub enum StoreError {
     /// The database did not answer, is shutting down, or all connections are taken. Worth another try.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The statement took longer than a statement may, and the database gave it up.
+    #[error("the database cancelled a statement that took too long: {0}")]
+    Cancelled(#[source] sqlx::Error),
     /// The database took the question and said nothing, for too long.
     #[error("the database did not answer in time")]
     Silent,
@@ -68,7 +71,7 @@ impl StoreError {
     /// Whether the database as a whole is out of reach, so that trying other rows is of no use.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Silent | Self::DiskFull(_))
+        matches!(self, Self::Unavailable(_) | Self::Silent | Self::DiskFull(_) | Self::Cancelled(_))
     }
 }
 
@@ -83,7 +86,8 @@ impl StoreError {
             "53100" => Self::DiskFull(error),
             // Idle in a transaction for too long: the connection is gone.
             "25P03" => Self::Unavailable(error),
-            // Connection trouble; shutdown, cancelled or timed out; no memory, too many connections.
+            "57014" => Self::Cancelled(error),
+            // Connection trouble; shutdown; no memory, too many connections.
             _ if code.starts_with("08") || code.starts_with("57") || code.starts_with("53") => {
                 Self::Unavailable(error)
             }

@@ -225,8 +225,8 @@ pub fn settle(entries: &[NewEntry]) -> Write<'_> {
         "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
              livemode = r.livemode, stripe_session_id = r.stripe_session_id, payload = r.payload,
              outcome = r.outcome, reason = r.reason, deliveries = payment_events.deliveries + r.deliveries,
-             last_delivered_at = case when r.deliveries > 0 then r.received_at
-                 else payment_events.last_delivered_at end,
+             last_delivered_at = case when r.deliveries > 0 and r.received_at > payment_events.last_delivered_at
+                 then r.received_at else payment_events.last_delivered_at end,
              processed_at = r.processed_at, next_try_at = r.next_try_at, tries = tries + 1
          from {r}
          where payment_events.event_key = r.event_key
@@ -242,7 +242,8 @@ pub fn deliver_again<'a>(keys: &[(&'a str, i32)], now: Timestamp) -> Write<'a> {
         .bigint("now", |_| now.as_micros())
         .written_by(
             "update payment_events set deliveries = payment_events.deliveries + r.deliveries,
-                 last_delivered_at = r.now
+                 last_delivered_at = case when r.now > payment_events.last_delivered_at then r.now
+                     else payment_events.last_delivered_at end
              from {r} where payment_events.event_key = r.event_key",
         )
 }

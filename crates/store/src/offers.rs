@@ -7,6 +7,7 @@ use domain::ids::OfferId;
 use domain::money::{Currency, Money};
 use domain::offer::{Offer, OfferTerms};
 use domain::slot::Slot;
+use sqlx::AssertSqlSafe;
 
 #[derive(sqlx::FromRow)]
 struct OfferRow {
@@ -63,6 +64,51 @@ impl Tx {
         rows.into_iter().map(OfferRow::into_offer).collect()
     }
 
+    /// One offer, locked until the end of the transaction: nobody else changes it, or takes one of its seats.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn lock_offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
+        let sql = format!(
+            "select id, name, amount, currency, capacity, active, grid, created_at, updated_at
+             from offers where id = $1 {}",
+            self.for_no_key_update()
+        );
+        let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+            .bind(id.to_string())
+            .fetch_optional(conn)
+            .await)?;
+        row.map(OfferRow::into_offer).transpose()
+    }
+
+    /// The slots from `now` on in which more seats are taken than the offer has, with how many: the first
+    /// `limit` of them, and how many there are.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn overfull_slots(
+        &mut self,
+        id: OfferId,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<(Slot, i64)>, usize), StoreError> {
+        let rows: Vec<(String, String, i64)> = on_engine!(self, conn => sqlx::query_as(
+            "select slot_date, slot_time, count(*) from bookings
+             where offer_id = $1 and seat is not null and starts_at > $2
+             group by slot_date, slot_time
+             having count(*) > (select capacity from offers where id = $1)
+             order by slot_date, slot_time limit 1000")
+            .bind(id.to_string())
+            .bind(now.as_micros())
+            .fetch_all(conn)
+            .await)?;
+        let first = rows.iter().take(limit).map(|(date, time, taken)| {
+            let slot = parse("bookings.slot_date", date, |date| Slot::parse(date, time).ok())?;
+            Ok((slot, *taken))
+        });
+        Ok((first.collect::<Result<_, StoreError>>()?, rows.len()))
+    }
+
     /// One offer.
     ///
     /// # Errors
@@ -116,7 +162,8 @@ impl Tx {
     ) -> Result<bool, StoreError> {
         let changed = on_engine!(self, conn => sqlx::query(
             "update offers set name = $2, amount = $3, currency = $4, capacity = $5, active = $6, grid = $7,
-                 updated_at = $8
+                 updated_at = $8,
+                 capacity_version = case when capacity = $5 then capacity_version else capacity_version + 1 end
              where id = $1")
             .bind(id.to_string())
             .bind(&terms.name)

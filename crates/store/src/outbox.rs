@@ -304,7 +304,7 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn delivery_counts(&mut self) -> Result<DeliveryCounts, StoreError> {
         let (pending, oldest_pending): (i64, Option<i64>) = on_engine!(self, conn => sqlx::query_as(
-            "select count(*), min(created_at) from outbox_deliveries where state = 'pending'")
+            "select count(*), min(created_at) from outbox_deliveries where state = 'pending' and next_try_at is not null")
             .fetch_one(conn)
             .await)?;
         let dead: i64 = on_engine!(self, conn => sqlx::query_scalar(

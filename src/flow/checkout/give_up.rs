@@ -67,9 +67,9 @@ pub(super) async fn give_up(app: &App, held: &Booking, offer: &Offer) -> Result<
     let session = match held.session.clone() {
         Some(session) => session,
         None => match open_session(app, held, offer).await {
-            Ok((session, ..)) => session,
-            // Stripe refused the address: there is no session, and the seat was let go.
-            Err(CheckoutError::Invalid(_)) => return Ok(()),
+            Ok(made) => made.session,
+            // Stripe refused the address: there is no session, and the seat was let go. Or it was before.
+            Err(CheckoutError::Invalid(_) | CheckoutError::Ended(_)) => return Ok(()),
             Err(error) => return Err(error),
         },
     };

@@ -3,15 +3,17 @@
 //! **Invariants.** The seat and the pending booking are committed before Stripe is called. No
 //! transaction is open while Stripe is called. A booking's session is made with one idempotency key
 //! and one content for each attempt, and a new attempt begins only when it is certain that the one
-//! before made none: so a booking never has two sessions that can be paid. A crash after any step is
-//! healed by the webhook, by the same caller's repetition, or by reconciliation.
+//! before made none: so a booking never has two sessions that can be paid. A session is attached only if the
+//! booking, locked, still waits for it; otherwise it is closed. A crash after any step is healed by the webhook,
+//! by the same caller's repetition, or by reconciliation.
 
 mod give_up;
 mod key;
 mod reserve;
 mod session;
 
-use self::reserve::Reserved;
+use self::reserve::{Reserved, Taken};
+use self::session::Attached;
 use crate::app::App;
 use crate::failpoint;
 use crate::flow::recorder::RecordError;
@@ -67,6 +69,9 @@ pub enum CheckoutError {
     /// The caller has paid already: for this slot, or for the one that this was to replace.
     #[error("the booking is paid or its payment is on its way")]
     AlreadyPaid(BookingId),
+    /// The booking was cancelled, or its seat given away, while its payment page was being made.
+    #[error("booking {0} ended while its payment page was being made")]
+    Ended(BookingId),
     /// Another request with this `Idempotency-Key` is being served.
     #[error("a request with this Idempotency-Key is in flight")]
     KeyInFlight,
@@ -124,39 +129,45 @@ async fn make(
     caller: &Caller,
     key: Option<&(&str, String)>,
 ) -> Result<Started, CheckoutError> {
-    let reserved = reserve::reserve(app, wish, offer, caller, key).await?;
+    let Taken { reserved, offer } = reserve::reserve(app, wish, offer, caller, key).await?;
     failpoint::here("checkout.before_stripe");
     // After the new seat is sure and before it can be paid: nobody loses a seat because the new slot is
     // full, and nobody has two payment pages.
     let others_gone = give_up::give_up_others(app, caller, &reserved).await;
+    let unfinished = matches!(reserved, Reserved::Unfinished(_));
     let booking = match reserved {
         Reserved::Answered(started) => return others_gone.map(|()| started),
         Reserved::Fresh(booking) | Reserved::Unfinished(booking) => booking,
     };
     let result = match others_gone {
-        Ok(()) => session::open_session(app, &booking, offer).await,
+        Ok(()) => session::open_session(app, &booking, &offer).await,
         Err(error) => Err(error),
     };
     failpoint::here("checkout.after_stripe");
-    if let (Err(_), Some((key, _))) = (&result, key) {
-        key::let_go(app, key).await;
+    let key = key.map(|(key, _)| *key);
+    if let (Err(CheckoutError::Stripe { error: StripeError::Uncertain(_), .. }), true) = (&result, unfinished)
+        && let Some(booking) = session::made_by_another(app, booking.id).await?
+    {
+        return reserve::resume_another(app, booking, key).await;
     }
-    let (session, url, expires_at) = result?;
-    let started = Started {
-        url: url.clone(),
-        stripe_session_id: session.to_string(),
-        booking_id: booking.id.to_string(),
+    let attached = match result {
+        Ok(made) => session::attach(app, booking.id, &made, key).await,
+        Err(error) => Err(error),
     };
-
-    let mut tx = app.store.begin().await?;
-    tx.attach_session(booking.id, &session, Some(&url), expires_at, app.clock.now()).await?;
-    if let Some((key, _)) = key {
-        let answer = serde_json::to_string(&started).unwrap_or_default();
-        tx.finish_key(key::SCOPE, key, &answer).await?;
+    let started = match attached {
+        Ok(Attached::Started(started)) => Ok(started),
+        Ok(Attached::Another(booking)) => reserve::resume_another(app, *booking, key).await,
+        Err(error) => Err(error),
+    };
+    match (&started, key) {
+        (Ok(started), _) => {
+            let booking = &started.booking_id;
+            tracing::info!(module = "stripe", action = "stripe.checkout_session.created", %booking, "a payment page waits");
+        }
+        (Err(_), Some(key)) => key::let_go(app, key).await,
+        (Err(_), None) => {}
     }
-    tx.commit().await?;
-    tracing::info!(module = "stripe", action = "stripe.checkout_session.created", booking = %booking.id, "a payment page waits");
-    Ok(started)
+    started
 }
 
 /// What can be booked, in the order in which the storefront shows it.
@@ -171,14 +182,18 @@ pub async fn active_offers(app: &App) -> Result<Vec<Offer>, StoreError> {
     Ok(offers)
 }
 
+fn unknown_offer() -> CheckoutError {
+    let text = "must be the id of an offer that can be booked";
+    CheckoutError::Invalid(vec![Fault::coded("offer", "unknown_offer", text)])
+}
+
 async fn choose_offer(app: &App, wish: &NewBooking) -> Result<Offer, CheckoutError> {
     let offers = active_offers(app).await?;
     let chosen = match wish.offer {
         Some(id) => offers.into_iter().find(|offer| offer.id == id),
         None => offers.into_iter().next(),
     };
-    let unknown = || Fault::coded("offer", "unknown_offer", "must be the id of an offer that can be booked");
-    let offer = chosen.ok_or_else(|| CheckoutError::Invalid(vec![unknown()]))?;
+    let offer = chosen.ok_or_else(unknown_offer)?;
     if !offer.grid.is_empty() && !offer.grid.contains(&wish.slot.time()) {
         let fault = Fault::coded("time", "not_on_grid", "must be one of the times of this offer");
         return Err(CheckoutError::Invalid(vec![fault]));

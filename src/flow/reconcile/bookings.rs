@@ -6,10 +6,12 @@ use super::{CLOCKS_DIFFER, ReconcileError};
 use crate::app::App;
 use crate::stripe::StripeError;
 use crate::stripe::objects::{CheckoutSession, Dispute, Polled, Refund, no_session};
+use clock::Timestamp;
 use domain::booking::{Booking, Progress, Status};
 use domain::event::Event;
 use domain::ids::{BookingId, SessionId};
 use domain::reconcile::{self, AFTER_HOLD};
+use domain::reserve::{self, Attachment};
 use futures_util::StreamExt;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -61,10 +63,55 @@ pub async fn check_due(app: &App) -> Result<usize, ReconcileError> {
             first_error.get_or_insert(error);
         }
     }
+    if let Err(error) = close_due(app, app.clock.now()).await {
+        first_error.get_or_insert(error);
+    }
     match first_error {
         Some(error) => Err(error),
         None => Ok(due.len()),
     }
+}
+
+/// Closes the sessions that were made for bookings which no longer waited for them, whatever the last try planned.
+pub(super) async fn close_unwanted(app: &App) -> Result<(), ReconcileError> {
+    close_due(app, app.clock.now().plus(LEASE)).await
+}
+
+/// Closes those that are due by `until`, and were not closed at once.
+async fn close_due(app: &App, until: Timestamp) -> Result<(), ReconcileError> {
+    let mut tx = app.store.begin().await?;
+    let due = tx.take_sessions_to_close(until, LEASE, DUE_AT_ONCE).await?;
+    tx.commit().await?;
+    let mut first_error = None;
+    for session in &due {
+        if let Err(error) = close_session(app, session).await {
+            first_error.get_or_insert(error);
+        }
+    }
+    first_error.map_or(Ok(()), Err)
+}
+
+/// Closes a session at Stripe that nobody waits for. If it was paid all the same, that is recorded like any other
+/// payment: it takes a seat if one is left, or becomes a case.
+///
+/// # Errors
+/// A [`ReconcileError`] while it may still be paid: it is tried again.
+pub async fn close_session(app: &App, session: &SessionId) -> Result<(), ReconcileError> {
+    match app.stripe.expire_session(session).await {
+        // One that is not there cannot be paid.
+        Ok(_) | Err(StripeError::NotFound) => {}
+        Err(refused @ StripeError::Refused { .. }) => {
+            let object = retrieve(app, session).await?;
+            if object.is_open() {
+                return Err(refused.into());
+            }
+            compared(app, object.seen(), false).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let mut tx = app.store.begin().await?;
+    tx.session_is_closed(session).await?;
+    Ok(tx.commit().await?)
 }
 
 /// For the result page: asks Stripe about a session that is known here and not settled, at most once in
@@ -286,11 +333,22 @@ async fn check_unattached(
     Ok(Checked { seen: compared(app, event, dry_run).await?, ..Checked::default() })
 }
 
+/// Attaches a session that was found at Stripe, if the booking still waits for it. What Stripe says of it is
+/// recorded afterwards; if it is still open and nobody waits, it is closed.
 async fn attach(app: &App, booking: &Booking, session: &CheckoutSession) -> Result<(), StoreError> {
-    let expires_at = session.expires_at.unwrap_or(booking.hold_expires_at);
-    let url = session.url.as_deref();
+    let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    tx.attach_session(booking.id, &session.id, url, expires_at, app.clock.now()).await?;
+    let Some(locked) = tx.lock_bookings(&[booking.id]).await?.pop() else { return Ok(()) };
+    match reserve::attach(&locked, &session.id) {
+        Attachment::Attach | Attachment::Attached => {
+            let expires_at = session.expires_at.unwrap_or(booking.hold_expires_at);
+            tx.attach_session(booking.id, &session.id, session.url.as_deref(), expires_at, now).await?;
+        }
+        Attachment::Superseded | Attachment::Paid | Attachment::Ended if session.is_open() => {
+            tx.close_later(&session.id, booking.id, now, now).await?;
+        }
+        Attachment::Superseded | Attachment::Paid | Attachment::Ended => {}
+    }
     tx.commit().await
 }
 

@@ -11,7 +11,7 @@ mod feed;
 mod lists;
 mod report;
 
-pub use bookings::{check_due, check_session, release_lapsed};
+pub use bookings::{check_due, check_session, close_session, release_lapsed};
 pub use feed::follow_feed;
 pub use lists::follow_objects;
 pub use report::{Difference, MAX_LISTED, Report};
@@ -47,6 +47,11 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
     }
     if options.objects {
         bookings::check_unsettled(app, options.dry_run, &mut report).await?;
+        if !options.dry_run
+            && let Err(error) = bookings::close_unwanted(app).await
+        {
+            report.fail("sessions to close", &error);
+        }
         let since = options.since.or(oldest).unwrap_or(now).minus(CLOCKS_DIFFER);
         for (list, error) in lists::read(app, since, options.dry_run, &mut report).await {
             report.fail(list, &error);

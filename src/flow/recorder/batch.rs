@@ -619,11 +619,10 @@ fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
         }
 }
 
-/// The lowest free seat of the booking's slot.
+/// The seat that a booking without one could take now: its slot stays locked until the transaction ends.
 pub(in crate::flow) async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result<Option<i32>, StoreError> {
-    let Some(offer) = tx.offer(booking.offer).await? else { return Ok(None) };
-    let taken = tx.taken_seats(booking.offer, &booking.slot).await?;
-    Ok((1..=offer.capacity).find(|seat| !taken.contains(seat)))
+    let slot = tx.lock_slot(booking.offer, &booking.slot).await?;
+    Ok(slot.and_then(|(_, seats)| seats.reserve(booking.seat)))
 }
 
 fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {

@@ -145,7 +145,10 @@ pub(super) fn schemas() -> Value {
     ];
     let made = [("id", uuid()), ("createdAt", moment()), ("updatedAt", moment())];
     add("OfferTerms", object(&terms));
-    add("Offer", object(&[&terms[..], &made[..]].concat()));
+    add("Offer", object(&[&terms[..], &made[..], &[("warning?", reference("OfferWarning"))]].concat()));
+    let overfull = [("date", text()), ("time", text()), ("seatsTaken", integer())];
+    let warning = [("message", text()), ("count", integer()), ("slots", list(object(&overfull)))];
+    add("OfferWarning", object(&warning));
     add("OfferList", page("Offer"));
 
     add("Credentials", object(&[("email", text()), ("password", text())]));

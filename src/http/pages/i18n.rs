@@ -300,6 +300,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     edit_offer: "Modifier la prestation" / "Edit the offer",
     save: "Enregistrer" / "Save",
     saved: "C’est enregistré." / "Saved.",
+    saved_overfull: "C’est enregistré. Des créneaux ont déjà plus de places prises que cette capacité : elles restent prises, et rien n’y est vendu avant qu’il y ait à nouveau de la place." /
+        "Saved. Some slots already have more seats taken than this capacity: those seats stay taken, and nothing is sold there until there is room again.",
     offer_keeps: "Les réservations existantes gardent leur prix." / "Existing bookings keep their price.",
     new_user: "Nouveau compte" / "New account",
     role: "Rôle" / "Role",
@@ -359,6 +361,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "This slot has just been taken. Choose another of the free ones.",
     already_paid: "Cette réservation est déjà payée, ou son paiement est en route." /
         "This booking is already paid, or its payment is on its way.",
+    booking_ended: "Cette réservation a été annulée, ou sa place donnée, pendant l’ouverture du paiement. Rien n’a été payé : réservez à nouveau." /
+        "This booking was cancelled, or its seat given away, while the payment page was being opened. Nothing was paid: book again.",
     stripe_down: "La page de paiement ne répond pas pour le moment. Votre place reste gardée : réessayez dans un instant." /
         "The payment page does not answer right now. Your seat stays held: try again in a moment.",
     stripe_refused: "Le paiement n’a pas pu être ouvert. Votre place reste gardée ; prévenez-nous si cela continue." /

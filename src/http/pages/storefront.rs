@@ -360,6 +360,9 @@ async fn refuse(
             let line = FormError { target: "time".to_owned(), message: t.slot_full.to_owned() };
             (StatusCode::CONFLICT, Faults { time, ..Faults::default() }, vec![line])
         }
+        CheckoutError::Ended(_) => {
+            (StatusCode::CONFLICT, Faults::default(), FormError::general(t.booking_ended))
+        }
         CheckoutError::AlreadyPaid(id) => {
             let mut tx = app.store.read().await?;
             let paid = tx.booking(*id).await?.map(|booking| booking.slot);

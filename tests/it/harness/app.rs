@@ -190,6 +190,12 @@ impl TestApp {
         self.booking(id).await.status()
     }
 
+    /// Stops at once, whatever it is doing: connections are cut and the database is out of its reach.
+    pub(crate) async fn kill(&self) {
+        self.server.abort();
+        self.app.store.close().await;
+    }
+
     /// Stops at once and starts again on the same database, with the clock set as it was.
     pub(crate) async fn restart(self) -> Self {
         let db = self.db.clone();

@@ -111,6 +111,7 @@ fn done(page: &Page, query: &mut Query) -> Option<&'static str> {
         "replay" => Some(t.replay_done),
         "case" => Some(t.case_done),
         "saved" => Some(t.saved),
+        "saved_overfull" => Some(t.saved_overfull),
         _ => None,
     })
 }

@@ -216,8 +216,9 @@ pub async fn update(
     let typed = Typed::of_fields(&fields);
     match typed.terms() {
         Ok(terms) => match offers::update(&app, id, &terms, signed.actor(&request_id)).await? {
-            true => Ok(back("/dashboard/offers", "saved")),
-            false => Err(Problem::not_found()),
+            Some(overfull) if overfull.count > 0 => Ok(back("/dashboard/offers", "saved_overfull")),
+            Some(_) => Ok(back("/dashboard/offers", "saved")),
+            None => Err(Problem::not_found()),
         },
         Err(faults) => Ok(refused(page, Some(id), typed, &faults)),
     }
