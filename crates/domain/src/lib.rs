@@ -15,6 +15,7 @@ pub mod offer;
 pub mod password;
 pub mod payment;
 pub mod reconcile;
+pub mod refund;
 pub mod role;
 pub mod slot;
 

@@ -66,14 +66,15 @@ const CHECKS: [Check; 18] = [
         "refunds that count are not more than what was paid",
         "select b.id from bookings b where b.paid_amount is not null and b.paid_amount < (
              select coalesce(sum(r.amount), 0) from refunds r where r.booking_id = b.id
-               and r.payment_intent_id = b.payment_intent_id and r.status not in ('failed', 'canceled'))",
+               and r.payment_intent_id = b.payment_intent_id and r.status not in ('failed', 'canceled')
+               and not exists (select 1 from cases c where c.kind = 'refund_mismatch' and c.subject = r.id))",
     ),
     (
         "I6-amounts-are-whole",
         "amounts are whole minor units and none is below zero",
         "select id from bookings where amount < 0 or paid_amount < 0 or charge_refunded < 0
            or cast(amount as text) like '%.%' or cast(paid_amount as text) like '%.%'
-         union all select id from refunds where amount < 0 or cast(amount as text) like '%.%'",
+         union all select booking_id from refunds where amount < 0 or cast(amount as text) like '%.%'",
     ),
     (
         "I6-one-payment-for-a-session",
@@ -96,15 +97,16 @@ const CHECKS: [Check; 18] = [
     (
         "I8-told-or-planned",
         "what somebody is to be told is planned until it is done or given up",
-        "select outbox_id from outbox_deliveries where (state = 'pending') <> (next_try_at is not null)",
+        "select o.booking_id from outbox_deliveries d join outbox o on o.id = d.outbox_id
+         where (d.state = 'pending') <> (d.next_try_at is not null)",
     ),
     (
         "I10-times-run-forward",
         "nothing was changed before it was made",
         "select id from bookings where updated_at < created_at
-         union all select id from refunds where updated_at < created_at
-         union all select id from disputes where updated_at < created_at
-         union all select id from refund_intents where updated_at < created_at
+         union all select booking_id from refunds where updated_at < created_at
+         union all select booking_id from disputes where updated_at < created_at
+         union all select coalesce(booking_id, case_id, id) from refund_intents where updated_at < created_at
          union all select id from payment_events where last_delivered_at < received_at
          union all select id from cases where closed_at < created_at",
     ),
@@ -121,7 +123,8 @@ const CHECKS: [Check; 18] = [
     (
         "open-refunds-are-asked-about",
         "Stripe is to be asked about each refund whose fate is not known",
-        "select id from refund_intents where (state = 'open') <> (next_try_at is not null)",
+        "select coalesce(booking_id, case_id, id) from refund_intents
+         where (state = 'open') <> (next_try_at is not null)",
     ),
     (
         "refunds-are-recorded",
@@ -283,7 +286,7 @@ impl Tx {
             "select count(*), min(case when d.id is null then c.deadline
                  when d.status in ('needs_response', 'warning_needs_response', 'appeal_needs_response') then d.due_by
                  end)
-             from cases c left join disputes d on c.case_key in ('dispute:' || d.id, 'dispute:' || d.id || ':inquiry')
+             from cases c left join disputes d on c.kind = 'dispute' and d.id = c.subject
              where c.closed_at is null")
             .fetch_one(conn)
             .await)?;
