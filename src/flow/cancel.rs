@@ -132,7 +132,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
     }
     locked.progress = Progress::Cancelled;
     locked.seat = None;
-    locked.updated_at = now;
+    locked.touch(now);
     tx.write(bookings::save(&[&locked])).await?;
     tx.audit(now, actor.name, "booking.cancelled", &id.to_string(), "", actor.request_id).await?;
     tx.commit().await?;

@@ -11,6 +11,7 @@ use crate::stripe::client::API_VERSION;
 use crate::stripe::event::KINDS;
 use crate::stripe::objects::WebhookEndpoint;
 use clock::Timestamp;
+use domain::ids::CaseId;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -271,7 +272,7 @@ async fn ledger(app: &App, scope: Scope, findings: &mut Vec<Finding>) {
         Ok(read) => read,
         Err(error) => return findings.push(unreadable("ledger", &error)),
     };
-    findings.extend(invariants(&audit));
+    findings.extend(invariants(app, &audit).await);
     findings.extend(waiting(app, &pulse));
     findings.push(if deliveries.dead > 0 {
         Finding::warn(
@@ -284,16 +285,14 @@ async fn ledger(app: &App, scope: Scope, findings: &mut Vec<Finding>) {
     });
 }
 
-fn invariants(audit: &Audit) -> Vec<Finding> {
+async fn invariants(app: &App, audit: &Audit) -> Vec<Finding> {
     let Audit { violations, told_again, not_told_again, rows, given_up, left_out } = audit;
-    let mut findings: Vec<Finding> = violations
-        .iter()
-        .map(|violation| {
-            let message = format!("not true: {} ({})", violation.rule, violation.check);
-            let row = violation.rows.first().map_or("", String::as_str);
-            Finding::fail("ledger", message, format!("checkout-backend explain {row}"))
-        })
-        .collect();
+    let mut findings = Vec::with_capacity(violations.len());
+    for violation in violations {
+        let message = format!("not true: {} ({})", violation.rule, violation.check);
+        let row = violation.rows.first().map_or("", String::as_str);
+        findings.push(Finding::fail("ledger", message, where_it_shows(app, row).await));
+    }
     if *given_up > 0 {
         let message = format!(
             "{given_up} rows were not judged: the database cancelled the statement before it was done, however few \
@@ -319,6 +318,20 @@ fn invariants(audit: &Audit) -> Vec<Finding> {
         findings.push(Finding::ok("ledger", message));
     }
     findings
+}
+
+/// Where a person sees the row that breaks an invariant: a booking, a ledger row or a case.
+async fn where_it_shows(app: &App, row: &str) -> String {
+    let found = async {
+        let mut tx = app.store.read().await?;
+        if tx.entry(row).await?.is_some() {
+            return Ok::<_, StoreError>(Some(format!("checkout-backend events show {row}")));
+        }
+        let Ok(id) = CaseId::parse(row) else { return Ok(None) };
+        let case = tx.case(id, false).await?;
+        Ok(case.map(|_| format!("look at {}/dashboard/cases/{row}", app.config.app_url)))
+    };
+    found.await.ok().flatten().unwrap_or_else(|| format!("checkout-backend explain {row}"))
 }
 
 fn waiting(app: &App, pulse: &Pulse) -> Vec<Finding> {

@@ -7,7 +7,7 @@ use crate::stripe::event;
 use domain::booking::Booking;
 use domain::fold::{self, Told};
 use domain::ids::BookingId;
-use domain::payment::Outcome;
+use domain::payment::{Outcome, SessionTold};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use store::checks::{MAX_ROWS, Table, ToldRow, Violation};
@@ -250,7 +250,9 @@ async fn judge(tx: &mut Tx, ids: &[BookingId], lock: bool) -> Result<Judged, Sto
         let rows = rows.remove(&booking.id).unwrap_or_default();
         let told: Vec<(bool, Option<Told>)> =
             rows.iter().map(|row| (row.outcome == Outcome::Processed, read(row))).collect();
-        if told.iter().flat_map(|(_, told)| told).any(|told| fold::would_change(booking, told)) {
+        let sessions: Vec<_> =
+            told.iter().filter_map(|(_, told)| SessionTold::of(&told.as_ref()?.event.fact)).collect();
+        if told.iter().flat_map(|(_, told)| told).any(|told| fold::would_change(booking, told, &sessions)) {
             judged.wrong.push((booking.id, REPLAY));
         }
         match folded(booking, told) {
@@ -269,8 +271,11 @@ async fn judge(tx: &mut Tx, ids: &[BookingId], lock: bool) -> Result<Judged, Sto
 
 /// None if something that was applied cannot be read any more.
 fn folded(booking: &Booking, told: Vec<(bool, Option<Told>)>) -> Option<Booking> {
-    let applied = told.into_iter().filter(|(applied, _)| *applied).map(|(_, told)| told);
-    fold::fold(booking, &applied.collect::<Option<Vec<_>>>()?)
+    if told.iter().any(|(applied, told)| *applied && told.is_none()) {
+        return None;
+    }
+    let all: Vec<Told> = told.into_iter().filter_map(|(_, told)| told).collect();
+    fold::fold(booking, &all)
 }
 
 fn read(row: &ToldRow) -> Option<Told> {

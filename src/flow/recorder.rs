@@ -18,11 +18,11 @@ use crate::stripe::objects::PaymentIntent;
 use crate::stripe::{Client, StripeError, event};
 use batch::Verdict;
 use clock::Timestamp;
-use domain::booking::Booking;
+use domain::booking::{Booking, DisputeStatus};
 use domain::case::CaseKind;
 use domain::event::{Event, Fact, PaymentStatus, RefundFact, SessionFact, Source};
 use domain::ids::{BookingId, LedgerId};
-use domain::payment::{Outcome, Reason};
+use domain::payment::{Outcome, Question, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{POSTGRES_WRITERS, Store, StoreError, Tx};
@@ -276,6 +276,17 @@ impl Recorder {
                 let Fact::Refund(fact) = &mut event.fact else { return Ok(()) };
                 self.complete_refund(fact).await
             }
+            Question::Dispute => {
+                let Fact::Dispute(fact) = &mut event.fact else { return Ok(()) };
+                if let Some(object) = if_known(self.stripe.dispute(&fact.id).await)? {
+                    // What it is now says which of two decisions this was: if the contest is not decided, the first.
+                    fact.status = match object.fact().status {
+                        DisputeStatus::Lost => DisputeStatus::LostAppeal,
+                        _ => DisputeStatus::AppealNeedsResponse,
+                    };
+                }
+                Ok(())
+            }
             Question::Owner => {
                 let Some(intent) = if_known(self.intent_of(&event.fact).await)?.flatten() else {
                     return Ok(());
@@ -355,17 +366,6 @@ impl Recorder {
         }
         Ok(count)
     }
-}
-
-/// What must be asked of Stripe before an event can be judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
-    /// The session's amounts or payment status.
-    Session,
-    /// The refund's amount.
-    Refund,
-    /// Whose payment it is.
-    Owner,
 }
 
 /// What Stripe answered; none if it has no such object.

@@ -17,6 +17,7 @@ use domain::booking::{Progress, RefundStatus};
 use domain::case::CaseAction;
 use domain::ids::{BookingId, CaseId, PaymentIntentId};
 use domain::money::{Currency, Money};
+use domain::refund::{Attempt, Next, Seen, left, next};
 use std::time::Duration;
 use store::refund_intents::{IntentState, RefundIntent};
 use store::{StoreError, Tx, bookings};
@@ -27,8 +28,6 @@ const LEASE: Duration = Duration::from_secs(120);
 const WAIT: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(3600));
 /// After an error of Stripe's own: long enough for a refund to appear in its list.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// Stripe keeps idempotency keys for a day at least. What is not in its list by then was not made.
-const GIVEN_UP: Duration = Duration::from_secs(23 * 3600);
 /// The longest `Idempotency-Key`.
 pub const MAX_KEY: usize = 255;
 
@@ -96,7 +95,7 @@ pub async fn refund(
     }
     let payment = locked.payment().ok_or(RefundError::NothingPaid)?;
     let intent = payment.intent.clone().ok_or(RefundError::NothingPaid)?;
-    let gone = locked.refunded_amount().saturating_add(tx.open_refund_sum(&intent).await?);
+    let (gone, under_way) = (locked.refunded_amount(), tx.open_refund_sum(&intent).await?);
     let wish = Wish {
         scope,
         key,
@@ -104,7 +103,7 @@ pub async fn refund(
         case: None,
         payment: intent,
         requested: amount,
-        left: payment.amount.saturating_sub(gone),
+        left: left(payment.amount, gone, under_way),
         currency: locked.price.currency.as_str().to_owned(),
     };
     if amount.is_none() && wish.left <= 0 {
@@ -116,7 +115,8 @@ pub async fn refund(
         Some(_) | None => RefundError::TooMuch { left },
     })?;
     tx.commit().await?;
-    pursue(app, intent).await
+    failpoint::here("refund.after_intent");
+    pursue(app, intent, Attempt::First).await
 }
 
 /// What the payment is that a case is about, as [`refund_case`] needs it.
@@ -134,7 +134,8 @@ pub struct CasePayment {
     pub currency: String,
 }
 
-/// Gives back the payment that a case is about. Called with the case locked; commits.
+/// Gives back the payment that a case is about. Called with its booking and the case locked, so that whoever refunds
+/// the booking itself waits, or is seen; commits.
 ///
 /// # Errors
 /// A [`RefundError`].
@@ -159,14 +160,10 @@ pub async fn refund_case(
             None => break,
         }
     }
-    if let Some(booking) = booking {
-        // Whoever refunds the booking itself waits, or is seen below.
-        tx.lock_bookings(&[booking]).await?;
-    }
     // Stripe was asked before the lock: what we recorded since counts as well.
     let gone = payment.gone.max(tx.recorded_refund_sum(&payment.intent).await?);
     let under_way = tx.open_refund_sum(&payment.intent).await?;
-    let left = payment.received.saturating_sub(gone).saturating_sub(under_way);
+    let left = left(payment.received, gone, under_way);
     // One under way may be made already, and be counted twice: then less seems left than is.
     if payment.wanted.is_some_and(|wanted| wanted > left) || (payment.wanted.is_none() && under_way > 0) {
         let currency = Currency::parse(&payment.currency).map_err(|_| RefundError::NothingPaid)?;
@@ -185,7 +182,7 @@ pub async fn refund_case(
     };
     let intent = intend(app, &mut tx, wish, actor).await?.ok_or(RefundError::NothingPaid)?;
     tx.commit().await?;
-    pursue(app, intent).await
+    pursue(app, intent, Attempt::First).await
 }
 
 /// Finds out about the intents whose fate is not known, as far as that is due. Returns how many.
@@ -198,7 +195,7 @@ pub async fn resolve_due(app: &App) -> Result<usize, StoreError> {
     tx.commit().await?;
     let count = due.len();
     for intent in due {
-        match pursue(app, intent).await {
+        match pursue(app, intent, Attempt::Resumed).await {
             Ok(_) | Err(RefundError::Refused(_)) => {}
             Err(RefundError::Store(error)) => return Err(error),
             Err(error) => tracing::warn!(module = "refund", action = "refund.not_resolved", "{error}"),
@@ -251,7 +248,11 @@ async fn intend(
         created_at: now,
         updated_at: now,
     };
-    tx.insert_refund_intent(&intent, now.plus(LEASE)).await?;
+    if !tx.insert_refund_intent(&intent, now.plus(LEASE)).await? {
+        // Whoever asks under one key waits for one lock, and sees the request of who came first. Without a row of
+        // ours nothing may be sent.
+        return Err(StoreError::Overtaken);
+    }
     let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
     let detail = format!("{} {} of {}", intent.amount, intent.currency, intent.payment_intent);
     tx.audit(now, actor.name, "refund.requested", &subject, &detail, actor.request_id).await?;
@@ -259,15 +260,26 @@ async fn intend(
 }
 
 /// Asks Stripe for the refund, or whether it made it already.
-async fn pursue(app: &App, mut intent: RefundIntent) -> Result<RefundIntent, RefundError> {
-    if intent.tries > 0 {
-        match find(app, &intent).await {
-            Ok(Some(object)) => return made(app, intent, &object).await,
-            Ok(None) if app.clock.now().since(intent.created_at) > GIVEN_UP => {
+async fn pursue(app: &App, mut intent: RefundIntent, attempt: Attempt) -> Result<RefundIntent, RefundError> {
+    let mut found = None;
+    let mut seen = Seen::NotLooked;
+    loop {
+        match next(attempt, seen, intent.created_at, app.clock.now()) {
+            Next::Look => match find(app, &intent).await {
+                Ok(object) => {
+                    seen = if object.is_some() { Seen::Made } else { Seen::NotMade };
+                    found = object;
+                }
+                Err(error) => return put_off(app, intent, &error).await,
+            },
+            Next::Record => match &found {
+                Some(object) => return made(app, intent, object).await,
+                None => seen = Seen::NotMade,
+            },
+            Next::GiveUp => {
                 return refused(app, intent, "Stripe has not made it within a day; ask again").await;
             }
-            Ok(None) => {}
-            Err(error) => return put_off(app, intent, &error).await,
+            Next::Send => break,
         }
     }
     failpoint::here("refund.before_stripe");
@@ -281,7 +293,7 @@ async fn pursue(app: &App, mut intent: RefundIntent) -> Result<RefundIntent, Ref
     match &error {
         StripeError::Refused { status, message, .. } if *status != 409 => {
             // It may refuse because an earlier request of ours was carried out after all.
-            if intent.tries > 0 {
+            if attempt == Attempt::Resumed {
                 match find(app, &intent).await {
                     Ok(Some(object)) => return made(app, intent, &object).await,
                     Ok(None) => {}
@@ -384,19 +396,24 @@ async fn settle_case(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let refund = CaseAction::Refund.as_str();
-    let Some(record) = tx.case(case, true).await? else { return Ok(()) };
+    // Bookings are locked before cases, everywhere.
+    let Some(record) = tx.case(case, false).await? else { return Ok(()) };
+    let booking = match record.booking_id {
+        Some(booking) => tx.lock_bookings(&[booking]).await?.pop(),
+        None => None,
+    };
+    tx.case(case, true).await?;
     if !tx.close_case(case, &intent.requested_by, refund, None, now).await? {
         return Ok(());
     }
     tx.audit(now, &intent.requested_by, "case.closed", &case.to_string(), refund, None).await?;
-    let Some(booking) = record.booking_id else { return Ok(()) };
-    let Some(mut booking) = tx.lock_bookings(&[booking]).await?.pop() else { return Ok(()) };
+    let Some(mut booking) = booking else { return Ok(()) };
     let waited = matches!(booking.progress, Progress::Pending | Progress::Processing);
     let session = booking.session.as_ref().map(|session| session.as_str());
     if waited && session.is_some() && session == record.stripe_session_id.as_deref() {
         booking.progress = Progress::Cancelled;
         booking.seat = None;
-        booking.updated_at = now;
+        booking.touch(now);
         tx.write(bookings::save(&[&booking])).await?;
         let detail = "its payment was refunded";
         tx.audit(now, &intent.requested_by, "booking.cancelled", &booking.id.to_string(), detail, None)

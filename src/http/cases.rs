@@ -30,12 +30,17 @@ impl From<CaseError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Not an action of this case", text)
             }
             CaseError::Closed(_) => Self::new(StatusCode::CONFLICT, "Case closed", text),
+            CaseError::RefundUnderWay(refund) => Self {
+                refund: refund.as_deref().map(refund_json),
+                ..Self::new(StatusCode::CONFLICT, "Refund under way", text)
+            },
             CaseError::NoteNeeded => Self::fault("note", "is required: say why, in 1 to 1000 characters"),
             CaseError::BookingNeeded => {
                 Self::fault("bookingId", "is required: the booking to attach the payment to")
             }
             CaseError::Impossible(_) => Self::new(StatusCode::CONFLICT, "Not possible", text),
             CaseError::Refund(error) => error.into(),
+            CaseError::Record(error) => error.into(),
             CaseError::Stripe(error) => error.into(),
             CaseError::Store(error) => error.into(),
         }
@@ -115,6 +120,8 @@ pub async fn act(
         Json(json!({
             "case": case_json(&decided.case),
             "refund": decided.refund.as_ref().map(refund_json),
+            "action": action.as_str(),
+            "did": decided.did.en,
         })),
     ))
 }
@@ -122,10 +129,7 @@ pub async fn act(
 /// A case as the API shows it.
 #[must_use]
 pub fn case_json(case: &CaseRecord) -> Value {
-    let actions: Vec<_> = match case.closed_at {
-        Some(_) => Vec::new(),
-        None => case.kind.actions().iter().map(|action| action.as_str()).collect(),
-    };
+    let actions: Vec<_> = case.actions().iter().map(|action| action.as_str()).collect();
     json!({
         "id": case.id,
         "kind": case.kind.as_str(),
@@ -141,6 +145,7 @@ pub fn case_json(case: &CaseRecord) -> Value {
         "deadline": case.deadline,
         "disputeStatus": case.dispute.map(DisputeStatus::as_str),
         "actions": actions,
+        "refund": case.refund.as_ref().map(refund_json),
         "createdAt": case.created_at,
         "closedAt": case.closed_at,
         "closedBy": case.closed_by,

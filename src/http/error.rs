@@ -28,6 +28,8 @@ pub struct Problem {
     pub message: Cow<'static, str>,
     /// Each faulty member of the request.
     pub details: Vec<Fault>,
+    /// The refund that is in the way, as the API shows it.
+    pub refund: Option<serde_json::Value>,
     /// Further headers, such as `Retry-After`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -44,6 +46,8 @@ struct Body<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
     details: &'a [Fault],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund: Option<&'a serde_json::Value>,
 }
 
 impl Problem {
@@ -58,6 +62,7 @@ impl Problem {
             error: error.into(),
             message: message.into(),
             details: Vec::new(),
+            refund: None,
             headers: Vec::new(),
         }
     }
@@ -114,6 +119,7 @@ impl Problem {
             message: &self.message,
             request_id,
             details: &self.details,
+            refund: self.refund.as_ref(),
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }

@@ -13,7 +13,7 @@ use super::objects::{
 use clock::Timestamp;
 use domain::backoff::Backoff;
 use domain::event::{Event, Source};
-use domain::ids::{ChargeId, PaymentIntentId, RefundId, SessionId};
+use domain::ids::{ChargeId, DisputeId, PaymentIntentId, RefundId, SessionId};
 use http_client::{Answer, HttpClient, HttpError, Method};
 use jiff::fmt::rfc2822::DateTimeParser;
 use secrecy::{ExposeSecret, SecretString};
@@ -243,6 +243,14 @@ impl Client {
     /// [`StripeError::TooMany`] if there are more than are read in one go; else any [`StripeError`].
     pub async fn refunds_of(&self, payment: &PaymentIntentId) -> Result<Vec<Polled<Refund>>, StripeError> {
         self.list_whole("/v1/refunds", &[("payment_intent", payment.as_str())], Polled::read).await
+    }
+
+    /// A dispute as it is now.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn dispute(&self, id: &DisputeId) -> Result<Polled<Dispute>, StripeError> {
+        polled(self.get(&format!("/v1/disputes/{}", path_segment(id.as_str())), &[]).await?)
     }
 
     /// Every dispute about a payment, the newest first.

@@ -1,6 +1,7 @@
 //! A booking and its states.
 
 use super::Fault;
+use super::case::KnownCase;
 use super::code::Code;
 use super::ids::{BookingId, DisputeId, OfferId, PaymentIntentId, RefundId, SessionId};
 use super::money::Money;
@@ -155,8 +156,8 @@ pub struct Booking {
     pub refunds: Vec<Refund>,
     /// Every dispute known, by id.
     pub disputes: Vec<Dispute>,
-    /// The keys of all cases ever opened about it, closed ones too.
-    pub cases: Vec<String>,
+    /// All cases ever opened about it, closed ones too.
+    pub cases: Vec<KnownCase>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -223,25 +224,42 @@ impl Booking {
         }
     }
 
+    /// Stamps a change. Instances' clocks differ, and a change is never earlier than the one before.
+    pub fn touch(&mut self, now: Timestamp) {
+        self.updated_at = self.updated_at.max(now);
+    }
+
     /// What has gone back to the customer or is on its way, in minor units.
     ///
     /// As Stripe counts it on a charge: a refund counts from its creation until it fails or is
-    /// cancelled. The charge's own sum counts only while no refund of the payment is known by
+    /// cancelled. One of more than was paid, told before the payment was, is a case and counts for nothing. The charge's own sum counts only while no refund of the payment is known by
     /// id.
     #[must_use]
     pub fn refunded_amount(&self) -> i64 {
-        let mut of_it =
-            self.refunds.iter().filter(|refund| self.concerns_payment(refund.intent.as_ref())).peekable();
+        let is_of_it = |refund: &&Refund| {
+            self.concerns_payment(refund.intent.as_ref()) && self.can_be_of_the_payment(refund.amount)
+        };
+        let mut of_it = self.refunds.iter().filter(is_of_it).peekable();
         if of_it.peek().is_none() {
             let counts = match &self.charge_intent {
                 None => self.refunds.is_empty(),
                 Some(intent) => self.concerns_payment(Some(intent)),
             };
-            return if counts { self.charge_refunded } else { 0 };
+            return if counts && self.can_be_of_the_payment(self.charge_refunded) {
+                self.charge_refunded
+            } else {
+                0
+            };
         }
         of_it
             .filter(|refund| refund.status.counts())
             .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount))
+    }
+
+    /// Whether so much can go back of what was paid.
+    #[must_use]
+    pub fn can_be_of_the_payment(&self, amount: i64) -> bool {
+        self.payment().is_none_or(|payment| amount <= payment.amount)
     }
 
     /// Whether something about `intent` is about the payment that counts here: a second payment of
@@ -359,12 +377,15 @@ pub enum DisputeStatus {
     AppealNeedsResponse,
     /// The contest was answered.
     AppealUnderReview,
+    /// The customer got the money, and the contest is over. Stripe says `lost` again; kept apart so that a late
+    /// word of the contest does not open it anew.
+    LostAppeal,
     /// We keep the money.
     Won,
 }
 
 impl DisputeStatus {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::WarningNeedsResponse,
         Self::WarningUnderReview,
         Self::WarningClosed,
@@ -374,6 +395,7 @@ impl DisputeStatus {
         Self::Lost,
         Self::AppealNeedsResponse,
         Self::AppealUnderReview,
+        Self::LostAppeal,
         Self::Won,
     ];
 
@@ -383,7 +405,7 @@ impl DisputeStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == text).unwrap_or(Self::NeedsResponse)
     }
 
-    /// As Stripe and the database write it.
+    /// As Stripe and the API write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -393,11 +415,32 @@ impl DisputeStatus {
             Self::Prevented => "prevented",
             Self::NeedsResponse => "needs_response",
             Self::UnderReview => "under_review",
-            Self::Lost => "lost",
+            Self::Lost | Self::LostAppeal => "lost",
             Self::AppealNeedsResponse => "appeal_needs_response",
             Self::AppealUnderReview => "appeal_under_review",
             Self::Won => "won",
         }
+    }
+
+    /// As the database writes it.
+    #[must_use]
+    pub fn stored(self) -> &'static str {
+        match self {
+            Self::LostAppeal => "lost_appeal",
+            _ => self.as_str(),
+        }
+    }
+
+    /// From the database.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Self {
+        Self::ALL.into_iter().find(|status| status.stored() == text).unwrap_or(Self::NeedsResponse)
+    }
+
+    /// Whether a decision that was against us is contested and not decided again.
+    #[must_use]
+    pub fn is_contested(self) -> bool {
+        matches!(self, Self::AppealNeedsResponse | Self::AppealUnderReview)
     }
 
     /// Whether the money is in question or gone: an open or lost dispute, not an inquiry, not a won one.
@@ -408,7 +451,8 @@ impl DisputeStatus {
             | Self::UnderReview
             | Self::Lost
             | Self::AppealNeedsResponse
-            | Self::AppealUnderReview => true,
+            | Self::AppealUnderReview
+            | Self::LostAppeal => true,
             Self::WarningNeedsResponse
             | Self::WarningUnderReview
             | Self::WarningClosed

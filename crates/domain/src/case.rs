@@ -1,8 +1,136 @@
 //! Cases: money that does not fit, for a person to look at.
 
 use super::lang::Lang;
+use super::refund::RequestState;
 use super::role::Role;
 use std::fmt;
+
+/// What a case is about: what does not fit, and the thing of Stripe's that it does not fit with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaseAbout {
+    /// What does not fit.
+    pub kind: CaseKind,
+    /// The id of the session, payment, refund, charge or dispute.
+    pub subject: String,
+}
+
+impl CaseAbout {
+    /// A case of this kind about this thing.
+    pub fn new(kind: CaseKind, subject: impl fmt::Display) -> Self {
+        Self { kind, subject: subject.to_string() }
+    }
+}
+
+/// What was told about a case's subject, in the words by which a further fact is told from a copy.
+///
+/// A case is opened for what was told. When more is told about the same subject, a person must see that too, even
+/// if they closed the case by then; a copy of what they have seen must not bother them again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Facts(Vec<String>);
+
+impl Facts {
+    /// One fact.
+    pub fn one(word: impl Into<String>) -> Self {
+        Self(vec![word.into()])
+    }
+
+    /// As the database writes them.
+    #[must_use]
+    pub fn as_text(&self) -> String {
+        self.0.join(" ")
+    }
+
+    /// From the database. Of cases of before version 9 nothing is known.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self(text.split_ascii_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Adds those that are not among them.
+    pub fn add(&mut self, more: &Self) {
+        for word in &more.0 {
+            if !self.0.contains(word) {
+                self.0.push(word.clone());
+            }
+        }
+    }
+
+    /// Whether nothing is known: then it is taken for a copy, as it always was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether each of `others` is among them, or was gone beyond.
+    #[must_use]
+    pub fn cover(&self, others: &Self) -> bool {
+        self.is_empty()
+            || others.iter().all(|other| {
+                self.iter().any(|known| {
+                    let beyond =
+                        |(known, other): ((&str, u8), (&str, u8))| known.0 == other.0 && known.1 > other.1;
+                    known == other || stage(known).zip(stage(other)).is_some_and(beyond)
+                })
+            })
+    }
+}
+
+/// How far a story has come at this word, if it is one of a story's.
+fn stage(word: &str) -> Option<(&'static str, u8)> {
+    Some(match word {
+        "processing" => ("session", 1),
+        "ended" => ("session", 2),
+        "paid" => ("session", 3),
+        "out" => ("refund", 1),
+        "back" => ("refund", 2),
+        "inquiry" => ("dispute", 1),
+        "dispute" => ("dispute", 2),
+        "lost" => ("dispute", 3),
+        "appeal" => ("dispute", 4),
+        "lost_appeal" => ("dispute", 5),
+        _ => return None,
+    })
+}
+
+/// A case that was opened about a booking, or about a payment whose booking is not known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KnownCase {
+    /// What it is about.
+    pub about: CaseAbout,
+    /// What was told of that.
+    pub facts: Facts,
+    /// The amount at stake.
+    pub amount: Option<i64>,
+    /// Its currency.
+    pub currency: Option<String>,
+    /// Whether nobody has closed it.
+    pub open: bool,
+}
+
+impl KnownCase {
+    /// Whether a person who has seen this case has seen that, too. What is not said differs from nothing.
+    #[must_use]
+    pub fn tells(
+        &self,
+        about: &CaseAbout,
+        facts: &Facts,
+        amount: Option<i64>,
+        currency: Option<&str>,
+    ) -> bool {
+        let same_amount = self.amount.zip(amount).is_none_or(|(known, told)| known == told);
+        let same_currency = self
+            .currency
+            .as_deref()
+            .zip(currency)
+            .is_none_or(|(known, told)| known.eq_ignore_ascii_case(told));
+        self.about == *about && self.facts.cover(facts) && same_amount && same_currency
+    }
+}
 
 /// What does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +279,73 @@ impl CaseAction {
     }
 }
 
+/// Why an action on a case is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotNow {
+    /// The kind has no such action.
+    NotAnAction,
+    /// The role does not suffice.
+    NeedsRole(Role),
+    /// It was closed, by another action or by none that we know.
+    Closed,
+    /// A refund of its payment is under way: what it comes to is not known yet.
+    RefundUnderWay,
+}
+
+/// What an action on a case is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Go {
+    /// What it says.
+    Act,
+    /// Nothing: this action closed the case before.
+    DoneBefore,
+    /// Nothing more: this very refund is under way.
+    UnderWay,
+}
+
+/// How a case stands, as its locked row and the refund requests of its payment say.
+#[derive(Debug, Clone, Copy)]
+pub struct CaseStands<'a> {
+    /// What does not fit.
+    pub kind: CaseKind,
+    /// By what it was closed; none while it is open.
+    pub closed_by: Option<&'a str>,
+    /// Its own last refund request.
+    pub refund: Option<RequestState>,
+    /// Whether any other refund request of the same payment is open.
+    pub payment_is_going_back: bool,
+}
+
+/// Whether a person with this role may take an action on a case now.
+///
+/// # Errors
+/// Why not.
+pub fn may(stands: CaseStands<'_>, action: CaseAction, role: Role) -> Result<Go, NotNow> {
+    if !stands.kind.actions().contains(&action) {
+        return Err(NotNow::NotAnAction);
+    }
+    if !role.allows(action.needs()) {
+        return Err(NotNow::NeedsRole(action.needs()));
+    }
+    if let Some(by) = stands.closed_by {
+        return if by == action.as_str() { Ok(Go::DoneBefore) } else { Err(NotNow::Closed) };
+    }
+    let own = stands.refund == Some(RequestState::Open);
+    match action {
+        CaseAction::Refund if own => Ok(Go::UnderWay),
+        // Which of two requests gets how much of a payment is settled with the sums in hand.
+        CaseAction::Refund => Ok(Go::Act),
+        CaseAction::Dismiss if own => Err(NotNow::RefundUnderWay),
+        CaseAction::Dismiss => Ok(Go::Act),
+        CaseAction::Accept | CaseAction::Reseat | CaseAction::Attach
+            if own || stands.payment_is_going_back =>
+        {
+            Err(NotNow::RefundUnderWay)
+        }
+        CaseAction::Accept | CaseAction::Reseat | CaseAction::Attach => Ok(Go::Act),
+    }
+}
+
 impl CaseKind {
     /// Whether it is about money that came for a booking, and did not pay it.
     #[must_use]
@@ -192,5 +387,76 @@ impl CaseKind {
             Self::UnknownBooking => &[Attach, Refund, Dismiss],
             Self::RefundFailed => &[Refund, Dismiss],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_whose_refund_is_under_way_takes_no_other_action() {
+        use RequestState::{Done, Open, Refused};
+        for kind in CaseKind::ALL {
+            for action in CaseAction::ALL {
+                for refund in [None, Some(Open), Some(Done), Some(Refused)] {
+                    for other in [false, true] {
+                        let stands =
+                            CaseStands { kind, closed_by: None, refund, payment_is_going_back: other };
+                        let said = may(stands, action, Role::Admin);
+                        let takes_the_money =
+                            matches!(action, CaseAction::Accept | CaseAction::Reseat | CaseAction::Attach);
+                        let expected = if !kind.actions().contains(&action) {
+                            Err(NotNow::NotAnAction)
+                        } else if refund == Some(Open) && action == CaseAction::Refund {
+                            Ok(Go::UnderWay)
+                        } else if refund == Some(Open) || (other && takes_the_money) {
+                            Err(NotNow::RefundUnderWay)
+                        } else {
+                            Ok(Go::Act)
+                        };
+                        assert_eq!(said, expected, "{kind} {action:?} {refund:?} {other}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_case_takes_its_own_action_again_and_no_other() {
+        let stands = |closed_by| CaseStands {
+            kind: CaseKind::LatePayment,
+            closed_by: Some(closed_by),
+            refund: Some(RequestState::Done),
+            payment_is_going_back: false,
+        };
+        assert_eq!(may(stands("refund"), CaseAction::Refund, Role::Admin), Ok(Go::DoneBefore));
+        assert_eq!(may(stands("refund"), CaseAction::Reseat, Role::Admin), Err(NotNow::Closed));
+        assert_eq!(may(stands("refund"), CaseAction::Refund, Role::Ops), Err(NotNow::NeedsRole(Role::Admin)));
+    }
+
+    #[test]
+    fn a_copy_is_told_from_a_further_fact() {
+        let about = CaseAbout::new(CaseKind::AmountMismatch, "cs_1");
+        let case = |facts: &str| KnownCase {
+            about: about.clone(),
+            facts: Facts::parse(facts),
+            amount: Some(5000),
+            currency: Some("eur".into()),
+            open: false,
+        };
+        let tells = |known: &str, told: &str, amount, currency| {
+            case(known).tells(&about, &Facts::parse(told), amount, currency)
+        };
+        assert!(tells("paid", "paid", Some(5000), Some("EUR")));
+        assert!(tells("paid", "paid", None, None), "what is not said differs from nothing");
+        assert!(tells("paid", "processing", Some(5000), None), "it has gone beyond that");
+        assert!(!tells("processing", "paid", Some(5000), None));
+        assert!(!tells("paid", "paid", Some(5001), None));
+        assert!(!tells("out", "back", Some(5000), None));
+        assert!(!tells("paid", "back", Some(5000), None), "of another story");
+        assert!(tells("", "anything", Some(5000), None), "of before version 9");
+        let other = CaseAbout::new(CaseKind::AmountMismatch, "cs_2");
+        assert!(!case("paid").tells(&other, &Facts::one("paid"), None, None));
     }
 }

@@ -168,6 +168,20 @@ pub enum SessionMoment {
     Expired,
 }
 
+impl SessionMoment {
+    /// From Stripe's name of an event's kind.
+    #[must_use]
+    pub fn of_kind(kind: &str) -> Option<Self> {
+        match kind {
+            "checkout.session.completed" => Some(Self::Completed),
+            "checkout.session.async_payment_succeeded" => Some(Self::AsyncSucceeded),
+            "checkout.session.async_payment_failed" => Some(Self::AsyncFailed),
+            "checkout.session.expired" => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
+
 /// A session's `payment_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaymentStatus {

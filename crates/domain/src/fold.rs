@@ -2,9 +2,10 @@
 //! applied them. A booking that is not what they make of it was changed by something else.
 
 use super::booking::{Booking, Dispute, DisputeStatus, Progress};
+use super::case::{CaseAbout, CaseKind};
 use super::event::{Event, Fact};
 use super::ids::{DisputeId, RefundId};
-use super::payment::{self, Context, Outcome, Reason};
+use super::payment::{self, Context, Outcome, Reason, SessionTold};
 use clock::Timestamp;
 
 /// A fact of the ledger.
@@ -34,7 +35,10 @@ pub fn fold(booking: &Booking, told: &[Told]) -> Option<Booking> {
         cases: Vec::new(),
         ..booking.clone()
     };
-    told.iter().filter(|told| told.outcome == Outcome::Processed).try_fold(begun, |before, told| {
+    let applied = told.iter().enumerate().filter(|(_, told)| told.outcome == Outcome::Processed);
+    let all = told;
+    applied.into_iter().try_fold(begun, |before, (index, told)| {
+        let sessions = sessions(&all[..index]);
         // Whether a seat was left depended on others: that it was is told by its having been applied.
         let context = context(told, Some(1));
         match (&told.event.fact, told.reason) {
@@ -43,16 +47,27 @@ pub fn fold(booking: &Booking, told: &[Told]) -> Option<Booking> {
             }
             (Fact::Session(fact), _) if fact.leaves_open() => None,
             (Fact::Refund(fact), _) if fact.leaves_open() => None,
-            _ => Some(payment::decide(&before, &told.event, context).booking),
+            _ => Some(payment::decide_among(&before, &told.event, context, &sessions).booking),
         }
     })
 }
 
-/// Whether a fact that was settled would change the booking if it were told again.
+/// What facts tell of sessions that did not pay.
 #[must_use]
-pub fn would_change(booking: &Booking, told: &Told) -> bool {
+pub fn sessions(told: &[Told]) -> Vec<SessionTold> {
+    told.iter().filter_map(|told| SessionTold::of(&told.event.fact)).collect()
+}
+
+/// Whether a fact that was settled would change the booking if it were told again. `sessions`: what was told of
+/// those that did not pay.
+#[must_use]
+pub fn would_change(booking: &Booking, told: &Told, sessions: &[SessionTold]) -> bool {
     let settled = matches!(told.outcome, Outcome::Processed | Outcome::Duplicate);
-    let mut again = payment::decide(booking, &told.event, context(told, None)).booking;
+    if payment::open_question(&told.event.fact, booking).is_some() || is_of_another_mode(booking, told) {
+        // Stripe would be asked first, or a person was.
+        return false;
+    }
+    let mut again = payment::decide_among(booking, &told.event, context(told, None), sessions).booking;
     if !booking.refunds.is_empty() {
         // The charge's own sum counts only while no refund is known by id.
         again.charge_refunded = booking.charge_refunded;
@@ -69,6 +84,20 @@ pub fn would_change(booking: &Booking, told: &Told) -> bool {
         again.updated_at = booking.updated_at;
     }
     settled && again != *booking
+}
+
+/// Whether it is a further word about something whose mode was a case: it was settled as a copy of that, and by
+/// which key it was judged is not known any more.
+fn is_of_another_mode(booking: &Booking, told: &Told) -> bool {
+    let subject = match &told.event.fact {
+        Fact::Session(fact) => fact.id.as_str(),
+        Fact::Refund(fact) => fact.id.as_str(),
+        Fact::ChargeRefunded(fact) => fact.charge.as_str(),
+        Fact::Dispute(fact) => fact.id.as_str(),
+        Fact::NoSession(_) | Fact::Other => return false,
+    };
+    let case = CaseAbout::new(CaseKind::LivemodeMismatch, subject);
+    told.outcome == Outcome::Duplicate && booking.cases.iter().any(|known| known.about == case)
 }
 
 fn context(told: &Told, free_seat: Option<i32>) -> Context {

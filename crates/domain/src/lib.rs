@@ -18,6 +18,7 @@ pub mod password;
 pub mod payment;
 pub mod reconcile;
 pub mod reserve;
+pub mod refund;
 pub mod role;
 pub mod slot;
 

@@ -32,6 +32,9 @@ const TWO_DECIMAL: &str = "usd aed afn all amd ang aoa ars aud awg azn bam bbd b
     mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd scr sek sgd shp sle \
     sos srd std szl thb tjs top try ttd twd tzs uah uyu uzs wst xcd yer zar zmw";
 
+/// The most that Stripe takes in any currency: twelve digits. What says more cannot be counted with.
+pub const MAX_MINOR_UNITS: i64 = 999_999_999_999;
+
 /// Smallest charge by currency, in minor units. Stripe states it for settlement currencies; for the
 /// others the smallest amount is one major unit's worth that Stripe converts, so only zero is refused.
 const MINIMUM: &[(&str, i64)] = &[

@@ -93,6 +93,7 @@ fn dispute_moves(dispute: &Dispute) -> bool {
         DisputeStatus::WarningClosed
         | DisputeStatus::Prevented
         | DisputeStatus::Lost
+        | DisputeStatus::LostAppeal
         | DisputeStatus::Won => false,
     }
 }

@@ -117,11 +117,13 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
 }
 
 /// New refunds or disputes, and of known ones what differs in the `changing` columns. Whose it is and which it is
-/// never change.
+/// never change: the column takes no null, so the database refuses one that another instance has just recorded for
+/// another booking, and it is judged again.
 fn save_history<'a>(table: &str, changing: &[&str], history: impl Iterator<Item = History<'a>>) -> Write<'a> {
     let set: Vec<_> = changing.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let watched = changing.iter().chain(&["booking_id"]);
     let differs: Vec<_> =
-        changing.iter().map(|name| format!("{table}.{name} is distinct from excluded.{name}")).collect();
+        watched.map(|name| format!("{table}.{name} is distinct from excluded.{name}")).collect();
     let (names, set, differs) = (changing.join(", "), set.join(", "), differs.join(" or "));
     Rows::of(history)
         .text("id", |one| one.id)
@@ -136,7 +138,8 @@ fn save_history<'a>(table: &str, changing: &[&str], history: impl Iterator<Item 
             "insert into {table} (id, booking_id, {names}, created_at, updated_at)
              select id, booking_id, {names}, at, at from {{r}} where true
              on conflict (id) do update set {set}, updated_at = case
-                 when excluded.updated_at > {table}.created_at then excluded.updated_at else {table}.created_at end
+                 when excluded.updated_at > {table}.created_at then excluded.updated_at else {table}.created_at end,
+                 booking_id = case when {table}.booking_id = excluded.booking_id then excluded.booking_id end
              where {differs}"
         ))
 }
@@ -641,11 +644,7 @@ impl Tx {
             .bind(&ids)
             .fetch_all(conn)
             .await)?;
-        let cases: Vec<(String, String)> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(format!(
-            "select booking_id, case_key from cases where booking_id {list} order by created_at, id")))
-            .bind(&ids)
-            .fetch_all(conn)
-            .await)?;
+        let cases = self.known_cases(&ids).await?;
         let mut by_id: HashMap<String, &mut Booking> =
             bookings.iter_mut().map(|booking| (booking.id.to_string(), booking)).collect();
         for row in refunds {
@@ -658,9 +657,9 @@ impl Tx {
                 booking.disputes.push(row.into_dispute()?);
             }
         }
-        for (booking_id, key) in cases {
+        for (booking_id, case) in cases {
             if let Some(booking) = by_id.get_mut(&booking_id) {
-                booking.cases.push(key);
+                booking.cases.push(case);
             }
         }
         Ok(())
@@ -835,7 +834,7 @@ impl<'a> History<'a> {
             intent: dispute.intent.as_ref().map(|id| id.as_str()),
             amount: dispute.amount,
             currency: dispute.currency.as_deref(),
-            status: dispute.status.as_str(),
+            status: dispute.status.stored(),
             due_by: dispute.due_by.map(Timestamp::as_micros),
         }
     }

@@ -152,7 +152,8 @@ const CHECKS: [Check; 26] = [
         "select b.id from bookings b where b.id between $1 and $2 and b.paid_amount is not null
            and b.paid_amount < (
              select coalesce(sum(r.amount), 0) from refunds r where r.booking_id = b.id
-               and r.payment_intent_id = b.payment_intent_id and r.status not in ('failed', 'canceled'))",
+               and r.payment_intent_id = b.payment_intent_id and r.status not in ('failed', 'canceled')
+               and not exists (select 1 from cases c where c.kind = 'refund_mismatch' and c.subject = r.id))",
     ),
     check(
         Table::Bookings,
@@ -165,7 +166,7 @@ const CHECKS: [Check; 26] = [
         Table::Refunds,
         WHOLE.0,
         WHOLE.1,
-        "select id from refunds where id between $1 and $2 and (amount < 0 or cast(amount as text) like '%.%')",
+        "select booking_id from refunds where id between $1 and $2 and (amount < 0 or cast(amount as text) like '%.%')",
     ),
     // Each booking is paid by the session of its own payment, and the ledger has each session's payment once.
     check(
@@ -202,8 +203,8 @@ const CHECKS: [Check; 26] = [
         Table::Deliveries,
         "I8-told-or-planned",
         "what somebody is to be told is planned until it is done or given up",
-        "select outbox_id from outbox_deliveries where id between $1 and $2
-           and (state = 'pending') <> (next_try_at is not null)",
+        "select o.booking_id from outbox_deliveries d join outbox o on o.id = d.outbox_id
+         where d.id between $1 and $2 and (d.state = 'pending') <> (d.next_try_at is not null)",
     ),
     check(
         Table::Bookings,
@@ -215,19 +216,19 @@ const CHECKS: [Check; 26] = [
         Table::Refunds,
         TIMES.0,
         TIMES.1,
-        "select id from refunds where id between $1 and $2 and updated_at < created_at",
+        "select booking_id from refunds where id between $1 and $2 and updated_at < created_at",
     ),
     check(
         Table::Disputes,
         TIMES.0,
         TIMES.1,
-        "select id from disputes where id between $1 and $2 and updated_at < created_at",
+        "select booking_id from disputes where id between $1 and $2 and updated_at < created_at",
     ),
     check(
         Table::RefundRequests,
         TIMES.0,
         TIMES.1,
-        "select id from refund_intents where id between $1 and $2 and updated_at < created_at",
+        "select coalesce(booking_id, case_id, id) from refund_intents where id between $1 and $2 and updated_at < created_at",
     ),
     check(
         Table::Ledger,
@@ -488,7 +489,7 @@ impl Tx {
             "select count(*), min(case when d.id is null then c.deadline
                  when d.status in ('needs_response', 'warning_needs_response', 'appeal_needs_response') then d.due_by
                  end)
-             from cases c left join disputes d on c.case_key in ('dispute:' || d.id, 'dispute:' || d.id || ':inquiry')
+             from cases c left join disputes d on c.kind = 'dispute' and d.id = c.subject
              where c.closed_at is null")
             .fetch_one(conn)
             .await)?;

@@ -5,9 +5,9 @@ use super::page::{Cursor, Page, PageRequest};
 use super::row::parse;
 use super::{StoreError, Tx};
 use clock::Timestamp;
-use domain::event::Source;
-use domain::ids::{BookingId, LedgerId};
-use domain::payment::{Outcome, Reason};
+use domain::event::{SessionMoment, Source};
+use domain::ids::{BookingId, LedgerId, SessionId};
+use domain::payment::{Outcome, Reason, SessionTold};
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 
@@ -234,6 +234,39 @@ pub fn settle(entries: &[NewEntry]) -> Write<'_> {
     )
 }
 
+/// What a person makes of a row that was a case. What Stripe said stays as it is.
+#[derive(Debug, Clone)]
+pub struct Settlement<'a> {
+    /// The row's key.
+    pub event_key: &'a str,
+    /// The booking that it is about, after all.
+    pub booking: BookingId,
+    /// Whether it is the one that paid the booking.
+    pub applied_payment: bool,
+    /// What was made of it.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a person made of rows that were cases. [`StoreError::Overtaken`] if one is none any more.
+pub fn settle_by_person<'a>(settlements: &'a [Settlement<'a>]) -> Write<'a> {
+    Rows::of(settlements)
+        .text("event_key", |settled| settled.event_key)
+        .text("booking_id", |settled| settled.booking.to_string())
+        .boolean("applied_payment", |settled| Some(settled.applied_payment))
+        .text("outcome", |settled| settled.outcome.as_str())
+        .text("reason", |settled| settled.reason.as_str())
+        .bigint("at", |settled| settled.at.as_micros())
+        .each_written_by(
+            "update payment_events set booking_id = r.booking_id, applied_payment = r.applied_payment,
+                 outcome = r.outcome, reason = r.reason, processed_at = r.at, next_try_at = null, tries = tries + 1
+             from {r} where payment_events.event_key = r.event_key and payment_events.outcome = 'case'",
+        )
+}
+
 /// Further deliveries of settled rows.
 pub fn deliver_again<'a>(keys: &[(&'a str, i32)], now: Timestamp) -> Write<'a> {
     Rows::of(keys.iter().copied())
@@ -311,6 +344,28 @@ impl Tx {
                 })
             })
             .collect()
+    }
+
+    /// What was told about a booking's sessions that did not pay it; not of such as are a person's to judge.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn sessions_told(&mut self, booking: BookingId) -> Result<Vec<SessionTold>, StoreError> {
+        let rows: Vec<(String, String)> = on_engine!(self, conn => sqlx::query_as(
+            "select distinct e.stripe_session_id, e.type from payment_events e
+             where e.booking_id = $1 and e.outcome in ('processed', 'duplicate') and not e.applied_payment
+               and e.type in ('checkout.session.completed', 'checkout.session.async_payment_failed',
+                   'checkout.session.expired')
+               and not exists (select 1 from payment_events c where c.booking_id = e.booking_id
+                   and c.stripe_session_id = e.stripe_session_id and c.outcome = 'case')
+             order by 1, 2 limit 200")
+            .bind(booking.to_string())
+            .fetch_all(conn)
+            .await)?;
+        let told = |(id, kind): (String, String)| {
+            Some(SessionTold { id: SessionId::parse(&id).ok()?, moment: SessionMoment::of_kind(&kind)? })
+        };
+        Ok(rows.into_iter().filter_map(told).collect())
     }
 
     /// A row, by its id or by Stripe's event id.

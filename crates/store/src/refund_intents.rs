@@ -1,42 +1,18 @@
 //! Refunds that we ask for: written before Stripe is called.
 
+use super::engine::json_array;
 use super::row::parse;
 use super::{StoreError, Tx};
 use clock::Timestamp;
 use domain::ids::{BookingId, CaseId, PaymentIntentId};
 use domain::money::{Currency, Money};
+use domain::payment::AskedFor;
 use sqlx::AssertSqlSafe;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How far our asking has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntentState {
-    /// Stripe is being asked, or it is not known what it did.
-    Open,
-    /// Stripe made the refund.
-    Done,
-    /// Stripe surely did not, and is not asked any more.
-    Refused,
-}
-
-impl IntentState {
-    /// As the database and the API write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Done => "done",
-            Self::Refused => "refused",
-        }
-    }
-
-    /// From its exact text.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Open, Self::Done, Self::Refused].into_iter().find(|state| state.as_str() == text)
-    }
-}
+pub use domain::refund::RequestState as IntentState;
 
 /// A refund that we ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +203,39 @@ impl Tx {
         rows.into_iter().map(IntentRow::into_intent).collect()
     }
 
+    /// The refunds that were asked for about cases, oldest first.
+    pub(super) async fn refund_intents_of_cases(
+        &mut self,
+        cases: &[String],
+    ) -> Result<Vec<RefundIntent>, StoreError> {
+        let sql = format!(
+            concat!(
+                "select ",
+                intent_columns!(),
+                " from refund_intents where case_id {} order by created_at, id"
+            ),
+            self.in_list(1)
+        );
+        let rows: Vec<IntentRow> = on_engine!(self, conn =>
+            sqlx::query_as(AssertSqlSafe(sql)).bind(json_array(cases)).fetch_all(conn).await)?;
+        rows.into_iter().map(IntentRow::into_intent).collect()
+    }
+
+    /// What we asked Stripe to give back of a payment, as far as it did not refuse.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn asked_for(&mut self, payment: &PaymentIntentId) -> Result<AskedFor, StoreError> {
+        let rows: Vec<(Option<String>, i64)> = on_engine!(self, conn => sqlx::query_as(
+            "select stripe_refund_id, amount from refund_intents
+             where payment_intent_id = $1 and state in ('open', 'done')")
+            .bind(payment.as_str())
+            .fetch_all(conn)
+            .await)?;
+        let sum = rows.iter().fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
+        Ok(AskedFor { refunds: rows.into_iter().filter_map(|(id, _)| id).collect(), sum })
+    }
+
     /// The sum of what is being given back of a payment and not recorded as a refund yet.
     ///
     /// # Errors
@@ -297,7 +306,8 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         on_engine!(self, conn => sqlx::query(
-            "update refund_intents set attempt = $2, next_try_at = $3, tries = tries + 1, updated_at = $4
+            "update refund_intents set attempt = $2, next_try_at = $3, tries = tries + 1, 
+                 updated_at = case when updated_at < $4 then $4 else updated_at end
              where id = $1 and state = 'open'")
             .bind(id.to_string())
             .bind(attempt)
@@ -322,7 +332,8 @@ impl Tx {
         let state = if outcome.is_ok() { IntentState::Done } else { IntentState::Refused };
         let settled = on_engine!(self, conn => sqlx::query(
             "update refund_intents set state = $2, stripe_refund_id = $3, refusal = $4, next_try_at = null,
-                 tries = tries + 1, updated_at = $5
+                 tries = tries + 1, 
+                 updated_at = case when updated_at < $5 then $5 else updated_at end
              where id = $1 and state = 'open'")
             .bind(id.to_string())
             .bind(state.as_str())

@@ -142,7 +142,7 @@ impl DisputeRow {
             intent: self.payment_intent_id.as_deref().and_then(|text| PaymentIntentId::parse(text).ok()),
             amount: self.amount,
             currency: self.currency,
-            status: DisputeStatus::parse(&self.status),
+            status: DisputeStatus::from_stored(&self.status),
             due_by: self.due_by.map(Timestamp::from_micros),
         })
     }

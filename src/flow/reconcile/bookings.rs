@@ -5,11 +5,11 @@ use super::report::Report;
 use super::{CLOCKS_DIFFER, ReconcileError};
 use crate::app::App;
 use crate::stripe::StripeError;
-use crate::stripe::objects::{CheckoutSession, Dispute, Polled, Refund, no_session};
+use crate::stripe::objects::{CheckoutSession, Polled, Refund, no_session};
 use clock::Timestamp;
 use domain::booking::{Booking, Progress, Status};
-use domain::event::Event;
-use domain::ids::{BookingId, SessionId};
+use domain::event::{Event, EventKey};
+use domain::ids::{BookingId, DisputeId, SessionId};
 use domain::reconcile::{self, AFTER_HOLD};
 use domain::reserve::{self, Attachment};
 use futures_util::StreamExt;
@@ -257,7 +257,18 @@ async fn check(
             let objects = (refunds.len() + disputes.len()) as u64;
             let mut checked = Checked { objects, ..Checked::default() };
             let events = refunds.iter().filter_map(Polled::<Refund>::seen);
-            for event in events.chain(disputes.iter().filter_map(Polled::<Dispute>::seen)) {
+            let contested = |id: &DisputeId| {
+                booking.disputes.iter().any(|known| known.id == *id && known.status.is_contested())
+            };
+            let disputes = disputes.iter().filter_map(|dispute| {
+                let mut event = dispute.seen()?;
+                // Lost again: the same words as before the contest, and another fact.
+                if let (EventKey::Polled(key), true) = (&mut event.key, contested(&dispute.id)) {
+                    key.push_str(":contested");
+                }
+                Some(event)
+            });
+            for event in events.chain(disputes) {
                 checked.seen.extend(compare(app, event, dry_run).await?);
             }
             Ok(checked)

@@ -1,21 +1,23 @@
 //! One batch of facts in one transaction: look, decide, write, commit, answer.
 
-use super::{Asked, Begun, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
+use super::{Asked, Begun, COLLISIONS, Job, Preview, RecordError, Recorded};
 use crate::failpoint;
 use clock::Clock;
 use clock::Timestamp;
 use domain::backoff::Backoff;
 use domain::booking::Booking;
-use domain::case::CaseKind;
+use domain::case::KnownCase;
 use domain::event::{Event, Fact, SessionMoment, Source};
 use domain::ids::{BookingId, InstanceId};
-use domain::lang::Words;
-use domain::payment::{self, Context, Decision, Effect, NewCase, Outcome, Reason};
+use domain::payment::{
+    self, AskedFor, Context, Decision, Effect, Outcome, Question, Reason, SessionTold, Unmatched,
+    open_question,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::bookings::{self, Handle};
-use store::cases::{self, CaseToOpen};
+use store::cases::{self, CaseToExtend, CaseToOpen};
 use store::ledger::{self, KnownEntry, NewEntry};
 use store::outbox::{self, Audience};
 use store::{Store, StoreError, Tx, within};
@@ -185,6 +187,9 @@ impl Writer {
             settled: Vec::new(),
             again: HashMap::new(),
             cases: Vec::new(),
+            extended: Vec::new(),
+            of_nobody: Vec::new(),
+            sessions: Vec::new(),
             effects: Vec::new(),
         })
     }
@@ -199,7 +204,7 @@ impl Writer {
         let before = owner.map(|index| batch.owners.bookings[index].clone());
         let step = batch.judge(&mut tx, job).await?;
         let after = owner.map(|index| batch.owners.bookings[index].clone());
-        let case = batch.cases.first().map(|opened| opened.case.kind);
+        let case = batch.cases.first().map(|opened| opened.case.about.kind);
         tx.rollback().await?;
         Ok(match step {
             Step::Done(recorded) => Ok(Preview { recorded, before, after, case }),
@@ -281,11 +286,20 @@ impl Owners {
             .or_else(|| by_handle(own_handle(&event.fact)))
     }
 
-    /// Whether the event's session is attached to another booking than the one it names.
-    fn session_of_another(&self, event: &Event, index: usize) -> bool {
-        let attached =
-            event.fact.session().and_then(|id| self.by_handle.get(&Handle::Session(id.to_string())));
-        attached.is_some_and(|owner| *owner != self.bookings[index].id)
+    /// Whether the event's session, refund or dispute is another booking's than the one it names.
+    fn is_of_another(&self, event: &Event, index: usize) -> bool {
+        let Some(handle) = handle_of_object(&event.fact) else { return false };
+        let known = self.by_handle.get(&handle).is_some_and(|owner| *owner != self.bookings[index].id);
+        // Or it was recorded in this very batch.
+        let others = || self.bookings.iter().enumerate().filter(|(n, _)| *n != index).map(|(_, other)| other);
+        known
+            || match &event.fact {
+                Fact::Refund(fact) => others().any(|other| other.refunds.iter().any(|one| one.id == fact.id)),
+                Fact::Dispute(fact) => {
+                    others().any(|other| other.disputes.iter().any(|one| one.id == fact.id))
+                }
+                Fact::Session(_) | Fact::ChargeRefunded(_) | Fact::NoSession(_) | Fact::Other => false,
+            }
     }
 
     /// Whether the event names a booking that somebody else has locked, in whatever way.
@@ -328,6 +342,21 @@ fn own_handle(fact: &Fact) -> Option<Handle> {
         Fact::Refund(fact) => Some(Handle::Refund(fact.id.to_string())),
         Fact::Dispute(fact) => Some(Handle::Dispute(fact.id.to_string())),
         Fact::Session(_) | Fact::ChargeRefunded(_) | Fact::NoSession(_) | Fact::Other => None,
+    }
+}
+
+/// What of Stripe's can belong to one booking only.
+fn handle_of_object(fact: &Fact) -> Option<Handle> {
+    fact.session().map(|id| Handle::Session(id.to_string())).or_else(|| own_handle(fact))
+}
+
+/// Whether a booking has the session, refund or dispute that a fact is about.
+fn has(booking: &Booking, fact: &Fact) -> bool {
+    match fact {
+        Fact::Session(fact) => booking.session.as_ref() == Some(&fact.id),
+        Fact::Refund(fact) => booking.refunds.iter().any(|refund| refund.id == fact.id),
+        Fact::Dispute(fact) => booking.disputes.iter().any(|dispute| dispute.id == fact.id),
+        Fact::ChargeRefunded(_) | Fact::NoSession(_) | Fact::Other => true,
     }
 }
 
@@ -374,12 +403,11 @@ async fn lock_owners(tx: &mut Tx, jobs: &[Job], locks: Locks) -> Result<Owners, 
         owners.lock(tx, &more, locks).await?;
     }
 
-    // A session that is not attached to the booking it names could be attached to another.
+    // A session, refund or dispute that the booking it names does not have could be another's.
     let unattached: Vec<Handle> = events()
         .filter_map(|event| {
-            let session = event.fact.session()?;
             let booking = &owners.bookings[owners.find(event)?];
-            (booking.session.as_ref() != Some(session)).then(|| Handle::Session(session.to_string()))
+            handle_of_object(&event.fact).filter(|_| !has(booking, &event.fact))
         })
         .collect();
     if !unattached.is_empty() {
@@ -404,6 +432,12 @@ struct Batch<'w> {
     settled: Vec<NewEntry>,
     again: HashMap<String, i32>,
     cases: Vec<CaseToOpen>,
+    /// What was told of the subjects of cases that are open.
+    extended: Vec<CaseToExtend>,
+    /// The cases that were opened in this batch about payments whose bookings are not known.
+    of_nobody: Vec<KnownCase>,
+    /// What was told in this batch of sessions that did not pay.
+    sessions: Vec<(BookingId, SessionTold)>,
     effects: Vec<(BookingId, Effect)>,
 }
 
@@ -439,13 +473,11 @@ impl Batch<'_> {
         }
 
         let recorded = match owner {
-            None => match self.judge_unmatched(job) {
+            None => match self.judge_unmatched(tx, job).await? {
                 Ok(recorded) => recorded,
                 Err(question) => return Ok(Step::Ask(question)),
             },
-            Some(index) if self.owners.session_of_another(event, index) => {
-                self.session_of_another(index, job)
-            }
+            Some(index) if self.owners.is_of_another(event, index) => self.of_another(index, job),
             Some(index) => {
                 if let Some(question) = open_question(&event.fact, &self.owners.bookings[index]) {
                     match job.asked {
@@ -464,7 +496,8 @@ impl Batch<'_> {
                 } else {
                     None
                 };
-                self.decide(index, job, free_seat)
+                let sessions = self.sessions_told(tx, index, job).await?;
+                self.decide(index, job, free_seat, &sessions)
             }
         };
         self.seen.insert(key.to_owned(), recorded);
@@ -482,7 +515,11 @@ impl Batch<'_> {
         if first.outcome.is_settled() { duplicate(Reason::AlreadyApplied, first.booking) } else { first }
     }
 
-    fn judge_unmatched(&mut self, job: &Job) -> Result<Recorded, Question> {
+    async fn judge_unmatched(
+        &mut self,
+        tx: &mut Tx,
+        job: &Job,
+    ) -> Result<Result<Recorded, Question>, StoreError> {
         let event = &job.event;
         let (mut outcome, mut reason) =
             payment::decide_unmatched(event, self.writer.instance, self.writer.livemode);
@@ -494,31 +531,123 @@ impl Batch<'_> {
         };
         if outcome == Outcome::Ignored && indirect && !says_whose {
             match job.asked {
-                Asked::NotYet => return Err(Question::Owner),
+                Asked::NotYet => return Ok(Err(Question::Owner)),
                 Asked::Failed => (outcome, reason) = (Outcome::Parked, Reason::OwnerNotKnown),
                 Asked::Answered => {}
             }
         }
-        let known = self.known.get(event.key.as_str());
-        let waited = known.map_or(Duration::ZERO, |known| self.now.since(known.received_at));
-        if outcome == Outcome::Parked && waited >= PARKED_AT_MOST {
-            let case = unknown_booking(event);
-            (outcome, reason) = (Outcome::Case, Reason::Case(case.kind));
-            self.cases.push(CaseToOpen { case, booking: None, event_key: event.key.as_str().to_owned() });
+        if outcome == Outcome::Parked && (reason == Reason::BookingNotKnown || self.has_waited(event)) {
+            let (known, asked_for) = self.known_of_nobody(tx, event).await?;
+            (outcome, reason) = self.unknown_booking(event, &known, &asked_for);
         }
         let recorded = Recorded { outcome, reason, booking: None, applied_payment: false };
         self.keep(job, recorded);
-        Ok(recorded)
+        Ok(Ok(recorded))
     }
 
-    fn session_of_another(&mut self, index: usize, job: &Job) -> Recorded {
-        let decision = payment::decide_session_of_another(&self.owners.bookings[index], &job.event);
+    fn has_waited(&self, event: &Event) -> bool {
+        let known = self.known.get(event.key.as_str());
+        known.is_some_and(|known| self.now.since(known.received_at) >= PARKED_AT_MOST)
+    }
+
+    /// The cases about a payment whose booking is not known, locked, and what was asked to be given back of it.
+    async fn known_of_nobody(
+        &self,
+        tx: &mut Tx,
+        event: &Event,
+    ) -> Result<(Vec<KnownCase>, AskedFor), StoreError> {
+        let subjects: Vec<String> = match &event.fact {
+            Fact::Session(fact) => vec![fact.id.to_string()],
+            Fact::Refund(fact) => vec![fact.id.to_string()],
+            Fact::Dispute(fact) => vec![fact.id.to_string()],
+            Fact::ChargeRefunded(_) | Fact::NoSession(_) | Fact::Other => Vec::new(),
+        };
+        let intent = event.fact.intent();
+        let subjects: Vec<String> = subjects.into_iter().chain(intent.map(ToString::to_string)).collect();
+        let mut known = tx.lock_cases_of_nobody(&subjects, intent.map(|id| id.as_str())).await?;
+        known
+            .extend(self.of_nobody.iter().filter(|opened| subjects.contains(&opened.about.subject)).cloned());
+        let asked_for = match intent {
+            Some(intent) if !known.is_empty() => tx.asked_for(intent).await?,
+            Some(_) | None => AskedFor::default(),
+        };
+        Ok((known, asked_for))
+    }
+
+    fn unknown_booking(
+        &mut self,
+        event: &Event,
+        known: &[KnownCase],
+        asked_for: &AskedFor,
+    ) -> (Outcome, Reason) {
+        match payment::unknown_booking(event, known, asked_for) {
+            // Its booking may turn up.
+            Unmatched::Case(_) | Unmatched::Joins(..) if !self.has_waited(event) => {
+                (Outcome::Parked, Reason::BookingNotKnown)
+            }
+            Unmatched::Case(case) => {
+                let first = !known.iter().any(|known| known.about == case.about);
+                let kind = case.about.kind;
+                self.of_nobody.push(case.known());
+                let event_key = event.key.as_str().to_owned();
+                self.cases.push(CaseToOpen { case: *case, booking: None, event_key, first });
+                (Outcome::Case, Reason::Case(kind))
+            }
+            Unmatched::Joins(about, facts) => {
+                let kind = about.kind;
+                self.extended.push(CaseToExtend { about, facts });
+                (Outcome::Case, Reason::Case(kind))
+            }
+            Unmatched::Seen => (Outcome::Duplicate, Reason::AlreadyApplied),
+            Unmatched::Expected => (Outcome::Processed, Reason::RefundRecorded),
+        }
+    }
+
+    fn of_another(&mut self, index: usize, job: &Job) -> Recorded {
+        let decision = payment::decide_of_another(&self.owners.bookings[index], &job.event);
         self.take_over(index, job, decision)
     }
 
-    fn decide(&mut self, index: usize, job: &Job, free_seat: Option<i32>) -> Recorded {
+    /// What was told before of the booking's sessions that did not pay it, where that plays a part.
+    async fn sessions_told(
+        &self,
+        tx: &mut Tx,
+        index: usize,
+        job: &Job,
+    ) -> Result<Vec<SessionTold>, StoreError> {
+        let booking = &self.owners.bookings[index];
+        let asks = SessionTold::of(&job.event.fact).is_some_and(|told| match told.moment {
+            SessionMoment::AsyncFailed => true,
+            SessionMoment::Completed | SessionMoment::AsyncSucceeded => {
+                booking.session.as_ref() != Some(&told.id)
+            }
+            SessionMoment::Expired => false,
+        });
+        if !asks || booking.payment().is_some() {
+            return Ok(Vec::new());
+        }
+        let mut told = tx.sessions_told(booking.id).await?;
+        let here = self.sessions.iter().filter(|(id, _)| *id == booking.id);
+        told.extend(here.map(|(_, told)| told.clone()));
+        Ok(told)
+    }
+
+    fn decide(
+        &mut self,
+        index: usize,
+        job: &Job,
+        free_seat: Option<i32>,
+        sessions: &[SessionTold],
+    ) -> Recorded {
         let context = Context { now: self.now, livemode: self.writer.livemode, free_seat };
-        let decision = payment::decide(&self.owners.bookings[index], &job.event, context);
+        let booking = &self.owners.bookings[index];
+        let mut decision = payment::decide_among(booking, &job.event, context, sessions);
+        if decision.outcome == Outcome::Parked && self.has_waited(&job.event) {
+            decision = payment::decide_after_waiting(booking, &job.event, context);
+        }
+        if matches!(decision.outcome, Outcome::Processed | Outcome::Duplicate) {
+            self.sessions.extend(SessionTold::of(&job.event.fact).map(|told| (booking.id, told)));
+        }
         self.take_over(index, job, decision)
     }
 
@@ -531,7 +660,8 @@ impl Batch<'_> {
             self.changed[index] = true;
         }
         let event_key = job.event.key.as_str().to_owned();
-        self.cases.extend(case.map(|case| CaseToOpen { case, booking: Some(id), event_key }));
+        let opened = |case| CaseToOpen { case, booking: Some(id), event_key, first: false };
+        self.cases.extend(case.map(opened));
         self.effects.extend(effects.into_iter().map(|effect| (id, effect)));
         let recorded = Recorded { outcome, reason, booking: Some(id), applied_payment };
         self.keep(job, recorded);
@@ -574,6 +704,7 @@ impl Batch<'_> {
         let changed = self.owners.bookings.iter().zip(&self.changed);
         let changed: Vec<&Booking> = changed.filter(|(_, changed)| **changed).map(|(b, _)| b).collect();
         let [themselves, refunds, disputes] = bookings::save(&changed);
+        let [of_bookings, of_nobody] = cases::open(&self.cases, self.now);
         tx.write([
             ledger::insert(&self.new),
             ledger::settle(&self.settled),
@@ -581,7 +712,9 @@ impl Batch<'_> {
             themselves,
             refunds,
             disputes,
-            cases::open(&self.cases, self.now),
+            of_bookings,
+            of_nobody,
+            cases::extend(&self.extended),
             outbox::push(&self.effects, self.writer.audience, self.now),
         ])
         .await?;
@@ -591,19 +724,6 @@ impl Batch<'_> {
 
 fn duplicate(reason: Reason, booking: Option<BookingId>) -> Recorded {
     Recorded { outcome: Outcome::Duplicate, reason, booking, applied_payment: false }
-}
-
-/// What must be asked before an event can be judged that is about `booking`.
-fn open_question(fact: &Fact, booking: &Booking) -> Option<Question> {
-    match fact {
-        Fact::Session(_) if booking.payment().is_some() => None,
-        Fact::Session(fact) => fact.leaves_open().then_some(Question::Session),
-        Fact::Refund(fact) => {
-            let known = booking.refunds.iter().any(|refund| refund.id == fact.id);
-            (fact.leaves_open() && !known).then_some(Question::Refund)
-        }
-        Fact::ChargeRefunded(_) | Fact::Dispute(_) | Fact::NoSession(_) | Fact::Other => None,
-    }
 }
 
 /// Whether the rules may want to seat a booking that holds no seat.
@@ -627,46 +747,6 @@ pub(in crate::flow) async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result
 
 fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {
     now.plus(RETRY.after(known.map_or(0, |known| known.tries)))
-}
-
-fn unknown_booking(event: &Event) -> NewCase {
-    let session = event.fact.session().cloned();
-    let intent = event.fact.intent().cloned();
-    // One case for a payment, however many events about it come; but a dispute has its own deadline, and may
-    // come when the payment's case is closed.
-    let (subject, deadline) = match (&event.fact, &intent, &session) {
-        (Fact::Dispute(fact), ..) => (fact.id.as_str(), fact.due_by),
-        (_, Some(intent), _) => (intent.as_str(), None),
-        (_, None, Some(session)) => (session.as_str(), None),
-        (_, None, None) => (event.key.as_str(), None),
-    };
-    let (amount, currency) = match &event.fact {
-        Fact::Session(fact) => (fact.total, fact.currency.clone()),
-        Fact::Refund(fact) => (fact.amount, fact.currency.clone()),
-        Fact::ChargeRefunded(fact) => (fact.amount_refunded, fact.currency.clone()),
-        Fact::Dispute(fact) => (fact.countable(), fact.currency.clone()),
-        Fact::NoSession(_) | Fact::Other => (None, None),
-    };
-    let named = event.fact.claim().and_then(|claim| claim.booking());
-    NewCase {
-        kind: CaseKind::UnknownBooking,
-        key: format!("{}:{subject}", CaseKind::UnknownBooking),
-        session: session.clone(),
-        intent: intent.clone(),
-        amount,
-        currency,
-        deadline,
-        detail: match named {
-            Some(booking) => Words::new(
-                format!("{} nomme la réservation {booking}, qui n'est pas ici", event.kind),
-                format!("{} names booking {booking}, which is not here", event.kind),
-            ),
-            None => Words::new(
-                format!("{} ne nomme aucune réservation d'ici", event.kind),
-                format!("{} names no booking that is here", event.kind),
-            ),
-        },
-    }
 }
 
 fn new_entry(

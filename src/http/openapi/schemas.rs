@@ -24,6 +24,7 @@ pub(super) fn schemas() -> Value {
             ("message", text()),
             ("requestId", text()),
             ("details?", list(object(&[("path", text()), ("message", text())]))),
+            ("refund?", reference("RefundIntent")),
         ]),
     );
     add("Done", object(&[("status", text())]));

@@ -265,6 +265,10 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     booking_needed: "Donnez la référence de la réservation." / "Give the booking’s reference.",
     case_impossible: "Ce n’est pas possible dans l’état actuel. Regardez la réservation." /
         "This is not possible as things are. Look at the booking.",
+    case_refund_open: "Un remboursement est en cours. Le reste attend que l’on sache ce que Stripe a fait." /
+        "A refund is under way. Everything else waits until it is known what Stripe did.",
+    case_refund_done: "Stripe a fait le remboursement." / "Stripe made the refund.",
+    case_refund_refused: "Stripe a refusé le remboursement." / "Stripe refused the refund.",
     for_admin: "Réservé au rôle ADMIN." / "For the role ADMIN.",
     action_accept: "Accepter" / "Accept",
     action_reseat: "Reprendre une place" / "Take a seat again",
@@ -446,7 +450,7 @@ pub fn dispute_status(lang: Lang, status: DisputeStatus) -> &'static str {
         DisputeStatus::Prevented => ("évité", "prevented"),
         DisputeStatus::NeedsResponse => ("réponse attendue", "needs a response"),
         DisputeStatus::UnderReview => ("en cours d’examen", "under review"),
-        DisputeStatus::Lost => ("perdu", "lost"),
+        DisputeStatus::Lost | DisputeStatus::LostAppeal => ("perdu", "lost"),
         DisputeStatus::AppealNeedsResponse => ("appel, réponse attendue", "appeal, needs a response"),
         DisputeStatus::AppealUnderReview => ("appel en cours d’examen", "appeal under review"),
         DisputeStatus::Won => ("gagné", "won"),

@@ -2,18 +2,18 @@
 
 use super::outcome::{Outcome, Reason};
 use crate::booking::Booking;
-use crate::case::CaseKind;
+use crate::case::{CaseAbout, Facts, KnownCase};
 use crate::ids::{PaymentIntentId, SessionId};
 use crate::lang::Words;
 use clock::Timestamp;
 
-/// A case to be opened. The same key is never opened twice.
+/// A case to be opened. What was told of its subject before is not opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCase {
-    /// What does not fit.
-    pub kind: CaseKind,
-    /// Its identity: the kind and what it is about.
-    pub key: String,
+    /// What it is about.
+    pub about: CaseAbout,
+    /// What was told of that.
+    pub facts: Facts,
     /// The session it is about.
     pub session: Option<SessionId>,
     /// The payment it is about.
@@ -26,6 +26,20 @@ pub struct NewCase {
     pub deadline: Option<Timestamp>,
     /// The figures, in words.
     pub detail: Words,
+}
+
+impl NewCase {
+    /// The case once it is opened.
+    #[must_use]
+    pub fn known(&self) -> KnownCase {
+        KnownCase {
+            about: self.about.clone(),
+            facts: self.facts.clone(),
+            amount: self.amount,
+            currency: self.currency.clone(),
+            open: true,
+        }
+    }
 }
 
 /// Something that others are told about, once committed.

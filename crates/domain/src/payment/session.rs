@@ -4,12 +4,35 @@ use super::Rules;
 use super::amount::{another_mode, check_amount};
 use super::decision::{Decision, EffectKind, NewCase};
 use super::outcome::Reason;
+use super::session_word;
 use crate::booking::{Payment, Progress};
 use crate::calendar;
-use crate::case::CaseKind;
-use crate::event::{NoSessionFact, PaymentStatus, SessionFact, SessionMoment};
+use crate::case::{CaseAbout, CaseKind, Facts};
+use crate::event::{Fact, NoSessionFact, PaymentStatus, SessionFact, SessionMoment};
 use crate::ids::SessionId;
 use crate::lang::{Lang, Words};
+
+/// What was told before of a session that did not pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionTold {
+    /// The session.
+    pub id: SessionId,
+    /// What happened to it: it was completed with a delayed payment, that failed, or it expired.
+    pub moment: SessionMoment,
+}
+
+impl SessionTold {
+    /// What a fact tells of a session that does not pay; none if it is about something else.
+    #[must_use]
+    pub fn of(fact: &Fact) -> Option<Self> {
+        match fact {
+            Fact::Session(fact) if session_word(fact) != "paid" => {
+                Some(Self { id: fact.id.clone(), moment: fact.moment })
+            }
+            _ => None,
+        }
+    }
+}
 
 impl Rules<'_> {
     pub(super) fn session(&self, fact: &SessionFact) -> Decision {
@@ -27,8 +50,8 @@ impl Rules<'_> {
 
     pub(super) fn session_case(&self, kind: CaseKind, fact: &SessionFact, detail: Words) -> Decision {
         self.case(NewCase {
-            kind,
-            key: format!("{kind}:{}", fact.id),
+            about: CaseAbout::new(kind, &fact.id),
+            facts: Facts::one(session_word(fact)),
             session: Some(fact.id.clone()),
             intent: fact.intent.clone(),
             amount: fact.total,
@@ -93,24 +116,33 @@ impl Rules<'_> {
             at: self.context.now,
         });
         let effects = vec![self.effect(EffectKind::Paid, fact.id.as_str())];
-        Decision { applied_payment: true, ..self.applied(booking, reason, effects) }
+        let decision = self.with_refunds_that_do_not_fit(self.applied(booking, reason, effects));
+        Decision { applied_payment: true, ..decision }
     }
 
     /// Whether a person was asked about its payment, which came too late: a seat that has become free since changes
     /// nothing without them.
     pub(super) fn waits_for_a_seat(&self, fact: &SessionFact) -> bool {
-        let asked = format!("{}:{}", CaseKind::LatePayment, fact.id);
-        self.before.seat.is_none() && self.before.cases.contains(&asked)
+        let asked = CaseAbout::new(CaseKind::LatePayment, &fact.id);
+        self.before.seat.is_none() && self.before.cases.iter().any(|known| known.about == asked)
     }
 
     pub(super) fn processing(&self, fact: &SessionFact) -> Decision {
+        // Its delayed payment had failed before we heard that there was one.
+        let failed_before = self.was_told(&fact.id, SessionMoment::AsyncFailed);
         match &self.before.progress {
             Progress::Expired if self.waits_for_a_seat(fact) => {
                 self.nothing_new(Reason::OvertakenByLaterState)
             }
-            Progress::Pending | Progress::Expired => {
+            Progress::Failed if failed_before || self.before.session.as_ref() == Some(&fact.id) => {
+                self.nothing_new(Reason::OvertakenByLaterState)
+            }
+            Progress::Pending | Progress::Expired | Progress::Failed => {
                 if let Some(mode) = another_mode(fact) {
                     return self.session_case(CaseKind::ModeMismatch, fact, mode);
+                }
+                if failed_before {
+                    return self.has_failed(fact);
                 }
                 let mut booking = self.before.clone();
                 booking.progress = Progress::Processing;
@@ -119,9 +151,7 @@ impl Rules<'_> {
                 self.applied(booking, Reason::PaymentPending, Vec::new())
             }
             Progress::Processing => self.nothing_new(Reason::AlreadyApplied),
-            Progress::Failed | Progress::Cancelled | Progress::Paid(_) => {
-                self.nothing_new(Reason::OvertakenByLaterState)
-            }
+            Progress::Cancelled | Progress::Paid(_) => self.nothing_new(Reason::OvertakenByLaterState),
         }
     }
 
@@ -134,15 +164,44 @@ impl Rules<'_> {
                 if fact.is_contradictory() {
                     return self.contradictory(fact);
                 }
-                let mut booking = self.before.clone();
-                booking.progress = Progress::Failed;
-                booking.session = Some(fact.id.clone());
-                let effects = vec![self.effect(EffectKind::Failed, fact.id.as_str())];
-                self.applied(booking, Reason::PaymentFailed, effects)
+                // Another session's delayed payment may still be on its way.
+                match self.another_on_its_way(&fact.id) {
+                    Some(other) => {
+                        let mut booking = self.before.clone();
+                        booking.progress = Progress::Processing;
+                        booking.session = Some(other.clone());
+                        booking.seat = booking.seat.or(self.context.free_seat);
+                        self.applied(booking, Reason::PaymentFailed, Vec::new())
+                    }
+                    None => self.has_failed(fact),
+                }
             }
             Progress::Failed => self.nothing_new(Reason::AlreadyApplied),
             Progress::Cancelled | Progress::Paid(_) => self.nothing_new(Reason::OvertakenByLaterState),
         }
+    }
+
+    fn has_failed(&self, fact: &SessionFact) -> Decision {
+        let mut booking = self.before.clone();
+        booking.progress = Progress::Failed;
+        booking.session = Some(fact.id.clone());
+        let effects = vec![self.effect(EffectKind::Failed, fact.id.as_str())];
+        self.applied(booking, Reason::PaymentFailed, effects)
+    }
+
+    fn was_told(&self, session: &SessionId, moment: SessionMoment) -> bool {
+        self.told.iter().any(|told| told.id == *session && told.moment == moment)
+    }
+
+    /// Another session that was completed, whose delayed payment has neither come nor failed: the first by its id,
+    /// so that it is the same in whatever order they were told.
+    fn another_on_its_way(&self, session: &SessionId) -> Option<&SessionId> {
+        let others = self.told.iter().filter(|told| told.id != *session);
+        others
+            .filter(|told| told.moment == SessionMoment::Completed)
+            .map(|told| &told.id)
+            .filter(|id| !self.was_told(id, SessionMoment::AsyncFailed))
+            .min()
     }
 
     pub(super) fn expired(&self, fact: &SessionFact) -> Decision {
@@ -175,9 +234,7 @@ impl Rules<'_> {
                     None => self.applied(booking, Reason::NoSessionMade, Vec::new()),
                     Some(session) => {
                         let case = self.session_unknown(session);
-                        booking.cases.push(case.key.clone());
-                        let decision = self.applied(booking, Reason::SessionUnknown, Vec::new());
-                        Decision { case: Some(case), ..decision }
+                        self.with_case(self.applied(booking, Reason::SessionUnknown, Vec::new()), case)
                     }
                 }
             }
@@ -199,8 +256,8 @@ impl Rules<'_> {
 
     pub(super) fn session_unknown(&self, session: &SessionId) -> NewCase {
         NewCase {
-            kind: CaseKind::SessionUnknown,
-            key: format!("{}:{session}", CaseKind::SessionUnknown),
+            about: CaseAbout::new(CaseKind::SessionUnknown, session),
+            facts: Facts::one("unknown"),
             session: Some(session.clone()),
             intent: None,
             amount: Some(self.before.price.amount),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::booking::{Customer, DisputeStatus, Progress, RefundStatus, Status};
+use crate::case::KnownCase;
 use crate::event::{
     ChargeRefundedFact, Claim, DisputeFact, EventKey, PaymentStatus, RefundFact, SessionMoment, Source,
 };
@@ -341,7 +342,7 @@ fn a_session_that_stripe_does_not_know_ends_only_the_pending_booking_that_has_it
 
     let decision = decide(&of(Progress::Pending), &unknown(id("cs_1")), context);
     assert_eq!((decision.outcome, decision.booking.status()), (Outcome::Processed, Status::Expired));
-    assert_eq!((decision.booking.seat, decision.case.unwrap().kind), (None, CaseKind::SessionUnknown));
+    assert_eq!((decision.booking.seat, decision.case.unwrap().about.kind), (None, CaseKind::SessionUnknown));
     // Once is enough: the same again is no second case.
     let again = decide(&decision.booking, &unknown(id("cs_1")), context);
     assert_eq!((again.outcome, again.case), (Outcome::Duplicate, None));
@@ -412,7 +413,6 @@ fn an_amount_of_a_dispute_that_cannot_be_one_opens_a_case_and_is_not_stored() {
     for (amount, unreadable, is_odd) in [
         (Some(PRICE), false, false),
         (Some(0), false, false),
-        (Some(999_999_999_999), false, false),
         (None, false, false),
         (None, true, true),
         (Some(-1), false, true),
@@ -429,8 +429,6 @@ fn an_amount_of_a_dispute_that_cannot_be_one_opens_a_case_and_is_not_stored() {
             assert_eq!(decision.case.is_some(), is_odd || open, "{amount:?} {status:?}");
             let case_amount = decision.case.as_ref().and_then(|case| case.amount);
             assert!(case_amount.is_none_or(|amount| amount == stored), "{amount:?} {status:?}");
-            let words = decision.case.as_ref().map(|case| case.detail.en.contains("cannot be one"));
-            assert_eq!(words.unwrap_or(false), is_odd, "{amount:?} {status:?}");
             // Told again it changes nothing, and opens nothing more.
             let again = tell(&decision.booking, &told);
             assert_eq!((again.booking, again.case), (decision.booking, None), "{amount:?} {status:?}");
@@ -442,4 +440,353 @@ fn an_amount_of_a_dispute_that_cannot_be_one_opens_a_case_and_is_not_stored() {
         let most = decision.booking.disputes[0].amount;
         assert_eq!(most, stored.max(PRICE), "{amount:?}");
     }
+}
+fn session_of(id: &str, moment: SessionMoment, status: PaymentStatus) -> Fact {
+    let Fact::Session(fact) = session(moment, status) else { unreachable!() };
+    let intent = PaymentIntentId::parse(&id.replace("cs", "pi")).ok();
+    Fact::Session(SessionFact { id: SessionId::parse(id).unwrap(), intent, ..fact })
+}
+
+/// Applies facts as the recorder does, which remembers what was told of sessions, and tells parked ones again.
+fn remembered(begin: Booking, facts: &[Fact]) -> Booking {
+    let mut booking = begin;
+    let mut told = Vec::new();
+    let mut parked = Vec::new();
+    let context =
+        Context { now: Timestamp::from_unix_seconds(1_795_000_100), livemode: false, free_seat: Some(1) };
+    for (n, fact) in facts.iter().enumerate() {
+        let decision = decide_among(&booking, &event(n, fact.clone()), context, &told);
+        booking = decision.booking;
+        told.extend(SessionTold::of(fact));
+        if decision.outcome == Outcome::Parked {
+            parked.push(fact.clone());
+        }
+    }
+    for (n, fact) in parked.into_iter().enumerate() {
+        booking = decide_among(&booking, &event(100 + n, fact), context, &told).booking;
+    }
+    booking
+}
+
+/// What every order must agree about, the cases' subjects among it.
+fn outcome_of(booking: &Booking) -> (Essence, Vec<CaseAbout>) {
+    let mut cases: Vec<_> = booking.cases.iter().map(|known| known.about.clone()).collect();
+    cases.sort();
+    (essence(booking), cases)
+}
+
+#[test]
+fn two_sessions_of_one_booking_end_the_same_in_every_order() {
+    use PaymentStatus::{Paid, Unpaid};
+    use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
+    let s1 = |moment, status| session_of("cs_1", moment, status);
+    let s2 = |moment, status| session_of("cs_2", moment, status);
+    let sets = [
+        (vec![s2(Completed, Unpaid), s2(AsyncFailed, Unpaid)], Status::Failed),
+        (vec![s2(Completed, Unpaid), s2(AsyncFailed, Unpaid), s1(Expired, Unpaid)], Status::Failed),
+        (vec![s2(Completed, Unpaid), s1(Expired, Unpaid)], Status::Processing),
+        (vec![s1(Completed, Unpaid), s1(AsyncFailed, Unpaid), s2(Completed, Unpaid)], Status::Processing),
+        (
+            vec![
+                s1(Completed, Unpaid),
+                s1(AsyncFailed, Unpaid),
+                s2(Completed, Unpaid),
+                s2(AsyncFailed, Unpaid),
+            ],
+            Status::Failed,
+        ),
+        (
+            vec![
+                s1(Completed, Unpaid),
+                s1(AsyncFailed, Unpaid),
+                s2(Completed, Unpaid),
+                s2(AsyncSucceeded, Paid),
+            ],
+            Status::Paid,
+        ),
+        (vec![s1(Expired, Unpaid), s2(Completed, Paid)], Status::Paid),
+    ];
+    for (facts, status) in sets {
+        // The service attaches a session before it can be paid; the other is somebody else's doing.
+        let begin = || Booking { session: SessionId::parse("cs_1").ok(), ..pending() };
+        for order in permutations(&facts) {
+            let booking = remembered(begin(), &order);
+            assert_eq!(booking.status(), status, "{order:?}");
+            assert_eq!(booking.seat.is_some(), booking.keeps_seat(), "{order:?}");
+            // Told again, none of them changes anything.
+            let mut twice = order.clone();
+            twice.extend(order.iter().cloned());
+            assert_eq!(remembered(begin(), &twice).status(), status, "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn refunds_that_are_told_before_their_payment_end_the_same_in_every_order() {
+    let foreign_payment = || {
+        let Fact::Session(fact) = session_of("cs_1", SessionMoment::Completed, PaymentStatus::Paid) else {
+            unreachable!()
+        };
+        Fact::Session(SessionFact { currency: Some("usd".into()), ..fact })
+    };
+    let foreign_refund = |status| {
+        let Fact::Refund(fact) = refund("re_1", PRICE, status) else { unreachable!() };
+        Fact::Refund(RefundFact { currency: Some("usd".into()), ..fact })
+    };
+    let foreign_charge = || {
+        let Fact::ChargeRefunded(fact) = charge(PRICE) else { unreachable!() };
+        Fact::ChargeRefunded(ChargeRefundedFact { currency: Some("usd".into()), ..fact })
+    };
+    use RefundStatus::{Failed, Pending, Succeeded};
+    let paid = || session(SessionMoment::Completed, PaymentStatus::Paid);
+    for facts in [
+        vec![foreign_payment(), foreign_refund(Succeeded)],
+        vec![foreign_payment(), foreign_refund(Pending), foreign_refund(Succeeded), foreign_charge()],
+        vec![foreign_payment(), foreign_refund(Succeeded), foreign_refund(Failed)],
+        vec![paid(), refund("re_1", PRICE + 1, Succeeded)],
+        vec![paid(), refund("re_1", PRICE + 1, Succeeded), refund("re_2", 1000, Succeeded)],
+        vec![paid(), refund("re_1", -1, Succeeded)],
+        vec![paid(), refund("re_1", i64::MAX, Succeeded)],
+    ] {
+        let expected = outcome_of(&remembered(pending(), &facts));
+        assert!(!expected.1.is_empty(), "a person sees it");
+        for order in permutations(&facts) {
+            let (is, cases) = outcome_of(&remembered(pending(), &order));
+            // What does not fit is not stored if the payment is there, and does not count if it was not.
+            assert_eq!((is.0, &is.1, is.2), (expected.0.0, &expected.0.1, expected.0.2), "{order:?}");
+            assert_eq!(cases, expected.1, "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_foreign_refund_whose_payment_never_comes_is_seen_by_a_person() {
+    let Fact::Refund(fact) = refund("re_1", PRICE, RefundStatus::Succeeded) else { unreachable!() };
+    let told = event(1, Fact::Refund(RefundFact { currency: Some("usd".into()), ..fact }));
+    let context = Context { now: pending().updated_at, livemode: false, free_seat: None };
+    assert_eq!(decide(&pending(), &told, context).outcome, Outcome::Parked);
+    let decision = decide_after_waiting(&pending(), &told, context);
+    assert_eq!(
+        (decision.outcome, decision.case.unwrap().about.kind),
+        (Outcome::Case, CaseKind::RefundMismatch)
+    );
+}
+
+#[test]
+fn a_dispute_that_was_lost_appealed_and_lost_again_is_lost() {
+    use DisputeStatus::{
+        AppealNeedsResponse, AppealUnderReview, Lost, LostAppeal, NeedsResponse, UnderReview, Won,
+    };
+    let paid = || session(SessionMoment::Completed, PaymentStatus::Paid);
+    let life = [NeedsResponse, UnderReview, Lost, AppealNeedsResponse, AppealUnderReview, Lost].map(dispute);
+    let (booking, ..) = live([paid()].into_iter().chain(life.clone()));
+    assert_eq!(booking.disputes[0].status, LostAppeal);
+    assert_eq!((booking.disputes[0].status.as_str(), booking.status()), ("lost", Status::Disputed));
+    // What is told again of its life opens nothing anew.
+    for fact in life {
+        let context = Context { now: booking.updated_at, livemode: false, free_seat: None };
+        assert_eq!(decide(&booking, &event(1, fact), context).booking, booking);
+    }
+    let (booking, ..) = live([paid(), dispute(Lost), dispute(AppealNeedsResponse), dispute(Won)]);
+    assert_eq!(booking.status(), Status::Paid);
+    for status in [Lost, LostAppeal, Won, NeedsResponse] {
+        assert_eq!(DisputeStatus::from_stored(status.stored()), status);
+    }
+    // Which of the two it is must be asked.
+    let (contested, ..) = live([paid(), dispute(Lost), dispute(AppealNeedsResponse)]);
+    assert_eq!(open_question(&dispute(Lost), &contested), Some(Question::Dispute));
+    assert_eq!(open_question(&dispute(Won), &contested), None);
+}
+
+#[test]
+fn amounts_that_nobody_can_count_with_are_cases_and_are_not_stored() {
+    let paid = || session(SessionMoment::Completed, PaymentStatus::Paid);
+    let disputed = |amount, status| {
+        let Fact::Dispute(fact) = dispute(status) else { unreachable!() };
+        Fact::Dispute(DisputeFact { amount: Some(amount), ..fact })
+    };
+    for amount in [-1, -PRICE, PRICE * 3, i64::MAX, i64::MIN] {
+        for status in [DisputeStatus::NeedsResponse, DisputeStatus::Won, DisputeStatus::WarningClosed] {
+            let (booking, ..) = live([paid(), disputed(amount, status)]);
+            assert_eq!(booking.disputes[0].amount, 0, "{amount}");
+            // It is a dispute all the same.
+            assert_eq!(booking.disputes[0].status, status);
+            assert_eq!(booking.cases.len(), 1, "{amount}");
+            let context = Context { now: booking.updated_at, livemode: false, free_seat: None };
+            let again = decide(&booking, &event(1, disputed(amount, status)), context);
+            assert_eq!((again.outcome, again.booking), (Outcome::Duplicate, booking), "{amount}");
+        }
+        let (mut booking, ..) = live([paid(), dispute(DisputeStatus::NeedsResponse)]);
+        booking.cases[0].open = false;
+        let context = Context { now: booking.updated_at, livemode: false, free_seat: None };
+        let odd = decide(&booking, &event(1, disputed(amount, DisputeStatus::NeedsResponse)), context);
+        assert_eq!((odd.outcome, odd.booking.disputes[0].amount), (Outcome::Case, PRICE), "{amount}");
+        let told = live([paid(), refund("re_1", amount, RefundStatus::Succeeded)]).0;
+        assert_eq!((told.refunds.len(), told.cases.len()), (0, 1), "{amount}");
+    }
+    // In the bank's own currency, whose units may be smaller.
+    let Fact::Dispute(fact) = disputed(PRICE * 200, DisputeStatus::NeedsResponse) else { unreachable!() };
+    let other = DisputeFact { currency: Some("jpy".into()), ..fact };
+    assert_eq!(live([paid(), Fact::Dispute(other)]).0.disputes[0].amount, PRICE * 200);
+}
+
+/// For each kind of case: what opens it, and what happens to the money afterwards.
+#[test]
+fn what_happens_after_a_case_was_closed_is_seen_by_a_person_and_a_copy_is_not() {
+    use DisputeStatus::{AppealNeedsResponse, Lost, NeedsResponse, WarningNeedsResponse};
+    use PaymentStatus::{Paid, Unpaid};
+    use RefundStatus::{Canceled, Failed, Pending, Succeeded};
+    use SessionMoment::{Completed, Expired};
+    let paid = || session(Completed, Paid);
+    let of = |change: fn(&mut SessionFact)| {
+        let Fact::Session(mut fact) = session(Completed, Paid) else { unreachable!() };
+        change(&mut fact);
+        Fact::Session(fact)
+    };
+    let second = || session_of("cs_2", Completed, Paid);
+    let second_of = |amount: i64| {
+        let Fact::Session(fact) = second() else { unreachable!() };
+        Fact::Session(SessionFact { total: Some(amount), subtotal: Some(amount), ..fact })
+    };
+    let lost_seat = |booking: Booking| Booking { seat: None, progress: Progress::Expired, ..booking };
+    let stories: Vec<(CaseKind, Vec<Fact>, Fact, Vec<Fact>)> = vec![
+        (
+            CaseKind::AmountMismatch,
+            vec![],
+            of(|fact| (fact.total, fact.subtotal) = (Some(1), Some(1))),
+            vec![of(|fact| (fact.total, fact.subtotal) = (Some(2), Some(2)))],
+        ),
+        (
+            CaseKind::CurrencyMismatch,
+            vec![],
+            of(|fact| fact.currency = Some("usd".into())),
+            vec![of(|fact| fact.currency = Some("jpy".into()))],
+        ),
+        (
+            CaseKind::ModeMismatch,
+            vec![],
+            of(|fact| (fact.mode, fact.payment_status) = (Some("setup".into()), PaymentStatus::Unpaid)),
+            vec![of(|fact| fact.mode = Some("setup".into()))],
+        ),
+        (CaseKind::PaidTwice, vec![paid()], second(), vec![second_of(PRICE + 1)]),
+        (CaseKind::StateMismatch, vec![], session(Expired, Paid), vec![]),
+        (
+            CaseKind::RefundMismatch,
+            vec![paid()],
+            refund("re_1", PRICE + 1, Pending),
+            vec![refund("re_1", PRICE + 2, Pending), refund("re_1", PRICE + 1, Failed)],
+        ),
+        (CaseKind::RefundMismatch, vec![paid()], charge(PRICE + 1), vec![charge(PRICE + 2)]),
+        (
+            CaseKind::RefundFailed,
+            vec![paid(), refund("re_1", 1000, Succeeded)],
+            refund("re_1", 1000, Failed),
+            vec![refund("re_2", 1000, Failed), refund("re_3", 1000, Canceled)],
+        ),
+        (
+            CaseKind::Dispute,
+            vec![paid()],
+            dispute(NeedsResponse),
+            vec![dispute(Lost), dispute(AppealNeedsResponse), dispute(Lost)],
+        ),
+        (CaseKind::Dispute, vec![paid()], dispute(WarningNeedsResponse), vec![dispute(NeedsResponse)]),
+    ];
+    let context = Context { now: pending().updated_at, livemode: false, free_seat: None };
+    for (kind, before, opens, then) in stories {
+        let mut booking = live(before).0;
+        let decision = decide(&booking, &event(1, opens.clone()), context);
+        assert_eq!(decision.case.as_ref().map(|case| case.about.kind), Some(kind), "{opens:?}");
+        booking = decision.booking;
+        let mut told = vec![opens];
+        for next in then {
+            booking.cases.iter_mut().for_each(|case| case.open = false);
+            for copy in &told {
+                let again = decide(&booking, &event(2, copy.clone()), context);
+                assert!(again.case.is_none(), "a copy opens nothing: {copy:?}");
+                // The decision on the contest looks like that which was contested; Stripe is asked which it is.
+                assert!(open_question(copy, &booking).is_some() || again.booking == booking);
+            }
+            let decision = decide(&booking, &event(3, next.clone()), context);
+            assert!(decision.case.is_some(), "nobody sees {next:?} after {told:?}");
+            booking = decision.booking;
+            told.push(next);
+            told.retain(|copy| open_question(copy, &booking).is_none());
+        }
+    }
+    let late = lost_seat(pending());
+    let decision = decide(&late, &event(1, paid()), context);
+    assert_eq!(decision.case.unwrap().about.kind, CaseKind::LatePayment);
+    let live_event = |fact| Event { livemode: Some(true), ..event(1, fact) };
+    let mut booking = decide(&pending(), &live_event(session(Completed, Unpaid)), context).booking;
+    booking.cases[0].open = false;
+    assert!(decide(&booking, &live_event(session(Completed, Unpaid)), context).case.is_none());
+    assert!(decide(&booking, &live_event(paid()), context).case.is_some(), "money in the other mode");
+}
+
+/// A refund that ends without having reached the customer, when the seat may have been sold again.
+#[test]
+fn a_refund_that_comes_back_gives_the_seat_back_or_opens_a_case() {
+    use RefundStatus::{Canceled, Failed, Pending, Succeeded};
+    let paid = session(SessionMoment::Completed, PaymentStatus::Paid);
+    for end in [Canceled, Failed] {
+        for began in [Pending, Succeeded] {
+            let (refunded, ..) = live([paid.clone(), refund("re_1", PRICE, began)]);
+            assert_eq!((refunded.seat, refunded.status()), (None, Status::Refunded));
+            for free_seat in [Some(7), None] {
+                let context = Context { now: refunded.updated_at, livemode: false, free_seat };
+                let decision = decide(&refunded, &event(1, refund("re_1", PRICE, end)), context);
+                assert_eq!((decision.booking.status(), decision.booking.seat), (Status::Paid, free_seat));
+                assert!(decision.case.is_some());
+            }
+        }
+    }
+    // The charge told of all of it; then one refund of a part is known by its id, and the seat is gone.
+    let (refunded, ..) = live([paid, charge(PRICE)]);
+    assert_eq!(refunded.seat, None);
+    let context = Context { now: refunded.updated_at, livemode: false, free_seat: None };
+    let decision = decide(&refunded, &event(1, refund("re_1", 1000, Succeeded)), context);
+    assert_eq!((decision.booking.seat, decision.booking.keeps_seat()), (None, true));
+    assert!(decision.case.is_some(), "a paid booking without a seat and without a case");
+}
+
+#[test]
+fn what_happens_to_an_unknown_payment_after_its_case_was_closed_is_seen() {
+    use DisputeStatus::{Lost, NeedsResponse};
+    use RefundStatus::{Failed, Pending, Succeeded};
+    let paid = session(SessionMoment::Completed, PaymentStatus::Paid);
+    let none = AskedFor::default();
+    let ours = AskedFor { refunds: vec!["re_1".into()], sum: PRICE };
+    let told = |fact: &Fact, known: &[KnownCase], asked: &AskedFor| {
+        unknown_booking(&event(1, fact.clone()), known, asked)
+    };
+    let opened = |seen: Unmatched| match seen {
+        Unmatched::Case(case) => case.known(),
+        other => panic!("{other:?}"),
+    };
+    let mut first = opened(told(&paid, &[], &none));
+    let went_out = refund("re_1", PRICE, Succeeded);
+    assert!(matches!(told(&went_out, &[first.clone()], &none), Unmatched::Joins(..)));
+    first.open = false;
+    let known = [first.clone()];
+    // What a person did about it, and copies.
+    assert_eq!(told(&went_out, &known, &ours), Unmatched::Expected);
+    assert_eq!(told(&charge(PRICE), &known, &ours), Unmatched::Expected);
+    assert_eq!(told(&paid, &known, &ours), Unmatched::Seen);
+    // What they did not do, and what they cannot know.
+    for news in [
+        refund("re_1", PRICE, Failed),
+        refund("re_9", 1000, Pending),
+        charge(PRICE + 1),
+        dispute(NeedsResponse),
+    ] {
+        let case = opened(told(&news, &known, &ours));
+        let closed = KnownCase { open: false, ..case };
+        let both = [first.clone(), closed];
+        assert_eq!(told(&news, &both, &ours), Unmatched::Seen, "a copy: {news:?}");
+    }
+    let closed = KnownCase { open: false, ..opened(told(&dispute(NeedsResponse), &known, &none)) };
+    assert!(matches!(told(&dispute(Lost), &[closed], &none), Unmatched::Case(_)));
+    let Fact::Session(fact) = paid else { unreachable!() };
+    let more = Fact::Session(SessionFact { total: Some(1), ..fact });
+    assert!(matches!(told(&more, &known, &ours), Unmatched::Case(_)));
 }

@@ -91,7 +91,7 @@ pub fn dispute_sentence(status: DisputeStatus, lang: Lang) -> &'static str {
             "Le litige est gagné : l'argent vous reste ; vous pouvez classer le cas.",
             "The dispute was won: you keep the money; the case can be dismissed.",
         ),
-        DisputeStatus::Lost => (
+        DisputeStatus::Lost | DisputeStatus::LostAppeal => (
             "Le litige est perdu : l'argent est retourné au client ; vous pouvez classer le cas.",
             "The dispute was lost: the money went back to the customer; the case can be dismissed.",
         ),

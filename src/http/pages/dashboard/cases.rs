@@ -16,6 +16,7 @@ use axum::response::Response;
 use domain::case::CaseAction;
 use domain::ids::{BookingId, CaseId};
 use store::cases::CaseRecord;
+use store::refund_intents::IntentState;
 
 #[derive(Template)]
 #[template(path = "dashboard/cases.html")]
@@ -53,6 +54,8 @@ struct CaseView {
     state: &'static str,
     detail: String,
     facts: Vec<Fact>,
+    /// That a refund is under way, which keeps everything else waiting.
+    refund: Option<String>,
     booking: Option<String>,
     event: Option<String>,
 }
@@ -157,6 +160,14 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
     let case = case.ok_or_else(Problem::not_found)?;
     let t = page.t;
     let moment = |at| format::moment(page.lang, &app.config.timezone, at);
+    let refund = case.refund.as_ref().map(|refund| {
+        let amount = format::amount(page.lang, refund.amount, &refund.currency);
+        match refund.state {
+            IntentState::Open => format!("{amount} – {}", t.case_refund_open),
+            IntentState::Done => format!("{amount} – {}", t.case_refund_done),
+            IntentState::Refused => format!("{amount} – {}", t.case_refund_refused),
+        }
+    });
     let words = |action: CaseAction| format::sentence(page.lang, action.sentence(page.lang));
     let facts = [
         (t.amount, amount(page, &case)),
@@ -170,14 +181,14 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<CaseView, Problem> 
         (t.note, case.note.clone()),
     ];
     let open = case.closed_at.is_none();
-    let kind_actions = if open { case.kind.actions() } else { &[] };
     Ok(CaseView {
         id: case.id.to_string(),
-        actions: kind_actions.iter().map(|action| action_view(page, *action)).collect(),
+        actions: case.actions().iter().map(|action| action_view(page, *action)).collect(),
         sentence: format::sentence(page.lang, case.sentence(page.lang)),
         tone: if open { "bad" } else { "quiet" },
         state: if open { t.case_open } else { t.case_closed },
         facts: facts.into_iter().filter_map(|(name, value)| Some(Fact::new(name, value?))).collect(),
+        refund,
         booking: case.booking_id.map(|id| id.to_string()),
         event: case.event_key.clone(),
         detail: detail(page, &case),
@@ -214,12 +225,14 @@ pub async fn decide(
         CaseError::NotFound => return Err(Problem::not_found()),
         CaseError::NeedsRole(_) => (StatusCode::FORBIDDEN, t.forbidden_lead),
         CaseError::NotAnAction { .. } | CaseError::Closed(_) => (StatusCode::CONFLICT, t.conflict_lead),
+        CaseError::RefundUnderWay(_) => (StatusCode::CONFLICT, t.case_refund_open),
         CaseError::NoteNeeded => (StatusCode::BAD_REQUEST, t.note_hint),
         CaseError::BookingNeeded => (StatusCode::BAD_REQUEST, t.booking_needed),
         CaseError::Impossible(_) => (StatusCode::CONFLICT, t.case_impossible),
         CaseError::Refund(RefundError::Store(error)) | CaseError::Store(error) => return Err(error.into()),
         CaseError::Refund(RefundError::Refused(_)) => (StatusCode::BAD_GATEWAY, t.refund_refused),
         CaseError::Refund(_) => (StatusCode::CONFLICT, t.case_impossible),
+        CaseError::Record(error) => return Err(error.into()),
         CaseError::Stripe(error) => return Err(error.into()),
     };
     let page = page.at(&format!("/dashboard/cases/{id}"));
