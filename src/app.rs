@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::flow::accounts::Accounts;
+use crate::flow::health::Health;
 use crate::flow::recorder::{Recorder, Writer};
 use crate::metrics::Counters;
 use crate::stripe::Client;
@@ -39,6 +40,8 @@ pub struct App {
     pub clock: Clock,
     /// What is counted since the start.
     pub counters: Counters,
+    /// Whether webhooks can be recorded.
+    pub health: Health,
     draining: AtomicBool,
 }
 
@@ -88,6 +91,7 @@ impl App {
             accounts,
             cookie_key,
             counters: Counters::new(clock.now()),
+            health: Health::default(),
             clock,
             draining: AtomicBool::new(false),
         }))

@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::limit::is_local;
 use crate::app::Shared;
+use crate::flow::health::Trouble;
 use crate::metrics::Exposition;
 use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
@@ -47,8 +48,17 @@ pub async fn prometheus(State(app): State<Shared>, request: Request) -> Result<R
     let mut text = Exposition::new();
     app.counters.expose(&mut text, &app.config.app_version, app.config.webhook_secrets.len());
     let open_cases = tokio::time::timeout(PATIENCE, open_cases(&app)).await.ok().and_then(Result::ok);
-    text.gauge("checkout_database_up", "Whether the database answers.");
-    text.sample(&[], u8::from(open_cases.is_some()));
+    let trouble = app.health.standing(&app.store, app.clock.now()).await.trouble;
+    text.gauge("checkout_database_up", "Whether the next webhook would be recorded.");
+    text.sample(&[], u8::from(trouble.is_none()));
+    text.gauge("checkout_database_trouble", "What keeps the next webhook from being recorded.");
+    for known in Trouble::ALL {
+        text.sample(&[("reason", known.as_str())], u8::from(trouble == Some(known)));
+    }
+    if let Some(free) = app.store.free_bytes() {
+        text.gauge("checkout_disk_free_bytes", "What is free where the database's file stands.");
+        text.sample(&[], free);
+    }
     if let Some(open_cases) = open_cases {
         text.gauge("checkout_cases_open", "Cases about money that wait for a person.");
         text.sample(&[], open_cases);

@@ -24,6 +24,7 @@ mod decide;
 mod effects;
 mod graceful;
 mod harness;
+mod health;
 mod invariants;
 mod lifecycle;
 mod limits;

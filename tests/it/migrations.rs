@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::ledger::LedgerFilter;
 use store::page::PageRequest;
-use store::{Store, StoreError, Tx, bookings::BookingFilter};
+use store::{SchemaState, Store, StoreError, Tx, bookings::BookingFilter};
 
 on_each_engine! {
     an_empty_database_is_brought_up_to_date,
@@ -168,7 +168,11 @@ async fn an_older_program_refuses_a_newer_schema_in_one_line(db: TestDatabase) {
          select 9999, 'from the future', success, checksum, execution_time from _sqlx_migrations where version = 1",
     )
     .await;
-    for refusal in [migrate(&db.store).await.unwrap_err(), db.store.ready().await.unwrap_err()] {
+    // It only added: who runs goes on, who starts is told to be the newer one.
+    assert_eq!(db.store.ready().await.unwrap(), SchemaState::NewerAdded { found: 9999, known: newest() });
+    let started = migrate(&db.store).await.unwrap_err();
+    db.execute("update _sqlx_migrations set description = 'breaking the past' where version = 9999").await;
+    for refusal in [started, migrate(&db.store).await.unwrap_err(), db.store.ready().await.unwrap_err()] {
         assert!(matches!(refusal, StoreError::Newer { found: 9999, .. }), "{refusal:?}");
         let text = refusal.to_string();
         assert!(!text.contains('\n') && text.contains("9999") && text.contains("newer"), "{text}");
@@ -212,7 +216,7 @@ async fn migrate(store: &Store) -> Result<(), StoreError> {
 async fn migrate_to(db: &TestDatabase, version: i64) {
     let all = Migrator::new(root().join("crates/store/migrations")).await.unwrap();
     match &db.store {
-        Store::Postgres { pool, .. } => all.run_to(version, pool).await.unwrap(),
+        Store::Postgres(server) => all.run_to(version, server.pool().await.unwrap()).await.unwrap(),
         Store::Sqlite { writer, .. } => all.run_to(version, writer).await.unwrap(),
     }
 }
@@ -227,6 +231,10 @@ fn migration_files() -> BTreeMap<i64, PathBuf> {
             (version.parse().unwrap(), path)
         })
         .collect()
+}
+
+fn newest() -> i64 {
+    *migration_files().keys().next_back().unwrap()
 }
 
 async fn tables(db: &TestDatabase) -> Vec<String> {
