@@ -64,7 +64,6 @@ pub struct Counters {
     requests: RwLock<BTreeMap<String, RouteCounts>>,
     logins: Family<4>,
     limited: Family<3>,
-    drift: AtomicU64,
     background_failures: Family<{ BACKGROUND.len() }>,
     connections: Arc<AtomicI64>,
     connections_refused: AtomicU64,
@@ -143,7 +142,6 @@ impl Counters {
             requests: RwLock::default(),
             logins: Family::new(["success", "failure", "limited", "overloaded"]),
             limited: Family::new(["login", "checkout", "webhook"]),
-            drift: AtomicU64::new(0),
             background_failures: Family::new(BACKGROUND),
             connections: Arc::default(),
             connections_refused: AtomicU64::new(0),
@@ -225,11 +223,6 @@ impl Counters {
             Limited::Checkout => "checkout",
             Limited::Webhook => "webhook",
         });
-    }
-
-    /// How many facts Stripe and we disagreed on when they were last compared.
-    pub fn set_drift(&self, differences: u64) {
-        self.drift.store(differences, Ordering::Relaxed);
     }
 
     /// A round of background work failed.
@@ -383,8 +376,6 @@ impl Counters {
         text.sample(&[], self.http_5xx());
         text.histogram("checkout_http_request_duration_seconds", "From a request's head to its answer's.");
         self.request_time.expose(text);
-        text.gauge("checkout_drift", "Facts on which Stripe and we disagreed at the last comparison.");
-        text.sample(&[], self.drift.load(Ordering::Relaxed));
         text.counter("checkout_background_failures_total", "Rounds of background work that failed.");
         self.background_failures.expose(text, "work");
         text.gauge("checkout_http_connections", "Open connections.");

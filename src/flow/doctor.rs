@@ -4,7 +4,7 @@
 
 use super::health::{self, LITTLE_ROOM, Trouble};
 use super::invariants::{self, Audit};
-use super::reconcile::KINDS;
+use super::reconcile::{FEED_READ, KINDS};
 use crate::app::App;
 use crate::config::{Config, PollEvents};
 use crate::metrics::{CLOCKS_DIFFER, Refusal};
@@ -142,7 +142,7 @@ pub async fn fix(app: &App) -> anyhow::Result<Vec<String>> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
     if let Some(at) = tx.read_until("events").await?
-        && cursor_fault(at, now).is_some()
+        && cursor(at, now, None, None).status != Health::Ok
     {
         // From as far back as Stripe can tell; what was read before is known and changes nothing.
         let from = now.minus(FEED_KEEPS);
@@ -737,18 +737,28 @@ async fn offers(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError
     Ok(())
 }
 
-/// What is wrong with a cursor at `at`, if anything is.
-fn cursor_fault(at: Timestamp, now: Timestamp) -> Option<String> {
+/// Pure: how a cursor stands at `now`, when the feed was last read to its end, and when the last delivery came.
+fn cursor(at: Timestamp, now: Timestamp, read: Option<Timestamp>, delivered: Option<Timestamp>) -> Finding {
+    const MEND: &str = "checkout-backend doctor --fix, then: checkout-backend reconcile --since 720h";
     if at > now.plus(FEED_AHEAD) {
-        Some(format!(
-            "the events feed was read until {at}, which is in the future: nothing is read meanwhile"
-        ))
-    } else if now.since(at) > FEED_KEEPS {
-        Some(format!(
-            "the events feed was read until {at}, and Stripe keeps events for 30 days: some are gone"
-        ))
+        let message =
+            format!("the events feed was read until {at}, which is in the future: nothing is read meanwhile");
+        return Finding::fail("feed", message, MEND);
+    }
+    if now.since(at) <= FEED_KEEPS {
+        return Finding::ok("feed", format!("read until {at}"));
+    }
+    let message = format!("the events feed was read until {at}, and Stripe keeps events for 30 days");
+    let is_read = read.is_some_and(|read| now.since(read) <= FEED_KEEPS);
+    if is_read && delivered.is_none_or(|delivered| delivered <= at.plus(REMEMBERED)) {
+        // Of a shop in which nothing happens the cursor stands still.
+        Finding::warn(
+            "feed",
+            format!("{message}; nothing has come since"),
+            "nothing, if nobody has paid since",
+        )
     } else {
-        None
+        Finding::fail("feed", format!("{message}: some are gone"), MEND)
     }
 }
 
@@ -758,14 +768,11 @@ async fn feed(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> 
     }
     let mut tx = app.store.read().await?;
     let at = tx.read_until("events").await?;
+    let read = tx.observation(FEED_READ).await?.map(|(at, _)| at);
+    let delivered = tx.pulse(app.clock.now()).await?.last_webhook;
     tx.rollback().await?;
-    findings.push(match at.map(|at| (at, cursor_fault(at, app.clock.now()))) {
-        Some((_, Some(fault))) => Finding::fail(
-            "feed",
-            fault,
-            "checkout-backend doctor --fix, then: checkout-backend reconcile --since 720h",
-        ),
-        Some((at, None)) => Finding::ok("feed", format!("read until {at}")),
+    findings.push(match at {
+        Some(at) => cursor(at, app.clock.now(), read, delivered),
         None => Finding::ok("feed", "not read yet"),
     });
     Ok(())

@@ -5,6 +5,7 @@
 
 use clock::Timestamp;
 use std::time::{Duration, Instant};
+pub use store::Waiting;
 use store::{Cause, SchemaState, Store, StoreError, within};
 use tokio::sync::Mutex;
 
@@ -126,6 +127,17 @@ impl Health {
             },
         }
     }
+}
+
+/// What waits in the database, for `/metrics`.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn waiting(store: &Store) -> Result<Waiting, StoreError> {
+    let mut tx = store.read().await?;
+    let waiting = tx.waiting().await?;
+    tx.rollback().await?;
+    Ok(waiting)
 }
 
 /// Pure: what an answer means.

@@ -21,6 +21,7 @@ mod commands;
 mod config;
 mod crashes;
 mod decide;
+mod doctor;
 mod effects;
 mod graceful;
 mod harness;

@@ -3,6 +3,7 @@
 use crate::harness::{Engine, TestDatabase, on_each_engine};
 use clock::Clock;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::ledger::LedgerFilter;
@@ -209,7 +210,7 @@ async fn status_tells_what_is_applied_and_what_is_not(db: TestDatabase) {
 }
 
 async fn migrate(store: &Store) -> Result<(), StoreError> {
-    store.migrate(Clock::system().now()).await
+    store.migrate(Clock::system().now()).await.map(drop)
 }
 
 /// Applies the migrations up to `version`, as a program of that time did.
@@ -231,6 +232,28 @@ fn migration_files() -> BTreeMap<i64, PathBuf> {
             (version.parse().unwrap(), path)
         })
         .collect()
+}
+
+/// As a dump does that only reads: it is waited for a moment, and nobody has to stand behind us meanwhile.
+#[tokio::test]
+async fn a_migration_that_meets_a_lock_lets_others_pass_and_can_be_tried_again() {
+    let db = TestDatabase::empty(Engine::Postgres).await;
+    migrate_to(&db, 6).await;
+    let mut dump = PgConnection::connect(&db.url).await.unwrap();
+    sqlx::raw_sql("begin; select count(*) from cases; select count(*) from bookings")
+        .execute(&mut dump)
+        .await
+        .unwrap();
+    let begun = std::time::Instant::now();
+    assert!(matches!(migrate(&db.store).await, Err(StoreError::Locked(_))));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    db.execute("select count(*) from cases").await;
+    dump.close().await.unwrap();
+    let applied = db.store.migrate(Clock::system().now()).await.unwrap();
+    assert_eq!(applied.first().map(|migration| migration.version), Some(7));
+    assert_eq!(applied.len(), migration_files().len() - 6);
+    assert_eq!(db.store.migrate(Clock::system().now()).await.unwrap(), []);
+    db.remove().await;
 }
 
 fn newest() -> i64 {

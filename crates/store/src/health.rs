@@ -1,6 +1,6 @@
 //! Whether the next payment fact could be written: asked on the recorder's own connections, by writing.
 
-use super::{SchemaState, Store, StoreError, migrate, stale};
+use super::{SchemaState, Store, StoreError, Tx, migrate, stale};
 use clock::Timestamp;
 use sqlx::AssertSqlSafe;
 
@@ -80,6 +80,47 @@ impl Store {
                 _ => Err(StoreError::Moved(path.clone())),
             },
         }
+    }
+}
+
+/// What waits, for whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Waiting {
+    /// Cases that are open.
+    pub open_cases: i64,
+    /// Facts that are kept and not applied.
+    pub facts: i64,
+    /// When the oldest of them came, in microseconds since 1970.
+    pub oldest_fact: Option<i64>,
+    /// Mails and notifications that are to be sent.
+    pub deliveries: i64,
+    /// When the oldest of them was made, in microseconds since 1970.
+    pub oldest_delivery: Option<i64>,
+    /// Those that were given up.
+    pub dead: i64,
+    /// When the events feed was last read to its end, in microseconds since 1970.
+    pub feed: Option<i64>,
+    /// On how many facts Stripe and we differed when that was last compared, by any instance.
+    pub drift: Option<i64>,
+}
+
+impl Tx {
+    /// What waits.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn waiting(&mut self) -> Result<Waiting, StoreError> {
+        Ok(on_engine!(self, conn => sqlx::query_as(
+            "select (select count(*) from cases where closed_at is null) as open_cases,
+                    (select count(*) from payment_events where next_try_at is not null) as facts,
+                    (select min(received_at) from payment_events where next_try_at is not null) as oldest_fact,
+                    (select count(*) from outbox_deliveries where next_try_at is not null) as deliveries,
+                    (select min(created_at) from outbox_deliveries where next_try_at is not null) as oldest_delivery,
+                    (select count(*) from outbox_deliveries where state = 'dead') as dead,
+                    (select at from observations where name = 'feed') as feed,
+                    (select value from observations where name = 'drift') as drift")
+            .fetch_one(conn)
+            .await)?)
     }
 }
 

@@ -46,6 +46,7 @@ pub mod users;
 
 pub use engine::Write;
 pub use error::{Cause, StoreError};
+pub use health::Waiting;
 pub use migrate::{MigrationStatus, SchemaState};
 pub use server::POSTGRES_WRITERS;
 
@@ -239,16 +240,6 @@ impl Store {
     /// Any [`StoreError`].
     pub async fn ready(&self) -> Result<SchemaState, StoreError> {
         migrate::check(self).await
-    }
-
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut tx = self.read().await?;
-        on_engine!(&mut tx, conn => sqlx::query("select 1").execute(conn).await.map(drop))?;
-        tx.rollback().await
     }
 
     /// Brings the schema up to date, and tells which migrations it applied. Instances that start together migrate
