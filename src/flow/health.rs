@@ -84,7 +84,7 @@ impl Health {
         {
             return standing;
         }
-        let standing = judge(self.ask(store, now).await, store.free_bytes());
+        let standing = judge(Box::pin(self.ask(store, now)).await, store.free_bytes());
         *last = Some((Instant::now(), standing));
         let trouble = |standing: Option<Standing>| standing.and_then(|standing| standing.trouble);
         match (trouble(before), standing.trouble) {

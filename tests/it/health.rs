@@ -2,7 +2,7 @@
 
 use crate::harness::postgres::{Cluster, Durability};
 use crate::harness::proxy::Proxy;
-use crate::harness::{Engine, TestApp, TestDatabase, eventually, on_each_engine};
+use crate::harness::{Engine, TestApp, TestDatabase, TestProcess, eventually, on_each_engine};
 use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -194,7 +194,7 @@ impl Pooler {
         std::fs::write(&users, "\"checkout\" \"\"\n").unwrap();
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             auth_type = trust\nauth_file = {}\npool_mode = {mode}\nunix_socket_dir =\ndefault_pool_size = 3\n{more}\n",
+             auth_type = trust\nauth_file = {}\npool_mode = {mode}\nunix_socket_dir =\n{more}\n",
             users.display()
         );
         std::fs::write(&settings, text).unwrap();
@@ -224,9 +224,9 @@ impl Drop for Pooler {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_pooler_everything_holds() {
     for (mode, more) in [
-        ("session", ""),
-        ("transaction", ""),
-        ("transaction", "ignore_startup_parameters = extra_float_digits,options"),
+        ("session", "default_pool_size = 40"),
+        ("transaction", "default_pool_size = 3"),
+        ("transaction", "default_pool_size = 3\nignore_startup_parameters = extra_float_digits,options"),
     ] {
         let db = TestDatabase::empty(Engine::Postgres).await;
         // What the server would do if nobody told it otherwise.
@@ -272,4 +272,24 @@ async fn behind_a_pooler_everything_holds() {
         app.app.store.close().await;
         db.store.close().await;
     }
+}
+
+/// The server that the tests share has `fsync` off.
+#[tokio::test]
+async fn production_does_not_start_where_what_was_acknowledged_may_be_lost() {
+    let db = TestDatabase::fresh(Engine::Postgres).await;
+    if db.texts("select current_setting('fsync')").await == ["on"] {
+        println!("not tried: the server of TEST_POSTGRES_URL has fsync on");
+        return;
+    }
+    db.execute("drop index bookings_seat").await;
+    let production = [("APP_ENV", "production"), ("APP_URL", "https://pay.test")];
+    let port = crate::harness::process::free_port();
+    let mut process =
+        TestProcess::spawn(&db, port, "http://127.0.0.1:1", &production, std::process::Stdio::null());
+    process.says("not fit for production").await;
+    process.says("fsync is off").await;
+    process.says("bookings_seat").await;
+    assert_eq!(process.ended().await.code(), Some(2));
+    db.remove().await;
 }

@@ -196,7 +196,7 @@ impl StoreError {
             // A standby, or a server that was made read-only. After a failover the address leads to another server,
             // and this connection does not.
             "25006" => {
-                stale::let_go();
+                stale::let_go_in_time();
                 Self::ReadOnly(error)
             }
             // The tables are others than those that its statements were prepared for, as after a restore; or a

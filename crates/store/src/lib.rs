@@ -210,7 +210,7 @@ impl Store {
 
     async fn begin_on(&self, recording: bool) -> Result<Tx, StoreError> {
         match self {
-            Self::Postgres(server) => within_or_doubt(server, server.begin(recording)).await,
+            Self::Postgres(server) => begin_within(server, recording).await,
             Self::Sqlite { writer, .. } => {
                 self.in_place()?;
                 let begin = async { Ok(Tx::Sqlite(writer.begin_with("begin immediate").await?)) };
@@ -225,7 +225,7 @@ impl Store {
     /// As [`Store::begin`].
     pub async fn read(&self) -> Result<Tx, StoreError> {
         match self {
-            Self::Postgres(server) => within_or_doubt(server, server.begin(false)).await,
+            Self::Postgres(server) => begin_within(server, false).await,
             Self::Sqlite { readers, .. } => {
                 self.in_place()?;
                 within(BEGIN_TIMEOUT, async { Ok(Tx::Sqlite(readers.begin().await?)) }).await
@@ -321,11 +321,8 @@ pub async fn within<T>(
 }
 
 /// A server that says nothing may not be the right one any more.
-async fn within_or_doubt(
-    server: &Server,
-    begin: impl Future<Output = Result<Transaction<'static, Postgres>, StoreError>>,
-) -> Result<Tx, StoreError> {
-    let begun = within(BEGIN_TIMEOUT, begin).await;
+async fn begin_within(server: &Server, recording: bool) -> Result<Tx, StoreError> {
+    let begun = within(BEGIN_TIMEOUT, server.begin(recording)).await;
     if matches!(begun, Err(StoreError::Silent)) {
         server.doubt();
     }

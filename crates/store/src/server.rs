@@ -29,7 +29,9 @@ pub const POSTGRES_WRITERS: u32 = 2;
 /// is well before it is lent again.
 const RECORDING: u32 = POSTGRES_WRITERS + 1;
 /// Left to commands beside the service, and to whoever looks into the database by hand.
-const SPARE: u32 = 1;
+const SPARE: u32 = 2;
+/// With fewer others wait for each other at every turn.
+const FEW: u32 = 4;
 
 /// No wait is without an end: a hung statement, lock or client gives way. `synchronous_commit` is named, because a
 /// server's default could be off, and then a 2xx would be a lie.
@@ -91,14 +93,14 @@ struct Room {
 }
 
 impl Room {
-    /// The recorder's share and everybody else's. The recorder comes first.
+    /// The recorder's share and everybody else's. The recorder comes first, and a few others are served however many
+    /// are taken at this moment: who takes them now may not tomorrow.
     fn shares(self) -> (u32, u32) {
         let recording = RECORDING.min(self.allowed.saturating_sub(1)).max(1);
-        let free = self.allowed.saturating_sub(self.used).max(recording + 1);
-        let others = free.saturating_sub(recording);
-        // One is left over for a command beside the service, if there is any to spare.
-        let others = if others > SPARE + 1 { others - SPARE } else { others };
-        (recording, others.clamp(1, CONNECTIONS))
+        let most = self.allowed.saturating_sub(recording).clamp(1, CONNECTIONS);
+        let few = most.saturating_sub(SPARE).clamp(1, FEW);
+        let free = self.allowed.saturating_sub(self.used + recording + SPARE);
+        (recording, free.clamp(few, most))
     }
 }
 
@@ -122,7 +124,7 @@ impl Server {
 
     /// Why no connection can be made; none if one can.
     pub(super) async fn why_unreachable(&self) -> Option<StoreError> {
-        self.look().await.err()
+        Box::pin(self.look()).await.err()
     }
 
     /// Connections for everything but the recorder.
@@ -157,7 +159,7 @@ impl Server {
             && self.found.initialized()
             && self.looked_at.load(Ordering::Relaxed) < stale::last() + 1
         {
-            self.look_again().await?;
+            Box::pin(self.look_again()).await?;
         }
         let found = self.found().await?;
         let (pool, statement) = match (recording, found.pooled) {
@@ -190,6 +192,14 @@ impl Server {
     }
 
     async fn found(&self) -> Result<&Found, StoreError> {
+        match self.found.get() {
+            Some(found) => Ok(found),
+            // In a place of its own: connecting is much, and every transaction of the program would carry it along.
+            None => Box::pin(self.find()).await,
+        }
+    }
+
+    async fn find(&self) -> Result<&Found, StoreError> {
         self.found
             .get_or_try_init(async || {
                 let looked_at = stale::last() + 1;
@@ -246,7 +256,8 @@ async fn look_at(host: &PgConnectOptions) -> Result<Look, StoreError> {
         Err(error) => return Err(error.into()),
     };
     type Row = (bool, bool, i32, i32);
-    // Simple questions, each in a message of its own, go through every pooler.
+    // In a transaction, so that a pooler leaves us on one of its connections for the length of a question.
+    let mut tx = connection.begin().await?;
     let (direct, read_only, allowed, used): Row = sqlx::query_as(
         "select current_setting($1, true) is not distinct from 'on',
                 pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean,
@@ -261,8 +272,9 @@ async fn look_at(host: &PgConnectOptions) -> Result<Look, StoreError> {
     )
     .persistent(false)
     .bind(DIRECT)
-    .fetch_one(&mut connection)
+    .fetch_one(&mut *tx)
     .await?;
+    tx.commit().await?;
     // It was only to learn this.
     let _ = connection.close().await;
     let number = |number: i32| u32::try_from(number).unwrap_or(0);
@@ -359,16 +371,17 @@ mod tests {
         for (allowed, used, shares) in [
             (100, 0, (RECORDING, 10)),
             (97, 60, (RECORDING, 10)),
-            (13, 0, (RECORDING, 9)),
-            (8, 0, (RECORDING, 4)),
-            (8, 4, (RECORDING, 1)),
-            (5, 0, (RECORDING, 2)),
+            (13, 0, (RECORDING, 8)),
+            (8, 0, (RECORDING, 3)),
+            (8, 4, (RECORDING, 3)),
+            (6, 0, (RECORDING, 1)),
+            (5, 0, (RECORDING, 1)),
             (4, 0, (RECORDING, 1)),
             (3, 0, (2, 1)),
             (2, 0, (1, 1)),
             (1, 0, (1, 1)),
             (0, 0, (1, 1)),
-            (200, 199, (RECORDING, 1)),
+            (200, 199, (RECORDING, 4)),
         ] {
             assert_eq!(Room { allowed, used }.shares(), shares, "{used} of {allowed} are used");
         }

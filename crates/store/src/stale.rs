@@ -20,6 +20,14 @@ pub(super) fn let_go() {
     LET_GO.fetch_max(now(), Ordering::Relaxed);
 }
 
+/// The same, but not more than once a second: as long as a server takes no writes each new connection will not either.
+pub(super) fn let_go_in_time() {
+    const PAUSE: u64 = 1_000_000;
+    if now().saturating_sub(LET_GO.load(Ordering::Relaxed)) > PAUSE || LET_GO.load(Ordering::Relaxed) == 0 {
+        let_go();
+    }
+}
+
 /// When that was last, for who wants to know whether it has been since.
 pub(super) fn last() -> u64 {
     LET_GO.load(Ordering::Relaxed)
