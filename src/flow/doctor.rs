@@ -4,16 +4,17 @@
 
 use super::health::{self, LITTLE_ROOM, Trouble};
 use super::invariants::{self, Audit};
-use super::reconcile::{FEED_READ, KINDS};
+use super::reconcile::FEED_READ;
 use crate::app::App;
 use crate::config::{Config, PollEvents};
 use crate::metrics::{CLOCKS_DIFFER, Refusal};
 use crate::stripe::client::API_VERSION;
+use crate::stripe::event::KINDS;
+use crate::stripe::objects::WebhookEndpoint;
 use crate::stripe::{Client, StripeError};
 use clock::{Clock, Timestamp};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use store::checks::Pulse;
@@ -330,25 +331,14 @@ fn clock(stripe: Option<Timestamp>, now: Timestamp) -> Finding {
 
 /// A webhook endpoint of the account at our address.
 struct Ours<'a> {
-    id: String,
-    object: &'a Value,
-    /// Enabled ones at this address with the same version of events.
+    endpoint: &'a WebhookEndpoint,
+    /// Enabled ones at this address.
     copies: usize,
 }
 
-fn text(object: &Value, name: &str) -> Option<String> {
-    object.get(name).and_then(Value::as_str).map(str::to_owned)
-}
-
 impl Ours<'_> {
-    fn is_enabled(&self) -> bool {
-        text(self.object, "status").as_deref() == Some("enabled")
-    }
-
     fn missing(&self) -> Vec<&'static str> {
-        let enabled = self.object.get("enabled_events").and_then(Value::as_array).into_iter().flatten();
-        let enabled: Vec<&str> = enabled.filter_map(Value::as_str).collect();
-        KINDS.into_iter().filter(|kind| !enabled.contains(kind) && !enabled.contains(&"*")).collect()
+        KINDS.into_iter().filter(|kind| !self.endpoint.gets(kind)).collect()
     }
 
     /// What may be put right without asking: it is ours, and gets too little. None if nothing is to do; the kinds are
@@ -356,30 +346,25 @@ impl Ours<'_> {
     fn mendable(&self) -> Option<(String, Option<Vec<String>>)> {
         let missing = self.missing();
         let kinds = (!missing.is_empty()).then(|| {
-            let has = self.object.get("enabled_events").and_then(Value::as_array).into_iter().flatten();
-            let has = has.filter_map(Value::as_str).map(str::to_owned);
+            let has = self.endpoint.enabled_events.iter().cloned();
             has.chain(missing.iter().map(|kind| (*kind).to_owned())).collect()
         });
-        (kinds.is_some() || !self.is_enabled()).then(|| (self.id.clone(), kinds))
+        (kinds.is_some() || !self.endpoint.is_enabled()).then(|| (self.endpoint.id.clone(), kinds))
     }
 }
 
 /// Ours among the account's endpoints: one at our address, whatever query it has (Stripe's own guide for a new
 /// version of events tells to add one). One that is enabled comes first.
-fn our_endpoint<'a>(config: &Config, endpoints: &'a [Value]) -> Option<Ours<'a>> {
+fn our_endpoint<'a>(config: &Config, endpoints: &'a [WebhookEndpoint]) -> Option<Ours<'a>> {
     let url = format!("{}/webhook", config.app_url);
-    let at_our_url = || {
-        endpoints.iter().filter(|endpoint| {
-            text(endpoint, "url").is_some_and(|found| found.split('?').next() == Some(url.as_str()))
-        })
-    };
-    let is_enabled = |endpoint: &&Value| text(endpoint, "status").as_deref() == Some("enabled");
-    let object = at_our_url().find(is_enabled).or_else(|| at_our_url().next())?;
-    let copies = at_our_url().filter(is_enabled).count();
-    Some(Ours { id: text(object, "id").unwrap_or_default(), object, copies })
+    let is_there = |found: &String| found.split('?').next() == Some(url.as_str());
+    let at_our_url = || endpoints.iter().filter(|endpoint| endpoint.url.as_ref().is_some_and(is_there));
+    let is_enabled = |endpoint: &&WebhookEndpoint| endpoint.is_enabled();
+    let endpoint = at_our_url().find(is_enabled).or_else(|| at_our_url().next())?;
+    Some(Ours { endpoint, copies: at_our_url().filter(is_enabled).count() })
 }
 
-fn endpoint(config: &Config, endpoints: &[Value]) -> Finding {
+fn endpoint(config: &Config, endpoints: &[WebhookEndpoint]) -> Finding {
     let url = format!("{}/webhook", config.app_url);
     let list = KINDS.map(|kind| format!("-d \"enabled_events[]={kind}\"")).join(" ");
     let create = |url: &str| {
@@ -392,7 +377,8 @@ fn endpoint(config: &Config, endpoints: &[Value]) -> Finding {
         if config.poll_events == PollEvents::Only {
             return Finding::ok("endpoint", "none is needed: the events feed is read (POLL_EVENTS=only)");
         }
-        let others: Vec<_> = endpoints.iter().filter_map(|o| text(o, "url")).take(MAX_NAMED).collect();
+        let others: Vec<_> =
+            endpoints.iter().filter_map(|endpoint| endpoint.url.as_deref()).take(MAX_NAMED).collect();
         let others = match others.is_empty() {
             true => "it has none".to_owned(),
             false => format!("it has {}", others.join(", ")),
@@ -400,9 +386,9 @@ fn endpoint(config: &Config, endpoints: &[Value]) -> Finding {
         let message = format!("no webhook endpoint of the account has the address {url}: {others}");
         return Finding::fail("endpoint", message, create(&url));
     };
-    let id = &ours.id;
-    if !ours.is_enabled() {
-        let status = text(ours.object, "status").unwrap_or_default();
+    let id = &ours.endpoint.id;
+    if !ours.endpoint.is_enabled() {
+        let status = ours.endpoint.status.as_deref().unwrap_or_default();
         let message = format!("Stripe has {status} the webhook endpoint: it delivers nothing");
         let fix = format!(
             "stripe webhook_endpoints update {id} -d disabled=false, or: checkout-backend doctor --fix"
@@ -422,7 +408,7 @@ fn endpoint(config: &Config, endpoints: &[Value]) -> Finding {
                    Webhooks); their ids: stripe webhook_endpoints list";
         return Finding::warn("endpoint", message, fix);
     }
-    match text(ours.object, "api_version") {
+    match ours.endpoint.api_version.as_deref() {
         // A version cannot be changed afterwards: the endpoint is made anew, with a secret of its own.
         Some(version) if version != API_VERSION => {
             let message = format!("the webhook endpoint writes events as of {version}, not {API_VERSION}");
