@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::flow::accounts::Accounts;
+use crate::flow::health::Health;
 use crate::flow::recorder::{Recorder, Writer};
 use crate::metrics::Counters;
 use crate::stripe::Client;
@@ -42,6 +43,8 @@ pub struct App {
     pub counters: Counters,
     /// Who takes a seat now: the others wait here, and not for the lock of the same offer with a connection each.
     pub reserving: Semaphore,
+    /// Whether webhooks can be recorded.
+    pub health: Health,
     draining: AtomicBool,
 }
 
@@ -94,6 +97,7 @@ impl App {
             accounts,
             cookie_key,
             counters: Counters::new(clock.now()),
+            health: Health::default(),
             clock,
             reserving: Semaphore::new(RESERVING),
             draining: AtomicBool::new(false),

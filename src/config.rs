@@ -2,6 +2,7 @@
 //!
 //! Only this module reads the environment. Secrets are [`SecretString`]s: `Debug` shows none.
 
+mod dotenv;
 mod kept;
 mod place;
 mod reader;
@@ -337,6 +338,14 @@ impl Config {
         self.app_url.starts_with("https://")
     }
 
+    /// What the command line says of where to listen, over the variables.
+    pub fn listen_at(&mut self, host: Option<IpAddr>, port: Option<u16>) {
+        self.host = host.unwrap_or(self.host);
+        if let Some(port) = port {
+            self.listening_on(port);
+        }
+    }
+
     /// Tells which port `PORT=0` became; an `APP_URL` that was not given follows it.
     pub fn listening_on(&mut self, port: u16) {
         self.port = port;
@@ -349,24 +358,8 @@ impl Config {
 /// The process's variables over those of `.env`, and what of them cannot be read.
 #[expect(clippy::disallowed_methods, reason = "this is the environment's home")]
 fn environment() -> (BTreeMap<String, String>, Vec<Mistake>) {
-    let mut mistakes = Vec::new();
+    let (mut vars, mut mistakes) = dotenv::read(Path::new(".env"));
     let mut mistake = |name: &str, message: String| mistakes.push(Mistake { name: name.to_owned(), message });
-    let mut vars = BTreeMap::new();
-    match dotenvy::from_path_iter(Path::new(".env")) {
-        Ok(lines) => {
-            for line in lines {
-                match line {
-                    Ok((name, value)) => drop(vars.insert(name, value)),
-                    // The error's text would quote the line, which may hold a secret.
-                    Err(_) => {
-                        mistake(".env", "a line cannot be read; write NAME=value or NAME='value'".to_owned())
-                    }
-                }
-            }
-        }
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(_) => mistake(".env", "the file is there but cannot be read".to_owned()),
-    }
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
         match value.to_str() {
@@ -400,6 +393,11 @@ fn read_database_url(r: &mut Reader<'_>, production: bool) -> SecretString {
         }
         None if production => {
             r.mistake("DATABASE_URL", "is required in production: postgres://… or sqlite://…")
+        }
+        Some(url) if url.starts_with("postgres") && store::address::servers(url).is_err() => {
+            // Without the address: it holds a password.
+            let why = store::address::servers(url).err().unwrap_or_default();
+            r.mistake("DATABASE_URL", why);
         }
         Some(url) if production && password_of(url).is_some_and(|password| is_placeholder(&password)) => {
             r.mistake(
@@ -578,10 +576,18 @@ fn read_allowed_origins(r: &mut Reader<'_>) -> Vec<String> {
 }
 
 fn read_host(r: &mut Reader<'_>, name: &str) -> Option<IpAddr> {
-    r.parse(name, "an IP address, as 127.0.0.1 or 0.0.0.0", |text| match text {
-        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        _ => text.parse().ok(),
-    })
+    r.parse(name, "an IP address, as 127.0.0.1 or 0.0.0.0", |text| parse_host(text).ok())
+}
+
+/// An address to listen on, as `HOST` and `--host` take it.
+///
+/// # Errors
+/// What it must be.
+pub fn parse_host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => text.parse().map_err(|_| "give an IP address, as 127.0.0.1 or 0.0.0.0".to_owned()),
+    }
 }
 
 /// Whether nobody between us and `url` can read along.

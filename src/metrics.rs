@@ -41,6 +41,14 @@ pub struct Counters {
     started_at: Timestamp,
     received: AtomicU64,
     failed: AtomicU64,
+    /// Verified deliveries that were answered 500.
+    not_recorded: AtomicU64,
+    /// Refused deliveries that were not yet written down, by reason.
+    refused_new: [AtomicU64; REJECT_REASONS.len()],
+    /// When each reason was last met.
+    refused_at: [AtomicI64; REJECT_REASONS.len()],
+    /// When a proxy's header was last met though none was to be expected, in microseconds since 1970; 0 for never.
+    forwarded_at: AtomicI64,
     outcomes: Family<{ Outcome::ALL.len() }>,
     rejects: Family<{ REJECT_REASONS.len() }>,
     webhook_time: Histogram,
@@ -56,7 +64,6 @@ pub struct Counters {
     requests: RwLock<BTreeMap<String, RouteCounts>>,
     logins: Family<4>,
     limited: Family<3>,
-    drift: AtomicU64,
     background_failures: Family<{ BACKGROUND.len() }>,
     connections: Arc<AtomicI64>,
     connections_refused: AtomicU64,
@@ -73,6 +80,17 @@ pub struct WebhookCounts {
     pub duplicates: u64,
     /// Deliveries with an invalid signature, or that failed through a fault of ours.
     pub errors: u64,
+}
+
+/// Deliveries refused unread for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: &'static str,
+    /// How many.
+    pub count: u64,
+    /// When last.
+    pub at: Timestamp,
 }
 
 /// How a try to sign in ended.
@@ -108,6 +126,10 @@ impl Counters {
             started_at: now,
             received: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            not_recorded: AtomicU64::new(0),
+            refused_new: Default::default(),
+            refused_at: Default::default(),
+            forwarded_at: AtomicI64::new(0),
             outcomes: Family::new(Outcome::ALL.map(Outcome::as_str)),
             rejects: Family::new(REJECT_REASONS),
             webhook_time: Histogram::new(&LATENCY_BUCKETS),
@@ -120,7 +142,6 @@ impl Counters {
             requests: RwLock::default(),
             logins: Family::new(["success", "failure", "limited", "overloaded"]),
             limited: Family::new(["login", "checkout", "webhook"]),
-            drift: AtomicU64::new(0),
             background_failures: Family::new(BACKGROUND),
             connections: Arc::default(),
             connections_refused: AtomicU64::new(0),
@@ -143,8 +164,14 @@ impl Counters {
     }
 
     /// A delivery that was refused unread, for `reason`.
-    pub fn webhook_rejected(&self, reason: &str) {
+    pub fn webhook_rejected(&self, reason: &str, now: Timestamp) {
         self.rejects.add(reason);
+        let known = REJECT_REASONS.iter().position(|known| *known == reason);
+        let known = known.unwrap_or(REJECT_REASONS.len() - 1);
+        if let (Some(at), Some(new)) = (self.refused_at.get(known), self.refused_new.get(known)) {
+            at.fetch_max(now.as_micros(), Ordering::Relaxed);
+            add(new);
+        }
         self.outcomes.add(Outcome::Rejected.as_str());
         add(&self.failed);
     }
@@ -154,6 +181,7 @@ impl Counters {
         self.outcomes.add(outcome.as_str());
         if outcome == Outcome::Rejected {
             add(&self.failed);
+            add(&self.not_recorded);
         }
         self.webhook_time.observe(took);
     }
@@ -195,11 +223,6 @@ impl Counters {
             Limited::Checkout => "checkout",
             Limited::Webhook => "webhook",
         });
-    }
-
-    /// How many facts Stripe and we disagreed on when they were last compared.
-    pub fn set_drift(&self, differences: u64) {
-        self.drift.store(differences, Ordering::Relaxed);
     }
 
     /// A round of background work failed.
@@ -258,6 +281,38 @@ impl Counters {
         (at > 0).then(|| (Timestamp::from_micros(at), self.ahead_by.load(Ordering::Relaxed)))
     }
 
+    /// A request came with a proxy's header though `TRUST_PROXY` says that there is none. True the first time.
+    pub fn forwarded(&self, now: Timestamp) -> bool {
+        self.forwarded_at.fetch_max(now.as_micros(), Ordering::Relaxed) == 0
+    }
+
+    /// When that was last.
+    pub fn forwarded_at(&self) -> Option<Timestamp> {
+        let at = self.forwarded_at.load(Ordering::Relaxed);
+        (at > 0).then(|| Timestamp::from_micros(at))
+    }
+
+    /// Deliveries refused unread that were not taken so before.
+    pub fn take_refusals(&self) -> Vec<Refusal> {
+        let met = REJECT_REASONS.iter().zip(&self.refused_new).zip(&self.refused_at);
+        met.filter_map(|((reason, new), at)| {
+            let count = new.swap(0, Ordering::Relaxed);
+            let at = Timestamp::from_micros(at.load(Ordering::Relaxed));
+            (count > 0).then_some(Refusal { reason, count, at })
+        })
+        .collect()
+    }
+
+    /// They could not be kept: they are taken again.
+    pub fn give_back(&self, refusals: &[Refusal]) {
+        for refusal in refusals {
+            let known = REJECT_REASONS.iter().position(|known| *known == refusal.reason);
+            if let Some(new) = known.and_then(|known| self.refused_new.get(known)) {
+                new.fetch_add(refusal.count, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Everything, as Prometheus reads it.
     pub fn expose(&self, text: &mut Exposition, version: &str, secrets: usize) {
         text.gauge("checkout_build_info", "The program that answers.");
@@ -278,6 +333,15 @@ impl Counters {
         self.outcomes.expose(text, "outcome");
         text.counter("checkout_webhook_rejects_total", "Deliveries refused unread, by reason.");
         self.rejects.expose(text, "reason");
+        text.counter(
+            "checkout_webhook_failures_total",
+            "Deliveries that were not taken: refused (400, 413) by reason, or failed (500) though they were verified.",
+        );
+        for (reason, count) in self.rejects.iter() {
+            text.sample(&[("kind", "refused"), ("reason", reason)], count);
+        }
+        let not_recorded = self.not_recorded.load(Ordering::Relaxed);
+        text.sample(&[("kind", "failed"), ("reason", "not_recorded")], not_recorded);
         text.gauge(
             "checkout_webhook_secret_last_used_timestamp_seconds",
             "When a webhook secret last fitted, by its place in the configuration; 0 for never.",
@@ -312,8 +376,6 @@ impl Counters {
         text.sample(&[], self.http_5xx());
         text.histogram("checkout_http_request_duration_seconds", "From a request's head to its answer's.");
         self.request_time.expose(text);
-        text.gauge("checkout_drift", "Facts on which Stripe and we disagreed at the last comparison.");
-        text.sample(&[], self.drift.load(Ordering::Relaxed));
         text.counter("checkout_background_failures_total", "Rounds of background work that failed.");
         self.background_failures.expose(text, "work");
         text.gauge("checkout_http_connections", "Open connections.");

@@ -2,13 +2,17 @@
 
 use super::open::{self, NoDatabase};
 use super::print;
+use crate::app::App;
 use crate::flow::doctor::{self, Finding, Health};
 use crate::flow::invariants::{RECENT, Scope};
+use clock::Clock;
+use secrecy::ExposeSecret;
 use std::fmt::Write;
 use std::process::ExitCode;
+use store::{Store, StoreError};
 
 /// How it is used.
-pub const EXAMPLE: &str = "Examples:\n  checkout-backend doctor\n  checkout-backend doctor --full\n  checkout-backend doctor --json";
+pub const EXAMPLE: &str = "Examples:\n  checkout-backend doctor\n  checkout-backend doctor --full\n  checkout-backend doctor --json\n  checkout-backend doctor --fix";
 
 /// The arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +23,9 @@ pub struct Args {
     /// Judge every booking and ledger row, not only what is recent
     #[arg(long)]
     full: bool,
+    /// Mend what is safe: an endpoint of ours that gets too little, a cursor that cannot be right
+    #[arg(long)]
+    fix: bool,
 }
 
 /// Prints every finding; exit 1 if something does not work.
@@ -30,14 +37,26 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         vec![Finding { check: "database", status: Health::Fail, message, fix: Some(fix.to_owned()) }]
     };
     let findings = match open::config() {
-        Ok(config) => match open::app(config).await {
+        Ok(config) => match open::app(config.clone()).await {
             Ok(app) => {
+                if args.fix {
+                    mend(&app).await;
+                }
                 let scope = if args.full { Scope::Full } else { RECENT };
                 doctor::examine_in(&app, scope).await
             }
-            Err(error) => {
-                no_database(format!("{error:#}"), "start the database; then: checkout-backend migrate deploy")
-            }
+            Err(error) => match error.downcast_ref::<StoreError>() {
+                // All else is looked at.
+                Some(why) => {
+                    let clock = Clock::system();
+                    let stripe = open::stripe(&config)?;
+                    let outside = doctor::Outside { config: &config, stripe: &stripe, clock: &clock };
+                    let place = Store::open(config.database_url.expose_secret())
+                        .map_or_else(|_| "the database".to_owned(), |store| store.place());
+                    doctor::examine_without_database(outside, &place, why).await
+                }
+                None => no_database(format!("{error:#}"), "checkout-backend migrate status"),
+            },
         },
         Err(error) => match error.downcast_ref::<NoDatabase>() {
             Some(missing) => no_database(
@@ -58,6 +77,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     print(text.as_bytes())?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What cannot be mended is found again below.
+async fn mend(app: &App) {
+    match doctor::fix(app).await {
+        Ok(done) if done.is_empty() => eprintln!("Nothing that is safe to mend was found."),
+        Ok(done) => done.iter().for_each(|done| eprintln!("Mended: {done}.")),
+        Err(error) => eprintln!("checkout-backend: could not mend: {error:#}"),
+    }
 }
 
 fn lines(findings: &[Finding]) -> String {

@@ -1,12 +1,12 @@
 //! `migrate status`, `migrate deploy`.
 
-use super::open;
+use super::{open, serve};
 use crate::config::Config;
 use clap::Subcommand;
 use clock::Clock;
 use secrecy::ExposeSecret;
 use std::process::ExitCode;
-use store::{Store, StoreError};
+use store::{SchemaState, Store, StoreError};
 
 /// The arguments of `migrate`.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
             super::print(text.as_bytes())?;
             match store.ready().await {
-                Ok(()) => ExitCode::SUCCESS,
+                Ok(SchemaState::Current) => ExitCode::SUCCESS,
+                Ok(SchemaState::NewerAdded { found, known }) => {
+                    eprintln!(
+                        "checkout-backend: a newer program has added to the schema (version {found}, this program's is \
+                         {known}); this one can go on"
+                    );
+                    ExitCode::SUCCESS
+                }
                 Err(error @ (StoreError::Newer { .. } | StoreError::NotMigrated)) => {
                     eprintln!("checkout-backend: {error}");
                     ExitCode::FAILURE
@@ -53,7 +60,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Action::Deploy => {
-            store.migrate(Clock::system().now()).await?;
+            let applied = serve::migrate(&store, &Clock::system()).await?;
+            for migration in &applied {
+                eprintln!("Applied {:04} {}.", migration.version, migration.name);
+            }
             eprintln!("The database's schema is up to date.");
             ExitCode::SUCCESS
         }

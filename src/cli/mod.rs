@@ -35,8 +35,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service (the default)
-    #[command(after_help = "Example:\n  checkout-backend serve")]
-    Serve,
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Args),
     /// Look at the database's schema, or bring it up to date
     #[command(after_help = "Examples:\n  checkout-backend migrate status\n  checkout-backend migrate deploy")]
     Migrate(migrate::Args),
@@ -98,12 +98,14 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli.command.unwrap_or(Command::Serve))) {
+    match runtime.block_on(run(cli.command.unwrap_or(Command::Serve(serve::Args::default())))) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("checkout-backend: {error:#}");
             match error.downcast_ref::<ConfigError>() {
                 Some(_) => ExitCode::from(MISUSE),
+                // Nothing that another start would find better.
+                None if error.is::<serve::Unfit>() => ExitCode::from(MISUSE),
                 None => ExitCode::FAILURE,
             }
         }
@@ -132,7 +134,7 @@ fn first_example(command: &clap::Command) -> Option<String> {
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve => serve::run(Config::from_env()?).await,
+        Command::Serve(args) => serve::run(args, Config::from_env()?).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Seed => seed::run(Config::from_env()?).await,
         Command::Users(args) => users::run(args).await,

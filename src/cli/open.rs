@@ -1,8 +1,9 @@
 //! What commands share that look into a database beside the running service.
 
 use super::simulator;
-use crate::app::{App, Shared};
+use crate::app::{App, Shared, StartError};
 use crate::config::{Config, Place};
+use crate::stripe::Client;
 use clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
@@ -40,13 +41,30 @@ pub(super) async fn app(config: Config) -> anyhow::Result<Shared> {
 }
 
 async fn parts(config: Config, store: Store) -> anyhow::Result<Shared> {
-    let (base, key) = match &config.stripe_secret_key {
+    let (base, key) = stripe_of(&config);
+    match App::start(config, store, &base, key, Audience::ToBeChosen, Clock::system()).await {
+        Ok(app) => Ok(app),
+        Err(StartError::Store(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Stripe's API alone, real or simulated.
+///
+/// # Errors
+/// What keeps the HTTP client from being made.
+pub(super) fn stripe(config: &Config) -> anyhow::Result<Client> {
+    let (base, key) = stripe_of(config);
+    Ok(Client::new(&base, key)?)
+}
+
+fn stripe_of(config: &Config) -> (String, SecretString) {
+    match &config.stripe_secret_key {
         Some(key) => (config.stripe_api_base.clone(), key.clone()),
         None => {
             // Nobody listens on port 0. The usual port would be another project's.
-            let port = simulator::port(&config).unwrap_or(0);
+            let port = simulator::port(config).unwrap_or(0);
             (format!("http://127.0.0.1:{port}"), SecretString::from("sk_test_simulated"))
         }
-    };
-    Ok(App::start(config, store, &base, key, Audience::ToBeChosen, Clock::system()).await?)
+    }
 }

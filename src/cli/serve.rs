@@ -16,7 +16,7 @@ use std::io::{IsTerminal, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
-use store::{Store, StoreError};
+use store::{MigrationStatus, Store, StoreError};
 use stripe_sim::cli::USUAL_PORT;
 use stripe_sim::{Sim, SimConfig, WebhookTarget};
 use tokio::net::TcpListener;
@@ -26,11 +26,35 @@ const SIMULATED_KEY: &str = "sk_test_simulated";
 /// How long a database that does not answer yet is waited for at the start.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How it is used.
+pub const EXAMPLES: &str =
+    "Examples:\n  checkout-backend serve\n  checkout-backend serve --host 0.0.0.0 --port 8080";
+
+/// The arguments of `serve`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Address to listen on, over HOST
+    #[arg(long, value_parser = crate::config::parse_host)]
+    host: Option<IpAddr>,
+    /// Port to listen on, over PORT; 0 takes a free one
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// The database is not what it must be for the promises to hold.
+#[derive(Debug, thiserror::Error)]
+#[error("{place} is not fit for production:{faults}")]
+pub(super) struct Unfit {
+    place: String,
+    faults: String,
+}
+
 /// Runs the service until it is told to stop.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
+pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
+    config.listen_at(args.host, args.port);
     let clock = Clock::system();
     let on_terminal = std::io::stdout().is_terminal();
     let format = config.log_format.unwrap_or(if on_terminal { LogFormat::Text } else { LogFormat::Json });
@@ -42,6 +66,7 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     let store = Store::open(config.database_url.expose_secret())?;
     let _lock = only_one(&store)?;
     migrate(&store, &clock).await.with_context(|| format!("cannot use {}", store.place()))?;
+    look_at(&store, &config, &clock).await?;
 
     let address = SocketAddr::new(config.host, config.port);
     let listener = TcpListener::bind(address).await.with_context(|| {
@@ -104,18 +129,60 @@ fn only_one(store: &Store) -> anyhow::Result<Option<std::fs::File>> {
     }
 }
 
-/// Brings the schema up to date, waiting a while for a server that is still starting.
-async fn migrate(store: &Store, clock: &Clock) -> anyhow::Result<()> {
+/// Verifies what the database must be, and takes the recorder's connections before visitors can.
+async fn look_at(store: &Store, config: &Config, clock: &Clock) -> anyhow::Result<()> {
+    let faults = match store.environment(clock.now()).await {
+        Ok(faults) => faults,
+        // It was there a moment ago: it may be going through a failover, and `/readyz` will tell.
+        Err(error) => {
+            tracing::warn!(module = "store", action = "store.not_verified", "{error}");
+            return Ok(());
+        }
+    };
+    for fault in &faults {
+        tracing::warn!(
+            module = "store",
+            action = "store.unfit",
+            check = fault.check,
+            "{}: {}",
+            fault.message,
+            fault.fix
+        );
+    }
+    // A standby may be promoted while we wait; it is told as not ready meanwhile.
+    let refused: Vec<_> =
+        faults.iter().filter(|fault| fault.breaks_a_promise && fault.check != "read-only").collect();
+    if config.is_production() && !refused.is_empty() {
+        let line = |fault: &&store::environment::Fault| format!("\n  {}: {}", fault.message, fault.fix);
+        return Err(Unfit { place: store.place(), faults: refused.iter().map(line).collect() }.into());
+    }
+    if store.is_pooled().await? {
+        tracing::info!(module = "store", action = "store.pooled", "a pooler stands in front of the database");
+    }
+    if let Err(error) = store.reserve().await {
+        tracing::warn!(module = "store", action = "store.not_reserved", "{error}");
+    }
+    Ok(())
+}
+
+/// Brings the schema up to date, waiting a while for a server that is still starting, and for whoever holds a table.
+/// Each wait is short, so that nobody else has to stand behind it, and told.
+///
+/// # Errors
+/// What the database says in the end.
+pub(super) async fn migrate(store: &Store, clock: &Clock) -> anyhow::Result<Vec<MigrationStatus>> {
     let given_up = tokio::time::Instant::now() + DATABASE_PATIENCE;
     let mut told = false;
     loop {
         match store.migrate(clock.now()).await {
             Err(error)
-                if (matches!(error, StoreError::Unavailable(_)) || error.is_collision())
-                    && tokio::time::Instant::now() < given_up =>
+                if (error.is_outage() || error.is_collision()) && tokio::time::Instant::now() < given_up =>
             {
                 // The pool only knows that it waited in vain.
-                let why = store.why_unreachable().await.unwrap_or_else(|| error.to_string());
+                let why = match error {
+                    StoreError::Locked(_) => "somebody holds a table that a migration changes".to_owned(),
+                    error => store.why_unreachable().await.unwrap_or(error).to_string(),
+                };
                 tracing::warn!(module = "store", action = "store.waiting", "{why}");
                 if !told {
                     let patience = DATABASE_PATIENCE.as_secs();
@@ -124,7 +191,14 @@ async fn migrate(store: &Store, clock: &Clock) -> anyhow::Result<()> {
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            result => return Ok(result?),
+            result => {
+                let applied = result?;
+                for migration in &applied {
+                    let (version, name) = (migration.version, migration.name.as_str());
+                    tracing::info!(module = "store", action = "store.migrated", version, "{name}");
+                }
+                return Ok(applied);
+            }
         }
     }
 }

@@ -2,27 +2,40 @@
 //!
 //! Every finding that is not fine says what would make it so.
 
+use super::health::{self, LITTLE_ROOM, Trouble};
 use super::invariants::{self, Audit, RECENT, Scope};
+use super::reconcile::FEED_READ;
 use crate::app::App;
-use crate::config::PollEvents;
-use crate::metrics::CLOCKS_DIFFER;
-use crate::stripe::StripeError;
+use crate::config::{Config, PollEvents};
+use crate::metrics::{CLOCKS_DIFFER, Refusal};
 use crate::stripe::client::API_VERSION;
 use crate::stripe::event::KINDS;
 use crate::stripe::objects::WebhookEndpoint;
-use clock::Timestamp;
+use crate::stripe::{Client, StripeError};
+use clock::{Clock, Timestamp};
 use domain::ids::CaseId;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use store::StoreError;
 use store::checks::Pulse;
+use store::environment::Fault;
+use store::{SchemaState, StoreError};
 
 /// Clocks that differ by more seconds are about to refuse good deliveries: 300 s is the end.
 const CLOCKS_FAIL: i64 = 240;
 /// What the service keeps about deliveries that were signed in its future.
 const SIGNED_AHEAD: &str = "signed_ahead";
+/// And about those that were refused: for each reason and hour how many.
+const REFUSED: &str = "refused:";
+/// When a proxy's header was met and `TRUST_PROXY` is 0.
+const FORWARDED: &str = "forwarded";
+/// How long another machine may take to say that it is there.
+const REACH: Duration = Duration::from_secs(3);
+/// Stripe keeps events for so long.
+const FEED_KEEPS: Duration = Duration::from_secs(30 * 86_400);
+/// A cursor ahead of now by more would pass over what happens meanwhile.
+const FEED_AHEAD: Duration = Duration::from_secs(300);
 /// So long after the last of them the clock may have been set right.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// Other endpoints that a finding names.
@@ -72,6 +85,17 @@ impl Finding {
     }
 }
 
+/// What can be looked at whether or not there is a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Outside<'a> {
+    /// How the program is configured.
+    pub config: &'a Config,
+    /// Stripe's API.
+    pub stripe: &'a Client,
+    /// The time.
+    pub clock: &'a Clock,
+}
+
 /// Checks everything. What cannot be checked is a finding too.
 ///
 /// Of the ledger, what is recent: in seconds, however much there is.
@@ -81,27 +105,79 @@ pub async fn examine(app: &App) -> Vec<Finding> {
 
 /// The same with so much of the ledger.
 pub async fn examine_in(app: &App, scope: Scope) -> Vec<Finding> {
-    let mut findings = vec![configuration(app)];
+    let outside = Outside { config: &app.config, stripe: &app.stripe, clock: &app.clock };
+    let mut findings = vec![configuration(&app.config)];
     let stands = database(app, &mut findings).await;
-    stripe(app, &mut findings).await;
+    stripe(outside, &mut findings).await;
+    effects_are_reachable(&app.config, &mut findings).await;
     if stands {
         ledger(app, scope, &mut findings).await;
-        if let Err(error) = secrets(app, &mut findings).await {
-            findings.push(unreadable("secrets", &error));
-        }
-        if let Err(error) = signatures(app, &mut findings).await {
-            findings.push(unreadable("signatures", &error));
+        for (check, done) in [
+            ("secrets", secrets(app, &mut findings).await),
+            ("signatures", signatures(app, &mut findings).await),
+            ("refusals", refusals(app, &mut findings).await),
+            ("offers", offers(app, &mut findings).await),
+            ("feed", feed(app, &mut findings).await),
+            ("proxy", proxy(app, &mut findings).await),
+        ] {
+            if let Err(error) = done {
+                findings.push(unreadable(app, check, &error));
+            }
         }
     }
     findings
 }
 
-fn unreadable(check: &'static str, error: &StoreError) -> Finding {
-    Finding::fail(check, format!("could not be read: {error}"), "checkout-backend migrate status")
+/// The same where the database cannot be used, as `error` says: all else is checked.
+pub async fn examine_without_database(outside: Outside<'_>, place: &str, error: &StoreError) -> Vec<Finding> {
+    let mut findings = vec![configuration(outside.config), unusable(place, error)];
+    stripe(outside, &mut findings).await;
+    effects_are_reachable(outside.config, &mut findings).await;
+    findings
 }
 
-fn configuration(app: &App) -> Finding {
-    let config = &app.config;
+fn unusable(place: &str, error: &StoreError) -> Finding {
+    let check = if matches!(error, StoreError::NotMigrated) { "migrations" } else { "database" };
+    let (message, fix) = health::remedy(error, place);
+    Finding::fail(check, message, fix)
+}
+
+/// Mends what is safe to mend, and tells what it did. Then all is to be checked again.
+///
+/// # Errors
+/// What Stripe or the database says.
+pub async fn fix(app: &App) -> anyhow::Result<Vec<String>> {
+    let mut done = Vec::new();
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    if let Some(at) = tx.read_until("events").await?
+        && cursor(at, now, None, None).status != Health::Ok
+    {
+        // From as far back as Stripe can tell; what was read before is known and changes nothing.
+        let from = now.minus(FEED_KEEPS);
+        tx.set_read_until("events", from).await?;
+        done.push(format!("the events feed is read again from {from}"));
+    }
+    tx.commit().await?;
+    if app.config.simulated() {
+        return Ok(done);
+    }
+    let endpoints = app.stripe.webhook_endpoints().await?;
+    if let Some((id, kinds)) = our_endpoint(&app.config, &endpoints).and_then(|found| found.mendable()) {
+        app.stripe.mend_endpoint(&id, kinds.as_deref()).await?;
+        done.push(format!(
+            "the webhook endpoint {id} is enabled and gets every kind of event that is needed"
+        ));
+    }
+    Ok(done)
+}
+
+fn unreadable(app: &App, check: &'static str, error: &StoreError) -> Finding {
+    let (message, fix) = health::remedy(error, &app.store.place());
+    Finding::fail(check, format!("could not be read: {message}"), fix)
+}
+
+fn configuration(config: &Config) -> Finding {
     let mode = match (config.simulated(), config.livemode()) {
         (true, _) => "the simulated Stripe",
         (false, true) => "live Stripe",
@@ -124,40 +200,94 @@ fn configuration(app: &App) -> Finding {
 
 /// Whether the database can be asked further.
 async fn database(app: &App, findings: &mut Vec<Finding>) -> bool {
+    let place = app.store.place();
     match app.store.ready().await {
-        Ok(()) => findings
-            .push(Finding::ok("database", format!("{} answers, schema up to date", app.store.place()))),
-        Err(error @ StoreError::NotMigrated) => {
-            findings.push(Finding::fail("migrations", error.to_string(), "checkout-backend migrate deploy"));
-            return false;
+        Ok(SchemaState::Current) => {
+            findings.push(Finding::ok("database", format!("{place} answers, schema up to date")));
         }
+        Ok(SchemaState::NewerAdded { found, known }) => findings.push(Finding::warn(
+            "database",
+            format!(
+                "{place} answers; a newer program has added to its schema (version {found}, this program's is {known})"
+            ),
+            "start the newer program here too",
+        )),
         Err(error) => {
-            let fix = "start the database, and check DATABASE_URL; then: checkout-backend migrate status";
-            findings.push(Finding::fail("database", error.to_string(), fix));
+            findings.push(unusable(&place, &error));
             return false;
         }
     }
-    let probe = async {
-        let mut tx = app.store.begin().await?;
-        tx.probe_write().await?;
-        tx.rollback().await
-    };
-    findings.push(match probe.await {
-        Ok(()) => Finding::ok("disk", "the database takes writes"),
-        Err(error) => Finding::fail(
+    // The recorder's own road: what it cannot write no webhook can.
+    let standing = app.health.standing(&app.store, app.clock.now()).await;
+    let room = app.store.free_bytes();
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    findings.push(match (standing.trouble, room) {
+        (None, Some(free)) if free < LITTLE_ROOM => Finding::warn(
             "disk",
-            format!("the database takes no writes: {error}"),
+            format!("the database takes writes, and its disk has {} MiB left", mib(free)),
+            "make room: df -h",
+        ),
+        (None, Some(free)) => {
+            Finding::ok("disk", format!("the database takes writes; {} MiB are free", mib(free)))
+        }
+        (None, None) => Finding::ok("disk", "the database takes writes"),
+        (Some(Trouble::Full), _) => Finding::fail(
+            "disk",
+            "the disk is full: the next webhook could not be recorded",
             "make room: df -h; then: checkout-backend doctor",
         ),
+        (Some(trouble), _) => {
+            let (message, fix) = match trouble {
+                Trouble::ReadOnly => (
+                    "the database takes no writes: it is a standby, or was made read-only",
+                    "give DATABASE_URL the primary (or several hosts: host1,host2); or: alter database NAME set \
+                     default_transaction_read_only = off",
+                ),
+                Trouble::Starved => (
+                    "the next webhook could not be recorded: no connection is left, or somebody holds a table",
+                    "find who: select pid, usename, state, query from pg_stat_activity; raise the role's limit: alter \
+                     role NAME connection limit 20",
+                ),
+                Trouble::Down | Trouble::Full => (
+                    "the next webhook could not be recorded",
+                    "look for the action store.trouble in the service's log; then: checkout-backend migrate status",
+                ),
+            };
+            Finding::fail("disk", message, fix)
+        }
     });
+    match app.store.environment(app.clock.now()).await {
+        Ok(faults) => findings.extend(environment(&app.config, faults)),
+        // It was told above.
+        Err(_) if standing.trouble.is_some() => {}
+        Err(error) => findings.push(unreadable(app, "environment", &error)),
+    }
     true
 }
 
-async fn stripe(app: &App, findings: &mut Vec<Finding>) {
-    match app.stripe.server_time().await {
+fn environment(config: &Config, faults: Vec<Fault>) -> Vec<Finding> {
+    let (later, now): (Vec<_>, Vec<_>) =
+        faults.into_iter().partition(|fault| fault.only_in_production && !config.is_production());
+    if now.is_empty() {
+        let later: String =
+            later.iter().map(|fault| format!("; refused in production: {}", fault.message)).collect();
+        let message = format!("settings, rights, indexes and migrations are as they must be{later}");
+        return vec![Finding::ok("environment", message)];
+    }
+    now.into_iter()
+        .map(|fault| {
+            let status = if fault.breaks_a_promise { Health::Fail } else { Health::Warn };
+            Finding { check: fault.check, status, message: fault.message, fix: Some(fault.fix) }
+        })
+        .collect()
+}
+
+async fn stripe(outside: Outside<'_>, findings: &mut Vec<Finding>) {
+    let Outside { config, stripe, clock: here } = outside;
+    match stripe.server_time().await {
         Ok(at) => {
             findings.push(Finding::ok("stripe-key", "Stripe answers and accepts the key"));
-            findings.push(clock(at, app.clock.now()));
+            findings.push(clock(at, here.now()));
         }
         Err(error @ StripeError::Key { .. }) => {
             let fix = "put the key from Stripe's dashboard (Developers, API keys) into STRIPE_SECRET_KEY";
@@ -165,20 +295,19 @@ async fn stripe(app: &App, findings: &mut Vec<Finding>) {
             return;
         }
         Err(error) => {
-            let fix = if app.config.simulated() {
-                "checkout-backend serve"
-            } else {
-                "curl -sS https://api.stripe.com/v1/balance"
+            let fix = match config.simulated() {
+                true => "checkout-backend serve".to_owned(),
+                false => format!("curl -sS {}/v1/balance", config.stripe_api_base),
             };
             findings.push(Finding::fail("stripe", error.to_string(), fix));
             return;
         }
     }
-    if app.config.simulated() {
+    if config.simulated() {
         return;
     }
-    match app.stripe.webhook_endpoints().await {
-        Ok(endpoints) => findings.push(endpoint(app, &endpoints)),
+    match stripe.webhook_endpoints().await {
+        Ok(endpoints) => findings.push(endpoint(config, &endpoints)),
         Err(error) => findings.push(Finding::warn(
             "endpoint",
             format!("the webhook endpoints could not be listed: {error}"),
@@ -208,16 +337,52 @@ fn clock(stripe: Option<Timestamp>, now: Timestamp) -> Finding {
     }
 }
 
-fn endpoint(app: &App, endpoints: &[WebhookEndpoint]) -> Finding {
-    let url = format!("{}/webhook", app.config.app_url);
+/// A webhook endpoint of the account at our address.
+struct Ours<'a> {
+    endpoint: &'a WebhookEndpoint,
+    /// Enabled ones at this address.
+    copies: usize,
+}
+
+impl Ours<'_> {
+    fn missing(&self) -> Vec<&'static str> {
+        KINDS.into_iter().filter(|kind| !self.endpoint.gets(kind)).collect()
+    }
+
+    /// What may be put right without asking: it is ours, and gets too little. None if nothing is to do; the kinds are
+    /// those that it gets and those that it lacks.
+    fn mendable(&self) -> Option<(String, Option<Vec<String>>)> {
+        let missing = self.missing();
+        let kinds = (!missing.is_empty()).then(|| {
+            let has = self.endpoint.enabled_events.iter().cloned();
+            has.chain(missing.iter().map(|kind| (*kind).to_owned())).collect()
+        });
+        (kinds.is_some() || !self.endpoint.is_enabled()).then(|| (self.endpoint.id.clone(), kinds))
+    }
+}
+
+/// Ours among the account's endpoints: one at our address, whatever query it has (Stripe's own guide for a new
+/// version of events tells to add one). One that is enabled comes first.
+fn our_endpoint<'a>(config: &Config, endpoints: &'a [WebhookEndpoint]) -> Option<Ours<'a>> {
+    let url = format!("{}/webhook", config.app_url);
+    let is_there = |found: &String| found.split('?').next() == Some(url.as_str());
+    let at_our_url = || endpoints.iter().filter(|endpoint| endpoint.url.as_ref().is_some_and(is_there));
+    let is_enabled = |endpoint: &&WebhookEndpoint| endpoint.is_enabled();
+    let endpoint = at_our_url().find(is_enabled).or_else(|| at_our_url().next())?;
+    Some(Ours { endpoint, copies: at_our_url().filter(is_enabled).count() })
+}
+
+fn endpoint(config: &Config, endpoints: &[WebhookEndpoint]) -> Finding {
+    let url = format!("{}/webhook", config.app_url);
     let list = KINDS.map(|kind| format!("-d \"enabled_events[]={kind}\"")).join(" ");
     let create = |url: &str| {
-        format!("stripe webhook_endpoints create -d url={url} -d api_version={API_VERSION} {list}")
+        format!(
+            "stripe webhook_endpoints create -d url={url} -d api_version={API_VERSION} {list}; it has a new secret, \
+             which goes into STRIPE_WEBHOOK_SECRET beside the old one; then restart"
+        )
     };
-    let at_our_url = || endpoints.iter().filter(|endpoint| endpoint.url.as_ref() == Some(&url));
-    let is_enabled = |endpoint: &&WebhookEndpoint| endpoint.is_enabled();
-    let Some(ours) = at_our_url().find(is_enabled).or_else(|| at_our_url().next()) else {
-        if app.config.poll_events == PollEvents::Only {
+    let Some(ours) = our_endpoint(config, endpoints) else {
+        if config.poll_events == PollEvents::Only {
             return Finding::ok("endpoint", "none is needed: the events feed is read (POLL_EVENTS=only)");
         }
         let others: Vec<_> =
@@ -229,33 +394,70 @@ fn endpoint(app: &App, endpoints: &[WebhookEndpoint]) -> Finding {
         let message = format!("no webhook endpoint of the account has the address {url}: {others}");
         return Finding::fail("endpoint", message, create(&url));
     };
-    let id = &ours.id;
-    if !ours.is_enabled() {
-        let status = ours.status.as_deref().unwrap_or_default();
+    let id = &ours.endpoint.id;
+    if !ours.endpoint.is_enabled() {
+        let status = ours.endpoint.status.as_deref().unwrap_or_default();
         let message = format!("Stripe has {status} the webhook endpoint: it delivers nothing");
-        return Finding::fail(
-            "endpoint",
-            message,
-            format!("stripe webhook_endpoints update {id} -d disabled=false"),
+        let fix = format!(
+            "stripe webhook_endpoints update {id} -d disabled=false, or: checkout-backend doctor --fix"
         );
+        return Finding::fail("endpoint", message, fix);
     }
-    let missing: Vec<&str> = KINDS.into_iter().filter(|kind| !ours.gets(kind)).collect();
+    let missing = ours.missing();
     if !missing.is_empty() {
         let message = format!("the webhook endpoint does not get {}", missing.join(", "));
-        return Finding::fail("endpoint", message, format!("stripe webhook_endpoints update {id} {list}"));
+        let fix = format!("stripe webhook_endpoints update {id} {list}, or: checkout-backend doctor --fix");
+        return Finding::fail("endpoint", message, fix);
     }
-    if at_our_url().filter(is_enabled).count() > 1 {
-        let message = format!("several endpoints have the address {url}: each event comes more than once");
-        return Finding::warn("endpoint", message, format!("stripe webhook_endpoints delete {id}"));
+    if ours.copies > 1 {
+        let message =
+            format!("{} endpoints have the address {url}: each event comes more than once", ours.copies);
+        let fix = "delete the one whose secret is not in STRIPE_WEBHOOK_SECRET, in Stripe's dashboard (Developers, \
+                   Webhooks); their ids: stripe webhook_endpoints list";
+        return Finding::warn("endpoint", message, fix);
     }
-    match ours.api_version.as_deref() {
+    match ours.endpoint.api_version.as_deref() {
         // A version cannot be changed afterwards: the endpoint is made anew, with a secret of its own.
         Some(version) if version != API_VERSION => {
             let message = format!("the webhook endpoint writes events as of {version}, not {API_VERSION}");
-            Finding::warn("endpoint", message, create(&url))
+            let fix =
+                format!("{}; when the new secret fits: stripe webhook_endpoints delete {id}", create(&url));
+            Finding::warn("endpoint", message, fix)
         }
         Some(_) => Finding::ok("endpoint", "enabled, with every kind of event that is needed"),
         None => Finding::ok("endpoint", "enabled, with every kind of event, in the account's own version"),
+    }
+}
+
+/// Whether somebody is there to take mails and notifications. Nothing is sent.
+async fn effects_are_reachable(config: &Config, findings: &mut Vec<Finding>) {
+    let mail = config.mail.as_ref().map(|mail| ("mail", "SMTP_URL", mail.smtp_url.expose_secret()));
+    let notify = config.notify.as_ref().map(|notify| ("notify", "NOTIFY_URL", notify.url.expose_secret()));
+    for (check, variable, url) in [mail, notify].into_iter().flatten() {
+        let Ok(url) = url::Url::parse(url) else { continue };
+        let Some(host) = url.host_str() else { continue };
+        let usual = match url.scheme() {
+            "smtps" => 465,
+            "smtp" => 25,
+            _ => url.port_or_known_default().unwrap_or(443),
+        };
+        let port = url.port().unwrap_or(usual);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let reached = tokio::time::timeout(REACH, tokio::net::TcpStream::connect((bare, port))).await;
+        let why = match reached {
+            Ok(Ok(_)) => {
+                findings.push(Finding::ok(check, format!("{host}:{port} answers")));
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "nobody answers".to_owned(),
+        };
+        let message = format!("{host}:{port} cannot be reached: {why}; what is to be sent waits");
+        findings.push(Finding::fail(
+            check,
+            message,
+            format!("correct {variable}, or start what listens there"),
+        ));
     }
 }
 
@@ -270,7 +472,7 @@ async fn ledger(app: &App, scope: Scope, findings: &mut Vec<Finding>) {
     };
     let (audit, pulse, deliveries) = match read.await {
         Ok(read) => read,
-        Err(error) => return findings.push(unreadable("ledger", &error)),
+        Err(error) => return findings.push(unreadable(app, "ledger", &error)),
     };
     findings.extend(invariants(app, &audit).await);
     findings.extend(waiting(app, &pulse));
@@ -382,8 +584,8 @@ fn waiting(app: &App, pulse: &Pulse) -> Vec<Finding> {
         0 => Finding::ok("refunds", "none is uncertain"),
         count => Finding::warn(
             "refunds",
-            format!("of {count} refunds it is not known what Stripe did; it is being asked"),
-            "checkout-backend doctor",
+            format!("of {count} refunds it is not known what Stripe did; the service asks until it knows"),
+            "keep the service running; if it stays so: checkout-backend reconcile",
         ),
     };
     let accounts = match pulse.admins {
@@ -424,15 +626,44 @@ pub async fn keep_observations(app: &App) -> Result<(), StoreError> {
         .filter_map(|(secret, at)| Some((fingerprint(secret.expose_secret()), at?)))
         .collect();
     let ahead = app.counters.signed_ahead();
-    if used.is_empty() && ahead.is_none() {
+    let forwarded = app.counters.forwarded_at();
+    // Taken now, and given back if they cannot be kept.
+    let refused = app.counters.take_refusals();
+    if used.is_empty() && ahead.is_none() && forwarded.is_none() && refused.is_empty() {
         return Ok(());
     }
+    let kept = keep(app, &used, ahead, forwarded, &refused).await;
+    if kept.is_err() {
+        app.counters.give_back(&refused);
+    }
+    kept
+}
+
+async fn keep(
+    app: &App,
+    used: &[(String, Timestamp)],
+    ahead: Option<(Timestamp, i64)>,
+    forwarded: Option<Timestamp>,
+    refused: &[Refusal],
+) -> Result<(), StoreError> {
     let mut tx = app.store.begin().await?;
+    if let Some(at) = forwarded {
+        tx.note_observation(FORWARDED, at, 0).await?;
+    }
+    for Refusal { reason, count, at } in refused {
+        // One row for each hour: their sum is that of a day.
+        let hour = at.as_unix_seconds() / 3600;
+        let count = i64::try_from(*count).unwrap_or(i64::MAX);
+        tx.add_observation(&format!("{REFUSED}{reason}:{hour}"), *at, count).await?;
+    }
+    if !refused.is_empty() {
+        tx.forget_observations(REFUSED, app.clock.now().minus(2 * REMEMBERED)).await?;
+    }
     if let Some((at, seconds)) = ahead {
         tx.note_observation(SIGNED_AHEAD, at, seconds).await?;
     }
     for (fingerprint, at) in used {
-        tx.note_secret_use(&fingerprint, at).await?;
+        tx.note_secret_use(fingerprint, *at).await?;
     }
     tx.commit().await
 }
@@ -449,6 +680,141 @@ async fn signatures(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreE
         }
         _ => Finding::ok("signatures", "none was signed in the future for a day"),
     });
+    Ok(())
+}
+
+/// Deliveries that were refused and none that fits: the commonest mistake with Stripe, and nobody is told of a payment.
+async fn refusals(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let since = app.clock.now().minus(REMEMBERED);
+    let mut tx = app.store.read().await?;
+    let met = tx.observations_of(REFUSED, since).await?;
+    let mut fitted = None;
+    for secret in &app.config.webhook_secrets {
+        fitted = fitted.max(tx.secret_last_used(&fingerprint(secret.expose_secret())).await?);
+    }
+    tx.rollback().await?;
+    let mut by_reason: std::collections::BTreeMap<&str, (i64, Timestamp, Timestamp)> = Default::default();
+    for (name, at, count) in &met {
+        let reason = name.trim_start_matches(REFUSED).split(':').next().unwrap_or_default();
+        let sum = by_reason.entry(reason).or_insert((0, *at, *at));
+        *sum = (sum.0.saturating_add(*count), sum.1.min(*at), sum.2.max(*at));
+    }
+    if by_reason.is_empty() {
+        findings.push(Finding::ok("refusals", "no delivery was refused for a day"));
+    }
+    for (reason, (count, first, last)) in by_reason {
+        findings.push(refusal(reason, count, first, last, fitted));
+    }
+    Ok(())
+}
+
+/// Pure: what it means that `count` deliveries were refused, when the configured secrets last fitted then.
+fn refusal(
+    reason: &str,
+    count: i64,
+    first: Timestamp,
+    last: Timestamp,
+    fitted: Option<Timestamp>,
+) -> Finding {
+    let none_fits = fitted.is_none_or(|fitted| fitted < first);
+    let told = format!("{count} deliveries were refused in 24 h ({reason}), the last at {last}");
+    match (reason, none_fits) {
+        ("secret_or_body", true) => Finding::fail(
+            "refusals",
+            format!(
+                "{told}, and none fitted: STRIPE_WEBHOOK_SECRET is another endpoint's, or a proxy alters the body"
+            ),
+            "copy the secret of this endpoint (whsec_…) from Stripe's dashboard (Developers, Webhooks) into \
+             STRIPE_WEBHOOK_SECRET, and restart; what was refused comes again, or: checkout-backend reconcile",
+        ),
+        ("timestamp_out_of_tolerance", true) => Finding::fail(
+            "refusals",
+            format!(
+                "{told}, and none was in time: this machine's clock is wrong, or something keeps deliveries back"
+            ),
+            SET_CLOCK,
+        ),
+        ("secret_or_body" | "timestamp_out_of_tolerance", false) => Finding::warn(
+            "refusals",
+            format!("{told}; others fitted since the first of them"),
+            "if a second endpoint delivers here, add its secret to STRIPE_WEBHOOK_SECRET; strangers' tries need nothing",
+        ),
+        // Nobody signed these: a stranger's post, a scanner, a browser.
+        _ => Finding::ok("refusals", format!("{told}: not Stripe's")),
+    }
+}
+
+async fn offers(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let mut tx = app.store.read().await?;
+    let active = tx.active_offers().await?;
+    tx.rollback().await?;
+    findings.push(match active {
+        0 => {
+            let fix = format!("make one, or switch one on: {}/dashboard/offers", app.config.app_url);
+            Finding::warn("offers", "none is active: nothing can be booked", fix)
+        }
+        count => Finding::ok("offers", format!("{count} active")),
+    });
+    Ok(())
+}
+
+/// Pure: how a cursor stands at `now`, when the feed was last read to its end, and when the last delivery came.
+fn cursor(at: Timestamp, now: Timestamp, read: Option<Timestamp>, delivered: Option<Timestamp>) -> Finding {
+    const MEND: &str = "checkout-backend doctor --fix, then: checkout-backend reconcile --since 720h";
+    if at > now.plus(FEED_AHEAD) {
+        let message =
+            format!("the events feed was read until {at}, which is in the future: nothing is read meanwhile");
+        return Finding::fail("feed", message, MEND);
+    }
+    if now.since(at) <= FEED_KEEPS {
+        return Finding::ok("feed", format!("read until {at}"));
+    }
+    let message = format!("the events feed was read until {at}, and Stripe keeps events for 30 days");
+    let is_read = read.is_some_and(|read| now.since(read) <= FEED_KEEPS);
+    if is_read && delivered.is_none_or(|delivered| delivered <= at.plus(REMEMBERED)) {
+        // Of a shop in which nothing happens the cursor stands still.
+        Finding::warn(
+            "feed",
+            format!("{message}; nothing has come since"),
+            "nothing, if nobody has paid since",
+        )
+    } else {
+        Finding::fail("feed", format!("{message}: some are gone"), MEND)
+    }
+}
+
+async fn feed(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    if app.config.poll_events == PollEvents::Off {
+        return Ok(());
+    }
+    let mut tx = app.store.read().await?;
+    let at = tx.read_until("events").await?;
+    let read = tx.observation(FEED_READ).await?.map(|(at, _)| at);
+    let delivered = tx.pulse(app.clock.now()).await?.last_webhook;
+    tx.rollback().await?;
+    findings.push(match at {
+        Some(at) => cursor(at, app.clock.now(), read, delivered),
+        None => Finding::ok("feed", "not read yet"),
+    });
+    Ok(())
+}
+
+async fn proxy(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let mut tx = app.store.read().await?;
+    let met = tx.observation(FORWARDED).await?;
+    tx.rollback().await?;
+    if app.config.trust_proxy == 0
+        && let Some((at, _)) = met.filter(|(at, _)| app.clock.now().since(*at) < REMEMBERED)
+    {
+        findings.push(Finding::warn(
+            "proxy",
+            format!(
+                "a request came through a proxy at {at}, and TRUST_PROXY is 0: all visitors count as one, and one of \
+                 them can lock the others out"
+            ),
+            "set TRUST_PROXY to the number of proxies in front, and restart",
+        ));
+    }
     Ok(())
 }
 

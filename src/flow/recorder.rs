@@ -140,7 +140,7 @@ impl Recorder {
         let line = Arc::new(Line { waiting: Mutex::new(jobs), turn: Mutex::new(()) });
         let writers = match writer.store {
             Store::Sqlite { .. } => 1,
-            Store::Postgres { .. } => POSTGRES_WRITERS,
+            Store::Postgres(_) => POSTGRES_WRITERS,
         };
         let writer = Arc::new(writer);
         for _ in 0..writers {

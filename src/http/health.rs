@@ -1,24 +1,18 @@
 //! Whether the process lives, and whether it can serve.
 
 use crate::app::Shared;
+use crate::flow::health::Standing;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
-use std::time::Duration;
+use serde_json::{Value, json};
 
-/// How long the database has to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// `GET /health`, as the original service answered it.
+/// `GET /health`, as the original service answered it: whether the next webhook would be recorded.
 pub async fn health(State(app): State<Shared>) -> Response {
-    match tokio::time::timeout(PATIENCE, app.store.ping()).await {
-        Ok(Ok(())) => Json(json!({ "status": "ok" })).into_response(),
-        Ok(Err(_)) | Err(_) => {
-            let body = json!({ "status": "unavailable", "db": "down" });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
-        }
+    match standing(&app).await.trouble {
+        None => Json(json!({ "status": "ok" })).into_response(),
+        Some(trouble) => unavailable(json!({ "status": "unavailable", "db": trouble.as_str() })),
     }
 }
 
@@ -27,22 +21,25 @@ pub async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// `GET /readyz`: the database answers, its schema is ours, and we are not stopping.
+/// `GET /readyz`: the same as `/health`, and we are not stopping.
 pub async fn ready(State(app): State<Shared>) -> Response {
-    let reason = if app.is_draining() {
-        Some("stopping")
-    } else {
-        match tokio::time::timeout(PATIENCE, app.store.ready()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) if !error.is_outage() => Some("schema"),
-            Ok(Err(_)) | Err(_) => Some("database"),
-        }
-    };
-    match reason {
+    if app.is_draining() {
+        return unavailable(json!({ "status": "unavailable", "reason": "stopping" }));
+    }
+    let Standing { trouble, schema, .. } = standing(&app).await;
+    match trouble {
         None => Json(json!({ "status": "ok" })).into_response(),
-        Some(reason) => {
-            let body = json!({ "status": "unavailable", "reason": reason });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        Some(trouble) => {
+            let reason = if schema { "schema" } else { "database" };
+            unavailable(json!({ "status": "unavailable", "reason": reason, "db": trouble.as_str() }))
         }
     }
+}
+
+async fn standing(app: &Shared) -> Standing {
+    app.health.standing(&app.store, app.clock.now()).await
+}
+
+fn unavailable(body: Value) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }

@@ -32,7 +32,28 @@ impl FromRequestParts<Shared> for ClientAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Infallible> {
+        notice_proxy(app, parts.extensions.get(), &parts.headers);
         Ok(Self::of(parts.extensions.get(), &parts.headers, app.config.trust_proxy))
+    }
+}
+
+/// Behind a proxy that nobody told us of all visitors have one address, and share its limits: one of them locks the
+/// others out. A header alone anybody can send, so only a neighbour's counts.
+fn notice_proxy(app: &Shared, peer: Option<&ConnectInfo<SocketAddr>>, headers: &HeaderMap) {
+    let neighbour = || {
+        peer.is_some_and(|peer| match peer.0.ip().to_canonical() {
+            IpAddr::V4(address) => address.is_loopback() || address.is_private() || address.is_link_local(),
+            IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+        })
+    };
+    let forwarded = app.config.trust_proxy == 0 && headers.contains_key("x-forwarded-for") && neighbour();
+    if forwarded && app.counters.forwarded(app.clock.now()) {
+        tracing::warn!(
+            module = "security",
+            action = "config.proxy_not_trusted",
+            "a proxy stands in front and TRUST_PROXY is 0: all visitors count as one and share its limits; set it to \
+             the number of proxies"
+        );
     }
 }
 
@@ -135,6 +156,7 @@ impl Limits {
 
     fn address(&self, request: &Request) -> IpAddr {
         let peer = request.extensions().get();
+        notice_proxy(&self.app, peer, request.headers());
         ClientAddress::of(peer, request.headers(), self.app.config.trust_proxy).0
     }
 

@@ -3,17 +3,19 @@
 use super::error::Problem;
 use super::limit::is_local;
 use crate::app::Shared;
+use crate::config::PollEvents;
+use crate::flow::health::{self, Trouble, Waiting};
 use crate::metrics::Exposition;
 use axum::Json;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use clock::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use store::StoreError;
 use subtle::ConstantTimeEq;
 
 /// How long the database has to tell its numbers. Without it the others are told.
@@ -46,22 +48,55 @@ pub async fn prometheus(State(app): State<Shared>, request: Request) -> Result<R
     allow(&app, request.extensions().get(), request.headers())?;
     let mut text = Exposition::new();
     app.counters.expose(&mut text, &app.config.app_version, app.config.webhook_secrets.len());
-    let open_cases = tokio::time::timeout(PATIENCE, open_cases(&app)).await.ok().and_then(Result::ok);
-    text.gauge("checkout_database_up", "Whether the database answers.");
-    text.sample(&[], u8::from(open_cases.is_some()));
-    if let Some(open_cases) = open_cases {
-        text.gauge("checkout_cases_open", "Cases about money that wait for a person.");
-        text.sample(&[], open_cases);
+    let waiting = tokio::time::timeout(PATIENCE, health::waiting(&app.store)).await.ok().and_then(Result::ok);
+    let trouble = app.health.standing(&app.store, app.clock.now()).await.trouble;
+    text.gauge("checkout_database_up", "Whether the next webhook would be recorded.");
+    text.sample(&[], u8::from(trouble.is_none()));
+    text.gauge("checkout_database_trouble", "What keeps the next webhook from being recorded.");
+    for known in Trouble::ALL {
+        text.sample(&[("reason", known.as_str())], u8::from(trouble == Some(known)));
+    }
+    if let Some(free) = app.store.free_bytes() {
+        text.gauge("checkout_disk_free_bytes", "What is free where the database's file stands.");
+        text.sample(&[], free);
+    }
+    if let Some(mut waiting) = waiting {
+        // A feed that nobody reads stands still, and that is as it should be.
+        waiting.feed = waiting.feed.filter(|_| app.config.poll_events != PollEvents::Off);
+        expose(&waiting, &mut text);
     }
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text.finish()).into_response())
 }
 
-async fn open_cases(app: &Shared) -> Result<i64, StoreError> {
-    let mut tx = app.store.read().await?;
-    let count = tx.count_open_cases().await?;
-    tx.rollback().await?;
-    Ok(count)
+/// What every instance sees alike, since it is in the database.
+fn expose(waiting: &Waiting, text: &mut Exposition) {
+    let seconds = |micros: Option<i64>| micros.map_or(0, |at| Timestamp::from_micros(at).as_unix_seconds());
+    text.gauge("checkout_cases_open", "Cases about money that wait for a person.");
+    text.sample(&[], waiting.open_cases);
+    text.gauge("checkout_events_waiting", "Facts that are kept and not yet applied: parked, or tried again.");
+    text.sample(&[], waiting.facts);
+    text.gauge(
+        "checkout_events_waiting_since_timestamp_seconds",
+        "When the oldest fact that waits came, in unix seconds; 0 if none does.",
+    );
+    text.sample(&[], seconds(waiting.oldest_fact));
+    text.gauge("checkout_outbox_pending", "Mails and notifications that wait.");
+    text.sample(&[], waiting.deliveries);
+    text.gauge(
+        "checkout_outbox_pending_since_timestamp_seconds",
+        "When the oldest mail or notification that waits was made, in unix seconds; 0 if none does.",
+    );
+    text.sample(&[], seconds(waiting.oldest_delivery));
+    text.gauge("checkout_outbox_dead", "Mails and notifications that were given up.");
+    text.sample(&[], waiting.dead);
+    text.gauge(
+        "checkout_feed_read_timestamp_seconds",
+        "When Stripe's events feed was last read to its end, in unix seconds; 0 if it never was.",
+    );
+    text.sample(&[], seconds(waiting.feed));
+    text.gauge("checkout_drift", "Facts on which Stripe and we disagreed at the last comparison.");
+    text.sample(&[], waiting.drift.unwrap_or(0));
 }
 
 fn allow(app: &Shared, peer: Option<&ConnectInfo<SocketAddr>>, headers: &HeaderMap) -> Result<(), Problem> {

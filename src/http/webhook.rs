@@ -39,7 +39,7 @@ pub async fn receive(
     app.counters.webhook_received(verified.secret_index(), verified.timestamp(), now);
     tracing::info!(module = "webhook", action = "stripe.webhook.received", "a verified delivery");
     let event = event::parse(&verified).map_err(|error| {
-        app.counters.webhook_rejected("not_an_event");
+        app.counters.webhook_rejected("not_an_event", now);
         tracing::warn!(
             module = "webhook",
             action = "stripe.webhook.unreadable",
@@ -69,7 +69,7 @@ pub async fn receive(
 fn refuse_body(app: &Shared, status: StatusCode) -> Problem {
     let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
     let reason = if too_large { "body_too_large" } else { "other" };
-    app.counters.webhook_rejected(reason);
+    app.counters.webhook_rejected(reason, app.clock.now());
     tracing::warn!(
         module = "webhook",
         action = "stripe.webhook.unreadable",
@@ -89,7 +89,7 @@ fn refuse_body(app: &Shared, status: StatusCode) -> Problem {
 }
 
 fn refuse_signature(app: &Shared, error: SignatureError) -> Problem {
-    app.counters.webhook_rejected(error.reason());
+    app.counters.webhook_rejected(error.reason(), app.clock.now());
     tracing::warn!(
         module = "webhook",
         action = "stripe.webhook.signature_invalid",

@@ -296,6 +296,18 @@ impl Client {
         ByCreated::new(self, from, now)
     }
 
+    /// Enables a webhook endpoint, and lets it have these kinds of event if any are given.
+    ///
+    /// # Errors
+    /// Any [`StripeError`].
+    pub async fn mend_endpoint(&self, id: &str, kinds: Option<&[String]>) -> Result<Value, StripeError> {
+        let path = format!("/v1/webhook_endpoints/{}", path_segment(id));
+        let kinds = kinds.unwrap_or_default().iter().map(|kind| ("enabled_events[]", kind.as_str()));
+        let form: Vec<_> = std::iter::once(("disabled", "false")).chain(kinds).collect();
+        // Whoever says it again means it again.
+        self.post(&path, &form, &format!("mend-{}", uuid::Uuid::from(clock::new_id()))).await
+    }
+
     /// Every object of a list, all pages, as Stripe orders them (newest first). Lists longer than
     /// 20,000 objects are refused rather than cut.
     pub(super) async fn list_whole<T>(

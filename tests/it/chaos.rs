@@ -3,7 +3,7 @@
 use crate::harness::app::{delivery, send};
 use crate::harness::postgres::{Cluster, Durability};
 use crate::harness::proxy::Proxy;
-use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
+use crate::harness::{Engine, TestApp, TestDatabase, eventually, on_each_engine};
 use futures_util::StreamExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -259,6 +259,7 @@ async fn a_full_disk_is_answered_with_500_until_there_is_room_and_loses_nothing(
         }
     }
     assert!(!acknowledged.is_empty() && !refused.is_empty(), "{} were refused", refused.len());
+    eventually("it is told", async || app.get("/health").await.json()["db"] == "full").await;
     let stored = db.texts("select event_key from payment_events where outcome = 'processed'").await;
     assert!(
         acknowledged.iter().all(|id| stored.iter().any(|key| key == id)),
@@ -266,6 +267,7 @@ async fn a_full_disk_is_answered_with_500_until_there_is_room_and_loses_nothing(
     );
 
     std::fs::remove_file(disk.filler()).unwrap();
+    eventually("it is well", async || app.get("/health").await.status == 200).await;
     for event in refused {
         deliver_until_acknowledged(&app, event).await;
     }

@@ -1,5 +1,6 @@
 //! The commands as they are typed: what they print, how they end, and what they leave behind.
 
+use crate::harness::postgres::{Cluster, Durability};
 use crate::harness::process::free_port;
 use crate::harness::{Engine, TestDatabase, TestProcess, on_each_engine};
 use std::collections::BTreeSet;
@@ -255,6 +256,17 @@ async fn the_doctor_says_where_the_data_is_and_that_a_test_key_takes_no_money(db
 }
 
 async fn production_with_a_test_key_says_so_at_the_start(db: TestDatabase) {
+    // The server that the tests share may lose what it acknowledged, and production refuses that one.
+    let durable = match db.engine {
+        Engine::Sqlite => None,
+        Engine::Postgres => {
+            Some(tokio::task::spawn_blocking(|| Cluster::start(Durability::Full)).await.unwrap())
+        }
+    };
+    let db = match &durable {
+        Some(cluster) => TestDatabase::on(cluster).await,
+        None => db,
+    };
     let production = [("APP_ENV", "production"), ("APP_URL", "https://pay.test")];
     let mut process = TestProcess::start(&db, free_port(), "http://127.0.0.1:1", &production).await;
     process.says("TEST MODE: no payment is real").await;

@@ -475,3 +475,92 @@ fn the_address_follows_the_port_unless_given() {
     config.listening_on(5555);
     assert_eq!(config.app_url, "http://shop.test");
 }
+
+/// The program in a folder of its own, with what it says: it must end by itself.
+async fn refused_in(
+    folder: &tempfile::TempDir,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let ended = tokio::process::Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let ended =
+        tokio::time::timeout(std::time::Duration::from_secs(60), ended).await.expect("it goes on").unwrap();
+    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+}
+
+/// Docker makes a folder of a file that it is to mount and that is not there.
+#[tokio::test]
+async fn a_folder_in_the_place_of_the_settings_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(".env")).unwrap();
+    let (code, talk) = refused_in(&folder, &["migrate", "status"], &[]).await;
+    assert!(code == Some(2) && talk.contains(".env: is a folder"), "{code:?} {talk}");
+}
+
+#[tokio::test]
+async fn what_other_programs_would_read_differently_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "# settings\r\nADMIN_EMAIL=ada@pay.test\r\nADMIN_PASSWORD=Correct$Battery-77\r\n";
+    std::fs::write(folder.path().join(".env"), text).unwrap();
+    let (code, talk) = refused_in(&folder, &["seed"], &[]).await;
+    assert!(code == Some(2) && talk.contains("line 3") && talk.contains("single quotes"), "{talk}");
+    assert!(!talk.contains("Battery"), "{talk}");
+    // A mark that some editors write is no part of the first name.
+    std::fs::write(folder.path().join(".env"), "\u{feff}PORT=none\nADMIN_PASSWORD='Correct$Battery-77'\n")
+        .unwrap();
+    let (code, talk) = refused_in(&folder, &["seed"], &[]).await;
+    assert!(code == Some(2) && talk.contains("PORT: ") && !talk.contains(".env"), "{talk}");
+    std::fs::write(folder.path().join(".env"), b"A=1\nB=\xff\n").unwrap();
+    let (code, talk) = refused_in(&folder, &["seed"], &[]).await;
+    assert!(code == Some(2) && talk.contains("line 2 is not UTF-8"), "{talk}");
+}
+
+#[tokio::test]
+async fn an_address_with_an_unescaped_password_is_told_with_the_other_mistakes() {
+    let folder = tempfile::tempdir().unwrap();
+    for password in ["canary#1", "canary/1", "p@canary#w/rd", "100%canary"] {
+        let url = format!("postgres://shop:{password}@127.0.0.1:5999/shop");
+        let (code, talk) = refused_in(&folder, &["serve"], &[("DATABASE_URL", &url), ("PORT", "none")]).await;
+        assert_eq!(code, Some(2), "{talk}");
+        assert!(
+            talk.contains("DATABASE_URL: ") && talk.contains("percent-encode") && talk.contains("PORT: "),
+            "{talk}"
+        );
+        assert!(!talk.contains("canary"), "{talk}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_says_where_to_listen_over_the_variables() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let port = free_port();
+    let mut listening = tokio::process::Command::new(env!("CARGO_BIN_EXE_checkout-backend"))
+        .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
+        .current_dir(db.folder.path())
+        .env_clear()
+        .envs([
+            ("DATABASE_URL", db.url.as_str()),
+            ("HOST", "127.0.0.9"),
+            ("PORT", "1"),
+            ("SIMULATOR_PORT", "0"),
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let http = crate::harness::app::client();
+    let alive = async || http.get(format!("http://127.0.0.1:{port}/livez")).send().await.is_ok();
+    eventually("it listens there", alive).await;
+    listening.kill().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, talk) = refused_in(&folder, &["serve", "--host", "nowhere"], &[]).await;
+    assert!(code == Some(2) && talk.contains("IP address"), "{talk}");
+}

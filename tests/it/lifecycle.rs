@@ -519,6 +519,13 @@ async fn the_doctor_compares_the_endpoint_with_what_is_needed(db: TestDatabase) 
     for (endpoints, status, words) in [
         (json!([ours("enabled", &kinds, current)]), Health::Ok, "enabled"),
         (json!([ours("enabled", &["*"], None), other]), Health::Ok, "the account's own version"),
+        (
+            json!([
+                json!({ "id": "we_3", "url": "https://shop.test/webhook?version=2026-10-28", "status": "enabled", "enabled_events": ["*"] })
+            ]),
+            Health::Ok,
+            "enabled",
+        ),
         (json!([]), Health::Fail, "it has none"),
         (json!([other]), Health::Fail, "it has https://old.test/webhook"),
         (json!([ours("disabled", &kinds, current)]), Health::Fail, "disabled"),

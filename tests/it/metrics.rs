@@ -41,7 +41,10 @@ async fn health_tells_whether_the_database_answers(db: TestDatabase) {
     assert_eq!(told("/readyz").await, (200, json!({ "status": "ok" })));
     app.app.store.close().await;
     assert_eq!(told("/health").await, (503, json!({ "status": "unavailable", "db": "down" })));
-    assert_eq!(told("/readyz").await, (503, json!({ "status": "unavailable", "reason": "database" })));
+    assert_eq!(
+        told("/readyz").await,
+        (503, json!({ "status": "unavailable", "reason": "database", "db": "down" }))
+    );
     assert_eq!(told("/livez").await, (200, json!({ "status": "ok" })));
     assert_eq!(app.app.counters.http_5xx(), 2);
 }

@@ -3,11 +3,12 @@
 use crate::harness::{Engine, TestDatabase, on_each_engine};
 use clock::Clock;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use store::ledger::LedgerFilter;
 use store::page::PageRequest;
-use store::{Store, StoreError, Tx, bookings::BookingFilter};
+use store::{SchemaState, Store, StoreError, Tx, bookings::BookingFilter};
 
 on_each_engine! {
     an_empty_database_is_brought_up_to_date,
@@ -168,7 +169,11 @@ async fn an_older_program_refuses_a_newer_schema_in_one_line(db: TestDatabase) {
          select 9999, 'from the future', success, checksum, execution_time from _sqlx_migrations where version = 1",
     )
     .await;
-    for refusal in [migrate(&db.store).await.unwrap_err(), db.store.ready().await.unwrap_err()] {
+    // It only added: who runs goes on, who starts is told to be the newer one.
+    assert_eq!(db.store.ready().await.unwrap(), SchemaState::NewerAdded { found: 9999, known: newest() });
+    let started = migrate(&db.store).await.unwrap_err();
+    db.execute("update _sqlx_migrations set description = 'breaking the past' where version = 9999").await;
+    for refusal in [started, migrate(&db.store).await.unwrap_err(), db.store.ready().await.unwrap_err()] {
         assert!(matches!(refusal, StoreError::Newer { found: 9999, .. }), "{refusal:?}");
         let text = refusal.to_string();
         assert!(!text.contains('\n') && text.contains("9999") && text.contains("newer"), "{text}");
@@ -205,14 +210,14 @@ async fn status_tells_what_is_applied_and_what_is_not(db: TestDatabase) {
 }
 
 async fn migrate(store: &Store) -> Result<(), StoreError> {
-    store.migrate(Clock::system().now()).await
+    store.migrate(Clock::system().now()).await.map(drop)
 }
 
 /// Applies the migrations up to `version`, as a program of that time did.
 async fn migrate_to(db: &TestDatabase, version: i64) {
     let all = Migrator::new(root().join("crates/store/migrations")).await.unwrap();
     match &db.store {
-        Store::Postgres { pool, .. } => all.run_to(version, pool).await.unwrap(),
+        Store::Postgres(server) => all.run_to(version, server.pool().await.unwrap()).await.unwrap(),
         Store::Sqlite { writer, .. } => all.run_to(version, writer).await.unwrap(),
     }
 }
@@ -227,6 +232,32 @@ fn migration_files() -> BTreeMap<i64, PathBuf> {
             (version.parse().unwrap(), path)
         })
         .collect()
+}
+
+/// As a dump does that only reads: it is waited for a moment, and nobody has to stand behind us meanwhile.
+#[tokio::test]
+async fn a_migration_that_meets_a_lock_lets_others_pass_and_can_be_tried_again() {
+    let db = TestDatabase::empty(Engine::Postgres).await;
+    migrate_to(&db, 6).await;
+    let mut dump = PgConnection::connect(&db.url).await.unwrap();
+    sqlx::raw_sql("begin; select count(*) from cases; select count(*) from bookings")
+        .execute(&mut dump)
+        .await
+        .unwrap();
+    let begun = std::time::Instant::now();
+    assert!(matches!(migrate(&db.store).await, Err(StoreError::Locked(_))));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    db.execute("select count(*) from cases").await;
+    dump.close().await.unwrap();
+    let applied = db.store.migrate(Clock::system().now()).await.unwrap();
+    assert_eq!(applied.first().map(|migration| migration.version), Some(7));
+    assert_eq!(applied.len(), migration_files().len() - 6);
+    assert_eq!(db.store.migrate(Clock::system().now()).await.unwrap(), []);
+    db.remove().await;
+}
+
+fn newest() -> i64 {
+    *migration_files().keys().next_back().unwrap()
 }
 
 async fn tables(db: &TestDatabase) -> Vec<String> {

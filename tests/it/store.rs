@@ -392,7 +392,8 @@ async fn a_commit_is_on_disk_before_it_returns(db: TestDatabase) {
             assert_eq!(pragma("journal_mode").await, "wal");
             assert_eq!(pragma("foreign_keys").await, "1");
         }
-        Store::Postgres { pool, .. } => {
+        Store::Postgres(server) => {
+            let pool = server.pool().await.unwrap();
             let setting = async |name: &str| -> String {
                 sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(pool).await.unwrap()
             };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Whom each part of `src/` may name. Between the crates Cargo holds the arrows; within the service these do.
 /// `main`, `lib` and `cli` may name anybody.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("config", &["domain"]),
+    ("config", &["domain", "store"]),
     ("telemetry", &["domain", "clock", "config"]),
     ("metrics", &["domain", "clock", "telemetry"]),
     ("stripe", &["domain", "clock", "http_client"]),

@@ -597,16 +597,4 @@ impl Tx {
             .await)?;
         Ok(row.map(|(at, value)| (Timestamp::from_micros(at), value)))
     }
-
-    /// Whether the database takes writes, without leaving any.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn probe_write(&mut self) -> Result<(), StoreError> {
-        on_engine!(self, conn => sqlx::query("update instance set created_at = created_at")
-            .execute(conn)
-            .await
-            .map(drop))?;
-        Ok(())
-    }
 }

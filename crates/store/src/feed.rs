@@ -135,6 +135,21 @@ impl Tx {
         Ok(())
     }
 
+    /// Puts a cursor where it is said to be, back or ahead: for who mends it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn set_read_until(&mut self, name: &str, until: Timestamp) -> Result<(), StoreError> {
+        on_engine!(self, conn => sqlx::query(
+            "update feed_cursor set read_until = $2, next_run_at = 0 where name = $1")
+            .bind(name)
+            .bind(until.as_micros())
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Bookings that are due to be asked about, oldest first, put off by `lease`: several instances
     /// share them, and if this one dies they come up again.
     ///

@@ -19,13 +19,16 @@ macro_rules! on_engine {
     };
 }
 
+pub mod address;
 pub mod audit;
 pub mod bookings;
 pub mod cases;
 pub mod checks;
 pub mod engine;
+pub mod environment;
 pub mod error;
 pub mod feed;
+mod health;
 pub mod idempotency;
 pub mod ledger;
 pub mod limits;
@@ -36,47 +39,35 @@ pub mod page;
 pub mod privacy;
 pub mod refund_intents;
 mod row;
+pub mod server;
 pub mod sessions;
+mod stale;
 pub mod users;
 
 pub use engine::Write;
-pub use error::StoreError;
-pub use migrate::MigrationStatus;
+pub use error::{Cause, StoreError};
+pub use health::Waiting;
+pub use migrate::{MigrationStatus, SchemaState};
+pub use server::POSTGRES_WRITERS;
 
 use domain::ids::InstanceId;
+use server::{ACQUIRE_TIMEOUT, Server};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// How long a statement may wait for a connection before the caller gets [`StoreError::Unavailable`].
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a transaction may take to begin, with the wait for a connection.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that was idle for longer is asked whether its other end is still there.
-const IDLE: Duration = Duration::from_secs(1);
-/// How long it may take to answer that.
-const PING_TIMEOUT: Duration = Duration::from_millis(500);
-/// The most connections to a PostgreSQL server, beside the recorder's.
-const POSTGRES_CONNECTIONS: u32 = 10;
-/// The recorder's writers on PostgreSQL: while one waits for its commit the other works.
-pub const POSTGRES_WRITERS: u32 = 2;
 
 /// The database, whichever engine it is. Clones share the pools.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// A PostgreSQL server, possibly shared with other instances.
-    Postgres {
-        /// Connections for everything but the recorder.
-        pool: PgPool,
-        /// The recorder's own: whatever else goes on, a payment fact has a connection, and that one knows its
-        /// statements.
-        recording: PgPool,
-    },
+    Postgres(Arc<Server>),
     /// An embedded database in one file, ours alone.
     Sqlite {
         /// The one connection that writes, so that writers queue here and never meet `SQLITE_BUSY`.
@@ -85,6 +76,8 @@ pub enum Store {
         readers: SqlitePool,
         /// Where the file is.
         path: PathBuf,
+        /// Which file that was when it was opened: device and number.
+        file: (u64, u64),
     },
 }
 
@@ -106,7 +99,7 @@ impl Store {
     /// reached is no error here: the pool connects when it is used.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::open_postgres(url)
+            Ok(Self::Postgres(Arc::new(Server::new(url)?)))
         } else if url.starts_with("sqlite:") {
             Self::open_sqlite(url)
         } else {
@@ -123,60 +116,35 @@ impl Store {
     }
 
     /// Why no connection can be made; none if one can.
-    pub async fn why_unreachable(&self) -> Option<String> {
-        let Self::Postgres { pool, .. } = self else { return None };
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&pool.connect_options())).await
-        {
-            Ok(Ok(connection)) => {
-                // It was only to learn whether there is one.
-                let _ = connection.close().await;
-                None
-            }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("nobody answers".to_owned()),
+    pub async fn why_unreachable(&self) -> Option<StoreError> {
+        match self {
+            Self::Postgres(server) => within(ACQUIRE_TIMEOUT, async { Ok(server.why_unreachable().await) })
+                .await
+                .unwrap_or_else(Some),
+            Self::Sqlite { .. } => self.in_place().err(),
         }
     }
 
-    fn open_postgres(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|error| StoreError::Config(error.to_string()))?
-            .application_name("checkout-backend")
-            // No wait is without an end: a hung statement, lock or client gives way.
-            .options([
-                ("statement_timeout", "6000"),
-                ("lock_timeout", "1000"),
-                ("idle_in_transaction_session_timeout", "10000"),
-                ("default_transaction_isolation", "read committed"),
-                // Named, because a server's default could be off, and then a 2xx would be a lie.
-                ("synchronous_commit", "on"),
-            ]);
-        let pool = |connections, options| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .max_lifetime(Duration::from_secs(30 * 60))
-                // A dead connection shows at its first statement, which every caller may repeat. But one whose
-                // other end has gone without a word shows nothing, ever: who has been idle is asked.
-                .test_before_acquire(false)
-                .before_acquire(|connection, meta| {
-                    Box::pin(async move {
-                        if meta.idle_for > IDLE { still_there(connection).await } else { Ok(true) }
-                    })
-                })
-                // Given back in the middle of a statement that was never answered.
-                .after_release(|connection, _| Box::pin(still_there(connection)))
-                .connect_lazy_with(options)
-        };
-        // The recorder says the same few statements again and again, with batches of any length: planning each
-        // anew costs more than doing what it says. A plan is made once, perhaps while the tables are still
-        // empty and every plan looks equally good, so it is told that its rows are found by an index.
-        let recording =
-            options.clone().options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")]);
-        Ok(Self::Postgres {
-            pool: pool(POSTGRES_CONNECTIONS, options),
-            // One more, because a connection that is given back is asked whether it is well before it is lent again.
-            recording: pool(POSTGRES_WRITERS + 1, recording),
-        })
+    /// Takes the recorder's connections before anybody else can.
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    pub async fn reserve(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(server) => server.reserve().await,
+            Self::Sqlite { .. } => Ok(()),
+        }
+    }
+
+    /// Whether a pooler stands in front of the server.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn is_pooled(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(server) => server.is_pooled().await,
+            Self::Sqlite { .. } => Ok(false),
+        }
     }
 
     fn open_sqlite(url: &str) -> Result<Self, StoreError> {
@@ -195,8 +163,11 @@ impl Store {
         }
         private_file(&path)
             .map_err(|error| StoreError::Config(format!("cannot create {}: {error}", path.display())))?;
+        let file = health::identity(&path)
+            .ok_or_else(|| StoreError::Config(format!("cannot look at {}", path.display())))?;
         let options = options
-            .create_if_missing(true)
+            // It is there. Should it go, another one made in its place would take what is written with it.
+            .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: a commit is on disk before it returns. NORMAL could lose it with the power.
             .synchronous(SqliteSynchronous::Full)
@@ -216,73 +187,68 @@ impl Store {
             writer: pool(1, options.clone()),
             readers: pool(4, options.pragma("query_only", "on")),
             path,
+            file,
         })
     }
 
     /// A transaction that may write.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time.
+    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time;
+    /// [`StoreError::Moved`] if what it writes would be lost.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let begin = async {
-            Ok(match self {
-                Self::Postgres { pool, .. } => Tx::Postgres(begin_on_live(pool).await?),
-                Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
-            })
-        };
-        within(BEGIN_TIMEOUT, begin).await
+        self.begin_on(false).await
     }
 
     /// A transaction of the recorder.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time.
+    /// As [`Store::begin`].
     pub async fn begin_recording(&self) -> Result<Tx, StoreError> {
+        self.begin_on(true).await
+    }
+
+    async fn begin_on(&self, recording: bool) -> Result<Tx, StoreError> {
         match self {
-            Self::Postgres { recording, .. } => {
-                within(BEGIN_TIMEOUT, async { Ok(Tx::Postgres(begin_on_live(recording).await?)) }).await
+            Self::Postgres(server) => begin_within(server, recording).await,
+            Self::Sqlite { writer, .. } => {
+                self.in_place()?;
+                let begin = async { Ok(Tx::Sqlite(writer.begin_with("begin immediate").await?)) };
+                within(BEGIN_TIMEOUT, begin).await
             }
-            Self::Sqlite { .. } => self.begin().await,
         }
     }
 
     /// A transaction that only reads, and on SQLite does not wait for writers.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] or [`StoreError::Silent`] if no connection could be had in time.
+    /// As [`Store::begin`].
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        let begin = async {
-            Ok(match self {
-                Self::Postgres { pool, .. } => Tx::Postgres(begin_on_live(pool).await?),
-                Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            })
-        };
-        within(BEGIN_TIMEOUT, begin).await
+        match self {
+            Self::Postgres(server) => begin_within(server, false).await,
+            Self::Sqlite { readers, .. } => {
+                self.in_place()?;
+                within(BEGIN_TIMEOUT, async { Ok(Tx::Sqlite(readers.begin().await?)) }).await
+            }
+        }
     }
 
-    /// Whether the database answers and its schema is the one that this program needs.
+    /// Whether the database answers and its schema is one that this program can use: its own, or a newer one that
+    /// only added to it.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn ready(&self) -> Result<(), StoreError> {
+    pub async fn ready(&self) -> Result<SchemaState, StoreError> {
         migrate::check(self).await
     }
 
-    /// Whether the database answers.
+    /// Brings the schema up to date, and tells which migrations it applied. Instances that start together migrate
+    /// once. On PostgreSQL no lock is waited for so long that others would have to wait behind.
     ///
     /// # Errors
-    /// Any [`StoreError`].
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut tx = self.read().await?;
-        on_engine!(&mut tx, conn => sqlx::query("select 1").execute(conn).await.map(drop))?;
-        tx.rollback().await
-    }
-
-    /// Brings the schema up to date. Instances that start together migrate once.
-    ///
-    /// # Errors
-    /// [`StoreError::Newer`] if the schema is newer than this program.
-    pub async fn migrate(&self, now: clock::Timestamp) -> Result<(), StoreError> {
+    /// [`StoreError::Newer`] if the schema is newer than this program; [`StoreError::Locked`] if somebody holds a
+    /// table: worth another try.
+    pub async fn migrate(&self, now: clock::Timestamp) -> Result<Vec<MigrationStatus>, StoreError> {
         migrate::deploy(self, now).await
     }
 
@@ -310,7 +276,7 @@ impl Store {
     #[must_use]
     pub fn engine(&self) -> &'static str {
         match self {
-            Self::Postgres { .. } => "postgres",
+            Self::Postgres(_) => "postgres",
             Self::Sqlite { .. } => "sqlite",
         }
     }
@@ -319,11 +285,7 @@ impl Store {
     #[must_use]
     pub fn place(&self) -> String {
         match self {
-            Self::Postgres { pool, .. } => {
-                let server = pool.connect_options();
-                let database = server.get_database().unwrap_or("its user's database");
-                format!("PostgreSQL at {}:{}/{database}", server.get_host(), server.get_port())
-            }
+            Self::Postgres(server) => server.place(),
             Self::Sqlite { path, .. } => {
                 let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 format!("SQLite in {}", path.display())
@@ -334,10 +296,7 @@ impl Store {
     /// Closes every connection and waits for those in use.
     pub async fn close(&self) {
         match self {
-            Self::Postgres { pool, recording } => {
-                recording.close().await;
-                pool.close().await;
-            }
+            Self::Postgres(server) => server.close().await,
             Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
@@ -361,21 +320,13 @@ pub async fn within<T>(
     tokio::time::timeout(limit, work).await.unwrap_or(Err(StoreError::Silent))
 }
 
-/// After a restart of the server every connection of the pool is dead, and each shows it only when it is
-/// used. Nothing has been asked of the database yet, so whoever meets one takes the next: the pool has
-/// thrown that one away.
-async fn begin_on_live(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let mut dead = 0;
-    loop {
-        match pool.begin().await {
-            Err(sqlx::Error::PoolTimedOut) => return Err(sqlx::Error::PoolTimedOut.into()),
-            Err(error) => match StoreError::from(error) {
-                StoreError::Unavailable(_) if dead < POSTGRES_CONNECTIONS => dead += 1,
-                error => return Err(error),
-            },
-            Ok(tx) => return Ok(tx),
-        }
+/// A server that says nothing may not be the right one any more.
+async fn begin_within(server: &Server, recording: bool) -> Result<Tx, StoreError> {
+    let begun = within(BEGIN_TIMEOUT, server.begin(recording)).await;
+    if matches!(begun, Err(StoreError::Silent)) {
+        server.doubt();
     }
+    begun.map(Tx::Postgres)
 }
 
 /// SQLite takes a transaction back by itself when the disk is full or fails. The `rollback` that follows is
@@ -386,12 +337,6 @@ async fn not_in_transaction(connection: &mut SqliteConnection) -> Result<bool, s
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
-}
-
-async fn still_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // The error makes the pool drop the connection as it is, without a farewell that could hang as well.
-    tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.map_err(|_| sqlx::Error::WorkerCrashed)??;
-    Ok(true)
 }
 
 /// In memory each connection would see a database of its own, and nothing would be durable.

@@ -1,10 +1,14 @@
 //! The schema's versions: one folder of portable SQL, forward only.
+//!
+//! A migration adds: an older program beside it goes on. One that does not, because a program of the version before
+//! could not work with what it makes, has a file name that begins with `NNNN_breaking_`.
 
-use super::{Store, StoreError};
+use super::server::Server;
+use super::{Store, StoreError, Tx};
 use clock::Timestamp;
 use domain::ids::{InstanceId, OfferId};
-use sqlx::Connection;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
+use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -19,15 +23,6 @@ pub struct MigrationStatus {
     pub name: String,
     /// Whether this database has it.
     pub applied: bool,
-}
-
-pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    // Nearly every start finds everything done: it takes no lock then, and no connection of its own.
-    if applied(store).await? != known() {
-        run(store).await?;
-    }
-    first_rows(store, now).await?;
-    codes(store).await
 }
 
 /// Rows that get their code at once.
@@ -58,22 +53,106 @@ async fn codes(store: &Store) -> Result<(), StoreError> {
     }
 }
 
-async fn run(store: &Store) -> Result<(), StoreError> {
-    match store {
-        // sqlx takes an advisory lock: instances that start together migrate one after the other. A
-        // migration may take longer than a request, so this connection waits without our usual limits.
-        Store::Postgres { pool, .. } => {
-            let mut connection = pool.acquire().await?.detach();
-            sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut connection).await?;
-            MIGRATIONS.run(&mut connection).await.map_err(explain)?;
-            connection.close().await?;
-        }
-        Store::Sqlite { writer, path, .. } => {
-            let _lock = lock_file(path.with_extension("migrate.lock")).await?;
-            let mut connection = Store::acquire_sqlite_writer(writer).await?;
-            MIGRATIONS.run(&mut *connection).await.map_err(explain)?;
+/// How the schema stands to the one that this program was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaState {
+    /// It is that one.
+    Current,
+    /// A newer program has added to it. What this one needs is there.
+    NewerAdded {
+        /// The newest migration applied.
+        found: i64,
+        /// The newest that this program has.
+        known: i64,
+    },
+}
+
+/// What the name of a migration begins with that an older program cannot live with.
+const BREAKING: &str = "breaking";
+/// Whoever migrates holds this lock. Nobody else takes it, so it may be waited for.
+const LOCK: i64 = 0x6368_6563_6b6f_7574;
+/// How a migration's transaction begins.
+const SETTINGS: &str = "set local synchronous_commit = on; set local statement_timeout = 0; \
+     set local idle_in_transaction_session_timeout = 0; set local lock_timeout = '60s'";
+/// A table that a migration changes is waited for no longer: everybody else would stand behind it, and gives up after
+/// a second.
+const IMPATIENT: &str = "set local lock_timeout = '700ms'";
+
+pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<Vec<MigrationStatus>, StoreError> {
+    // Nearly every start finds everything done: it takes no lock then, and no connection of its own.
+    let before = applied(store).await?;
+    if before != known() {
+        match store {
+            Store::Postgres(server) => run_on_server(server).await?,
+            Store::Sqlite { writer, path, .. } => {
+                let _lock = lock_file(path.with_extension("migrate.lock")).await?;
+                let mut connection = Store::acquire_sqlite_writer(writer).await?;
+                MIGRATIONS.run(&mut *connection).await.map_err(explain)?;
+            }
         }
     }
+    first_rows(store, now).await?;
+    codes(store).await?;
+    let new = MIGRATIONS.iter().filter(|migration| !before.contains_key(&migration.version));
+    Ok(new.map(|migration| described(migration, true)).collect())
+}
+
+/// Each migration in a transaction of its own, with all that it needs in it: so it goes through a pooler, which may
+/// lend another connection to the next.
+async fn run_on_server(server: &Server) -> Result<(), StoreError> {
+    let mut connection = server.pool().await?.acquire().await?.detach();
+    for migration in MIGRATIONS.iter() {
+        apply(&mut connection, migration).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), StoreError> {
+    const TABLE: &str = "create table if not exists _sqlx_migrations (
+         version bigint primary key, description text not null, installed_on timestamptz not null default now(),
+         success boolean not null, checksum bytea not null, execution_time bigint not null)";
+    let mut tx = connection.begin().await?;
+    sqlx::raw_sql(SETTINGS).execute(&mut *tx).await?;
+    let lock = sqlx::query("select pg_advisory_xact_lock($1)").persistent(false).bind(LOCK);
+    lock.execute(&mut *tx).await?;
+    sqlx::raw_sql(IMPATIENT).execute(&mut *tx).await?;
+    let there = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").persistent(false);
+    if !there.fetch_one(&mut *tx).await? {
+        sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
+    }
+    let newest: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+        .persistent(false)
+        .fetch_one(&mut *tx)
+        .await?;
+    let known = newest_known();
+    if let Some(found) = newest.filter(|found| *found > known) {
+        return Err(StoreError::Newer { found, known });
+    }
+    let checksum: Option<Vec<u8>> =
+        sqlx::query_scalar("select checksum from _sqlx_migrations where version = $1 and success")
+            .persistent(false)
+            .bind(migration.version)
+            .fetch_optional(&mut *tx)
+            .await?;
+    match checksum {
+        Some(checksum) if checksum == *migration.checksum => {}
+        Some(_) => return Err(explain(MigrateError::VersionMismatch(migration.version))),
+        None => {
+            sqlx::raw_sql(migration.sql.clone()).execute(&mut *tx).await?;
+            sqlx::query(
+                "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values ($1, $2, true, $3, -1)",
+            )
+            .persistent(false)
+            .bind(migration.version)
+            .bind(&*migration.description)
+            .bind(&*migration.checksum)
+            .execute(&mut *tx)
+            .await?;
+        }
+    }
+    tx.commit().await?;
     Ok(())
 }
 
@@ -120,13 +199,7 @@ async fn instances(tx: &mut super::Tx) -> Result<i64, StoreError> {
 pub(super) async fn status(store: &Store) -> Result<Vec<MigrationStatus>, StoreError> {
     let applied = applied(store).await?;
     let known = MIGRATIONS.iter().filter(|m| m.migration_type.is_up_migration());
-    let mut rows: Vec<_> = known
-        .map(|m| MigrationStatus {
-            version: m.version,
-            name: m.description.to_string(),
-            applied: applied.contains_key(&m.version),
-        })
-        .collect();
+    let mut rows: Vec<_> = known.map(|m| described(m, applied.contains_key(&m.version))).collect();
     let newer = applied.keys().filter(|version| !rows.iter().any(|row| row.version == **version));
     let newer: Vec<_> = newer
         .map(|version| MigrationStatus {
@@ -139,17 +212,53 @@ pub(super) async fn status(store: &Store) -> Result<Vec<MigrationStatus>, StoreE
     Ok(rows)
 }
 
-pub(super) async fn check(store: &Store) -> Result<(), StoreError> {
-    let (applied, known) = (applied(store).await?, known());
-    let newer = applied.keys().rev().find(|version| !known.contains_key(version));
-    let missing = known.keys().find(|version| !applied.contains_key(version));
-    match (newer, missing) {
-        (Some(found), _) => {
-            Err(StoreError::Newer { found: *found, known: known.keys().last().copied().unwrap_or_default() })
-        }
-        (None, Some(_)) => Err(StoreError::NotMigrated),
-        (None, None) => Ok(()),
+fn described(migration: &Migration, applied: bool) -> MigrationStatus {
+    MigrationStatus { version: migration.version, name: migration.description.to_string(), applied }
+}
+
+pub(super) async fn check(store: &Store) -> Result<SchemaState, StoreError> {
+    let mut tx = store.read().await?;
+    let state = check_in(&mut tx).await;
+    tx.rollback().await?;
+    state
+}
+
+pub(super) async fn check_in(tx: &mut Tx) -> Result<SchemaState, StoreError> {
+    let (applied, known) = (applied_in(tx).await?, known());
+    if known.keys().any(|version| !applied.contains_key(version)) {
+        return Err(StoreError::NotMigrated);
     }
+    let newer = || applied.iter().filter(|(version, _)| !known.contains_key(version));
+    match newer().next_back() {
+        None => Ok(SchemaState::Current),
+        Some((found, _)) => {
+            let (found, known) = (*found, newest_known());
+            match newer().any(|(_, migration)| migration.name.starts_with(BREAKING)) {
+                true => Err(StoreError::Newer { found, known }),
+                false => Ok(SchemaState::NewerAdded { found, known }),
+            }
+        }
+    }
+}
+
+/// Applied migrations whose text is not the one that this program has.
+pub(super) async fn altered_in(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
+    let (applied, known) = (applied_in(tx).await?, known());
+    let altered = applied
+        .iter()
+        .filter(|(version, found)| known.get(version).is_some_and(|checksum| *checksum != found.checksum));
+    Ok(altered.map(|(version, _)| *version).collect())
+}
+
+fn newest_known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// A migration that a database has.
+struct Applied {
+    name: String,
+    /// Of the text that it was made by.
+    checksum: Vec<u8>,
 }
 
 /// The migrations of this program, each with the checksum of its text.
@@ -160,26 +269,28 @@ fn known() -> BTreeMap<i64, Vec<u8>> {
 /// Those that this database has, each with the checksum of the text that it was made by.
 async fn applied(store: &Store) -> Result<BTreeMap<i64, Vec<u8>>, StoreError> {
     let mut tx = store.read().await?;
-    let table = match &tx {
-        super::Tx::Postgres(_) => "select count(*) from pg_class where oid = to_regclass('_sqlx_migrations')",
-        super::Tx::Sqlite(_) => "select count(*) from sqlite_master where name = '_sqlx_migrations'",
-    };
-    let exists: i64 = on_engine!(&mut tx, conn => sqlx::query_scalar(table).fetch_one(conn).await)?;
-    let applied: Vec<(i64, Vec<u8>)> = if exists == 0 {
-        Vec::new()
-    } else {
-        on_engine!(&mut tx, conn => sqlx::query_as(
-            "select version, checksum from _sqlx_migrations where success").fetch_all(conn).await)?
-    };
+    let applied = applied_in(&mut tx).await;
     tx.rollback().await?;
-    Ok(applied.into_iter().collect())
+    Ok(applied?.into_iter().map(|(version, migration)| (version, migration.checksum)).collect())
+}
+
+async fn applied_in(tx: &mut Tx) -> Result<BTreeMap<i64, Applied>, StoreError> {
+    let table = match tx {
+        Tx::Postgres(_) => "select count(*) from pg_class where oid = to_regclass('_sqlx_migrations')",
+        Tx::Sqlite(_) => "select count(*) from sqlite_master where name = '_sqlx_migrations'",
+    };
+    let exists: i64 = on_engine!(&mut *tx, conn => sqlx::query_scalar(table).fetch_one(conn).await)?;
+    if exists == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(i64, String, Vec<u8>)> = on_engine!(tx, conn => sqlx::query_as(
+        "select version, description, checksum from _sqlx_migrations where success").fetch_all(conn).await)?;
+    Ok(rows.into_iter().map(|(version, name, checksum)| (version, Applied { name, checksum })).collect())
 }
 
 fn explain(error: MigrateError) -> StoreError {
     match error {
-        MigrateError::VersionMissing(found) => {
-            StoreError::Newer { found, known: MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default() }
-        }
+        MigrateError::VersionMissing(found) => StoreError::Newer { found, known: newest_known() },
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => StoreError::Other(sqlx::Error::Migrate(Box::new(other))),
     }

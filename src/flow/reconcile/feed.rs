@@ -1,8 +1,8 @@
 //! The events feed: what Stripe made events of, whether they were delivered or not.
 
-use super::ReconcileError;
 use super::compare::{AT_ONCE, compare, record, unknown_here};
 use super::report::Report;
+use super::{FEED_READ, ReconcileError};
 use crate::app::App;
 use clock::Timestamp;
 use domain::event::Event;
@@ -68,6 +68,12 @@ async fn read_from(
             tx.move_feed(FEED, newest, app.clock.now()).await?;
             tx.commit().await?;
         }
+    }
+    if !dry_run {
+        // The cursor stands still while nothing happens. That it was read is another thing.
+        let mut tx = app.store.begin().await?;
+        tx.note_observation(FEED_READ, now, 0).await?;
+        tx.commit().await?;
     }
     Ok(())
 }

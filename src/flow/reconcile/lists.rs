@@ -36,7 +36,7 @@ pub async fn follow_objects(app: &App, every: Duration) -> Result<Report, Reconc
     let mut tx = app.store.begin().await?;
     tx.move_feed(OBJECTS, now, now).await?;
     tx.commit().await?;
-    app.counters.set_drift(report.remaining);
+    super::keep_drift(app, report.remaining).await?;
     Ok(report)
 }
 

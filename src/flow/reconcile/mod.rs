@@ -60,8 +60,10 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
     if !options.dry_run {
         app.recorder.retry_due(&app.store).await?;
     }
-    let drift = if options.dry_run { report.healed_count + report.remaining } else { report.remaining };
-    app.counters.set_drift(drift);
+    // Who only looks writes nothing.
+    if !options.dry_run {
+        keep_drift(app, report.remaining).await?;
+    }
     tracing::info!(
         module = "reconcile",
         action = "reconcile.completed",
@@ -71,6 +73,16 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
         failures = report.failures.len()
     );
     Ok(report)
+}
+
+/// When the feed was last read to its end.
+pub(super) const FEED_READ: &str = "feed";
+
+/// For every instance's `/metrics`: who compared last knows.
+async fn keep_drift(app: &App, differences: u64) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    tx.note_observation("drift", app.clock.now(), i64::try_from(differences).unwrap_or(i64::MAX)).await?;
+    tx.commit().await
 }
 
 /// What was missed while no program ran is asked for at once, whatever the last one had planned: what it

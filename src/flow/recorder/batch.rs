@@ -158,6 +158,7 @@ impl Writer {
         if changed {
             failpoint::here("recorder.before_commit");
             tx.commit().await?;
+            self.store.in_place()?;
             failpoint::here("recorder.after_commit");
         } else {
             tx.rollback().await?;

@@ -273,8 +273,8 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
         .text(),
         ("GET", "/health") => Operation::new(
             "operation",
-            "Whether the database answers",
-            &[(200, "It does.", Some("Health")), (503, "It does not.", Some("Health"))],
+            "Whether the next webhook would be recorded",
+            &[(200, "It would.", Some("Health")), (503, "It would not, and why.", Some("Health"))],
         ),
         ("GET", "/livez") => {
             Operation::new("operation", "Whether the process lives", &[(200, "It does.", Some("Health"))])

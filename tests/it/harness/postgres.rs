@@ -191,7 +191,7 @@ fn binary(name: &str) -> PathBuf {
 }
 
 /// Whom the server runs as: none means as ourselves.
-fn owner() -> Option<(u32, u32)> {
+pub(crate) fn owner() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !root {
