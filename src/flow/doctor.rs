@@ -22,6 +22,8 @@ use store::checks::Pulse;
 const CLOCKS_FAIL: i64 = 240;
 /// What the service keeps about deliveries that were signed in its future.
 const SIGNED_AHEAD: &str = "signed_ahead";
+/// The observation that requests come through a proxy that is not trusted.
+const FORWARDED: &str = "forwarded_ignored";
 /// So long after the last of them the clock may have been set right.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 /// Other endpoints that a finding names.
@@ -82,6 +84,9 @@ pub async fn examine(app: &App) -> Vec<Finding> {
             findings.push(unreadable("secrets", &error));
         }
         if let Err(error) = signatures(app, &mut findings).await {
+            findings.push(unreadable("signatures", &error));
+        }
+        if let Err(error) = proxy(app, &mut findings).await {
             findings.push(unreadable("signatures", &error));
         }
     }
@@ -389,10 +394,14 @@ pub async fn keep_observations(app: &App) -> Result<(), StoreError> {
         .filter_map(|(secret, at)| Some((fingerprint(secret.expose_secret()), at?)))
         .collect();
     let ahead = app.counters.signed_ahead();
-    if used.is_empty() && ahead.is_none() {
+    let forwarded = app.counters.last_forwarded_ignored();
+    if used.is_empty() && ahead.is_none() && forwarded.is_none() {
         return Ok(());
     }
     let mut tx = app.store.begin().await?;
+    if let Some(at) = forwarded {
+        tx.note_observation(FORWARDED, at, 1).await?;
+    }
     if let Some((at, seconds)) = ahead {
         tx.note_observation(SIGNED_AHEAD, at, seconds).await?;
     }
@@ -413,6 +422,24 @@ async fn signatures(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreE
             Finding::warn("signatures", message, SET_CLOCK)
         }
         _ => Finding::ok("signatures", "none was signed in the future for a day"),
+    });
+    Ok(())
+}
+
+/// Behind a proxy that is not trusted all clients are one, and one of them can lock everybody out.
+async fn proxy(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    keep_observations(app).await?;
+    let mut tx = app.store.read().await?;
+    let noticed = tx.observation(FORWARDED).await?;
+    tx.rollback().await?;
+    findings.push(match noticed {
+        Some((at, _)) if app.config.trust_proxy == 0 && app.clock.now().since(at) < REMEMBERED => {
+            let message = format!(
+                "a request at {at} brought X-Forwarded-For and TRUST_PROXY is 0: behind a proxy all clients count as one"
+            );
+            Finding::warn("proxy", message, "set TRUST_PROXY to the number of proxies in front, and restart")
+        }
+        _ => Finding::ok("proxy", format!("TRUST_PROXY is {}", app.config.trust_proxy)),
     });
     Ok(())
 }

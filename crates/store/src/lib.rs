@@ -26,6 +26,7 @@ pub mod checks;
 pub mod engine;
 pub mod error;
 pub mod feed;
+pub mod holds;
 pub mod idempotency;
 pub mod ledger;
 pub mod limits;

@@ -4,7 +4,7 @@ use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
 use super::{Caller, CheckoutError, HOLD, Started};
 use crate::app::App;
-use crate::flow::reconcile;
+use crate::flow::{holds, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -88,7 +88,17 @@ pub(super) async fn reserve(
                 KeyState::OtherRequest => return Err(CheckoutError::KeyReused),
             }
         }
+        if let Err(error) = holds::admit(app, &mut tx, wish, caller).await {
+            tx.rollback().await?;
+            if let (true, Some((key, _))) = (key_is_ours, key) {
+                let_go(app, key).await;
+            }
+            return Err(error);
+        }
         if let Some(booking) = claim_seat(app, &mut tx, wish, offer, caller).await? {
+            if let Some(client) = &caller.client {
+                tx.note_client(booking.id, client).await?;
+            }
             if let Some((key, _)) = key {
                 tx.bind_key(SCOPE, key, booking.id).await?;
             }
