@@ -13,6 +13,7 @@ pub use reader::{ConfigError, Mistake};
 pub use variables::{VARIABLES, Variable};
 
 use domain::account::account_email;
+use domain::holds::HoldLimits;
 use domain::password::NewPassword;
 use reader::Reader;
 use secrecy::{ExposeSecret, SecretString};
@@ -25,6 +26,9 @@ use url::Url;
 pub const MIN_SESSION_SECRET: usize = 32;
 /// The fewest different bytes of a `SESSION_SECRET`: 32 random hexadecimal digits practically never have less.
 const MIN_DIFFERENT: usize = 8;
+/// What a webhook secret begins with, and how many characters follow at least. Stripe's own have 32.
+const WEBHOOK_PREFIX: &str = "whsec_";
+const MIN_WEBHOOK_SECRET: usize = 24;
 /// The most webhook secrets at once: a roll needs two, each costs one HMAC per delivery.
 const MAX_WEBHOOK_SECRETS: usize = 8;
 /// Where SQLite and the kept secrets are if nobody says.
@@ -160,6 +164,10 @@ pub struct Config {
     pub timezone: jiff::tz::TimeZone,
     /// `PAYLOAD_RETENTION_DAYS`
     pub payload_retention_days: u32,
+    /// `UNPAID_RETENTION_DAYS`
+    pub unpaid_retention_days: u32,
+    /// `HOLDS_PER_…`
+    pub hold_limits: HoldLimits,
     /// `COOKIE_…`
     pub cookie: CookieSettings,
     /// `SESSION_STORE`
@@ -221,7 +229,7 @@ impl Config {
         let stripe_api_base = read_api_base(r, production || live);
         let cookie = read_cookie(r, production, app_url.as_deref());
         let simulator_port = r.parse("SIMULATOR_PORT", "a number from 0 to 65535", |text| text.parse().ok());
-        let (notify, mail) = (read_notify(r, production), read_mail(r));
+        let (notify, mail) = (read_notify(r, production), read_mail(r, production));
         let (admin_email, admin_password) = read_admin(r);
         let default_host = if production { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
 
@@ -256,6 +264,16 @@ impl Config {
                     text.parse().ok().filter(|days| (1..=3650).contains(days))
                 })
                 .unwrap_or(90),
+            unpaid_retention_days: r
+                .parse("UNPAID_RETENTION_DAYS", "a number of days from 1 to 3650", |text| {
+                    text.parse().ok().filter(|days| (1..=3650).contains(days))
+                })
+                .unwrap_or(30),
+            hold_limits: HoldLimits {
+                address: read_hold_limit(r, "HOLDS_PER_ADDRESS", 60),
+                browser: read_hold_limit(r, "HOLDS_PER_BROWSER", 20),
+                email: read_hold_limit(r, "HOLDS_PER_EMAIL", 20),
+            },
             cookie,
             session_store: r
                 .parse("SESSION_STORE", "database or memory", |text| match text {
@@ -278,7 +296,7 @@ impl Config {
                     text.parse().ok().filter(|_| named)
                 })
                 .unwrap_or(tracing::Level::INFO),
-            metrics_token: r.secret_string("METRICS_TOKEN"),
+            metrics_token: read_metrics_token(r, production),
             poll_events: r
                 .parse("POLL_EVENTS", "auto, only or off", |text| match text {
                     "auto" => Some(PollEvents::Auto),
@@ -371,6 +389,11 @@ fn environment() -> (BTreeMap<String, String>, Vec<Mistake>) {
     (vars, mistakes)
 }
 
+fn read_hold_limit(r: &mut Reader<'_>, name: &str, default: u32) -> u32 {
+    let read = |text: &str| text.parse().ok().filter(|limit| (1..=100_000).contains(limit));
+    r.parse(name, "a number from 1 to 100000", read).unwrap_or(default)
+}
+
 fn read_environment(r: &mut Reader<'_>) -> Environment {
     let name = if r.text("APP_ENV").is_some() { "APP_ENV" } else { "NODE_ENV" };
     r.parse(name, "development or production", |text| match text {
@@ -438,19 +461,61 @@ fn read_session_secret(r: &mut Reader<'_>, production: bool) -> Option<SecretStr
         Some(secret) if production && is_placeholder(secret) => {
             r.mistake("SESSION_SECRET", format!("is a placeholder; {MAKE_ONE}"));
         }
-        Some(secret) => {
-            let different: std::collections::BTreeSet<_> = secret.bytes().collect();
-            if different.len() < MIN_DIFFERENT {
-                let message = format!("has too few different characters to be random; {MAKE_ONE}");
-                if production {
-                    r.mistake("SESSION_SECRET", message);
-                } else {
-                    r.warn("SESSION_SECRET", message);
-                }
-            }
-        }
+        Some(secret) => judge_variety(r, production, "SESSION_SECRET", secret),
     }
     secret.map(SecretString::from)
+}
+
+/// Whether a secret has as many different characters as a random one.
+fn is_varied(secret: &str) -> bool {
+    secret.bytes().collect::<std::collections::BTreeSet<_>>().len() >= MIN_DIFFERENT
+}
+
+/// What anybody could guess is refused in production, and told elsewhere.
+fn judge_variety(r: &mut Reader<'_>, production: bool, name: &str, secret: &str) {
+    if is_varied(secret) {
+        return;
+    }
+    let message = "has too few different characters to be random; make one with `openssl rand -hex 32`";
+    if production {
+        r.mistake(name, message);
+    } else {
+        r.warn(name, message);
+    }
+}
+
+/// What a text that is no endpoint's signing secret seems to be; none if it has the form of one. By such a
+/// secret money is believed, so a guess at what was pasted here helps, and nothing of it is shown.
+fn webhook_secret_fault(secret: &str) -> Option<&'static str> {
+    let kinds = ["sk_", "rk_", "pk_"];
+    if secret.contains(['"', '\'', '`']) {
+        return Some("still has its quotes");
+    }
+    if kinds.iter().any(|kind| secret.starts_with(kind)) {
+        return Some("is an API key");
+    }
+    if secret.starts_with("we_") {
+        return Some("is the endpoint's id");
+    }
+    let Some(rest) = secret.strip_prefix(WEBHOOK_PREFIX) else {
+        return Some("does not begin with whsec_");
+    };
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some("has a blank or another character that no secret has");
+    }
+    if rest.len() < MIN_WEBHOOK_SECRET {
+        return Some("is too short: at least 24 characters follow whsec_");
+    }
+    if !is_varied(rest) {
+        return Some("has too few different characters to be random");
+    }
+    None
+}
+
+fn read_metrics_token(r: &mut Reader<'_>, production: bool) -> Option<SecretString> {
+    let token = r.secret("METRICS_TOKEN")?;
+    judge_variety(r, production, "METRICS_TOKEN", &token);
+    Some(SecretString::from(token))
 }
 
 fn is_placeholder(secret: &str) -> bool {
@@ -524,6 +589,24 @@ fn read_webhook_secrets(
             NAME,
             "is a placeholder, by which anybody could sign; copy the endpoint's secret (whsec_…)",
         );
+    }
+    let faults = secrets.iter().enumerate().filter(|(_, secret)| !secret.is_empty());
+    let faults = faults.filter_map(|(n, secret)| {
+        let fault = webhook_secret_fault(secret)?;
+        Some(if secrets.len() == 1 { fault.to_owned() } else { format!("secret {} {fault}", n + 1) })
+    });
+    let faults: Vec<String> = faults.collect();
+    if !faults.is_empty() {
+        let faults = faults.join(", ");
+        let message = format!(
+            "{faults}; copy the endpoint's signing secret (whsec_… and at least {MIN_WEBHOOK_SECRET} characters) \
+             from Stripe's dashboard or `stripe listen --print-secret`"
+        );
+        if production {
+            r.mistake(NAME, message);
+        } else {
+            r.warn(NAME, format!("{message}; production refuses this"));
+        }
     }
     if secrets.len() > MAX_WEBHOOK_SECRETS {
         r.mistake(
@@ -684,19 +767,49 @@ fn read_notify(r: &mut Reader<'_>, production: bool) -> Option<NotifySettings> {
         }
         Ok(_) | Err(_) => r.mistake("NOTIFY_URL", "give an http or https address"),
     }
-    if secret.is_none() {
-        r.mistake("NOTIFY_SECRET", "is required with NOTIFY_URL, so that the receiver can tell our posts");
+    match &secret {
+        None => {
+            r.mistake(
+                "NOTIFY_SECRET",
+                "is required with NOTIFY_URL, so that the receiver can tell our posts",
+            );
+        }
+        Some(secret) => {
+            let secret = secret.expose_secret();
+            judge_variety(r, production, "NOTIFY_SECRET", secret.strip_prefix("whsec_").unwrap_or(secret));
+        }
     }
     Some(NotifySettings { url, secret: secret? })
 }
 
-fn read_mail(r: &mut Reader<'_>) -> Option<MailSettings> {
+fn tls_required() -> (std::borrow::Cow<'static, str>, std::borrow::Cow<'static, str>) {
+    ("tls".into(), "required".into())
+}
+
+/// As a scheme that browsers do not know writes it: the host is a text there, not an address.
+fn is_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn read_mail(r: &mut Reader<'_>, production: bool) -> Option<MailSettings> {
     let smtp_url = r.secret_string("SMTP_URL");
     let from = r.text("MAIL_FROM").map(str::to_owned);
     let smtp_url = smtp_url?;
-    let scheme = Url::parse(smtp_url.expose_secret()).map(|url| url.scheme().to_owned());
-    if !scheme.is_ok_and(|scheme| matches!(scheme.as_str(), "smtp" | "smtps")) {
-        r.mistake("SMTP_URL", "give smtps://user:password@host, or smtp://host:port");
+    match Url::parse(smtp_url.expose_secret()) {
+        Ok(url) if matches!(url.scheme(), "smtp" | "smtps") => {
+            // Whoever is in between could leave the offer of TLS out, and read the password.
+            let forced = url.scheme() == "smtps" || url.query_pairs().any(|pair| pair == tls_required());
+            let local = url.host_str().is_some_and(is_this_machine);
+            if production && url.password().is_some() && !forced && !local {
+                r.mistake(
+                    "SMTP_URL",
+                    "would send the password unprotected to whoever asks for it on the way: give smtps://…, or \
+                     smtp://…?tls=required",
+                );
+            }
+        }
+        Ok(_) | Err(_) => r.mistake("SMTP_URL", "give smtps://user:password@host, or smtp://host:port"),
     }
     let from = match from {
         Some(from) => from,

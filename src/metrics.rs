@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 /// Clocks that differ by more seconds want somebody's attention: 300 s is where deliveries are refused.
 pub const CLOCKS_DIFFER: i64 = 30;
 /// Why deliveries are refused before they are events. The first five are `SignatureError::reason`'s.
-const REJECT_REASONS: [&str; 7] = [
+const REJECT_REASONS: [&str; 8] = [
     "header_missing",
     "header_malformed",
     "no_v1_signature",
     "secret_or_body",
     "timestamp_out_of_tolerance",
     "body_too_large",
+    "no_room",
     "other",
 ];
 /// The background work, as it is named in logs and metrics.
@@ -57,6 +58,8 @@ pub struct Counters {
     secret_last_used: [AtomicI64; 8],
     /// When a delivery was last signed in our future, in microseconds since 1970; 0 for never.
     ahead_at: AtomicI64,
+    /// When a request last brought `X-Forwarded-For` that nobody is trusted for.
+    forwarded_at: AtomicI64,
     /// By how many seconds.
     ahead_by: AtomicI64,
     http_5xx: AtomicU64,
@@ -136,6 +139,7 @@ impl Counters {
             signature_age: Histogram::new(&AGE_BUCKETS),
             secret_last_used: Default::default(),
             ahead_at: AtomicI64::new(0),
+            forwarded_at: AtomicI64::new(0),
             ahead_by: AtomicI64::new(0),
             http_5xx: AtomicU64::new(0),
             request_time: Histogram::new(&LATENCY_BUCKETS),
@@ -273,6 +277,17 @@ impl Counters {
     pub fn secrets_last_used(&self) -> impl Iterator<Item = Option<Timestamp>> {
         let used = self.secret_last_used.iter().map(|last| last.load(Ordering::Relaxed));
         used.map(|at| (at > 0).then(|| Timestamp::from_unix_seconds(at)))
+    }
+
+    /// A request brought `X-Forwarded-For` although no proxy is trusted. Whether it was the first.
+    pub fn forwarded_ignored(&self, now: Timestamp) -> bool {
+        self.forwarded_at.swap(now.as_micros(), Ordering::Relaxed) == 0
+    }
+
+    /// When that last happened.
+    pub fn last_forwarded_ignored(&self) -> Option<Timestamp> {
+        let at = self.forwarded_at.load(Ordering::Relaxed);
+        (at > 0).then(|| Timestamp::from_micros(at))
     }
 
     /// When a delivery was last signed in our future, and by how many seconds.

@@ -116,7 +116,10 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
 fn only_one(store: &Store) -> anyhow::Result<Option<std::fs::File>> {
     let Store::Sqlite { path, .. } = store else { return Ok(None) };
     let lock = path.with_extension("serve.lock");
-    let file = std::fs::File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    let mut private = std::fs::OpenOptions::new();
+    private.write(true).create(true).truncate(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut private, 0o600);
+    let file = private.open(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(

@@ -24,6 +24,7 @@ pub const EXAMPLES: &str = "Examples:
   checkout-backend users list
   checkout-backend users set-role ada@my-company.com READONLY
   checkout-backend users set-password ada@my-company.com
+  checkout-backend users unlock ada@my-company.com
   checkout-backend users disable ada@my-company.com";
 
 /// What to do.
@@ -53,6 +54,12 @@ pub enum Args {
     /// Let the account's owner sign in again
     #[command(after_help = "Example:\n  checkout-backend users enable ada@my-company.com")]
     Enable {
+        /// The person's e-mail address
+        email: String,
+    },
+    /// Forgive failed sign-ins: the account's owner need not wait for what strangers tried
+    #[command(after_help = "Example:\n  checkout-backend users unlock ada@my-company.com")]
+    Unlock {
         /// The person's e-mail address
         email: String,
     },
@@ -105,6 +112,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let user = accounts.find_by_email(&email).await?;
             accounts.set_active(user.id, true, Actor::CLI).await?;
             eprintln!("{} can sign in again.", user.email);
+        }
+        Args::Unlock { email } => {
+            let user = accounts.find_by_email(&email).await?;
+            accounts.unlock(&user, Actor::CLI).await?;
+            eprintln!("{} can sign in at once, from anywhere.", user.email);
         }
         Args::SetRole { email, role } => {
             let user = accounts.find_by_email(&email).await?;

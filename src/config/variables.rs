@@ -47,7 +47,7 @@ pub static VARIABLES: &[Variable] = &[
     secret(
         "STRIPE_WEBHOOK_SECRET",
         "the simulator's",
-        "the endpoint's secret, or several separated by commas while one is being rolled; required in production",
+        "the endpoint's secret, `whsec_` and at least 24 characters, or several separated by commas while one is being rolled; required in production",
     ),
     plain(
         "APP_URL",
@@ -71,6 +71,10 @@ pub static VARIABLES: &[Variable] = &[
     ),
     plain("APP_TIMEZONE", "`Europe/Paris`", "where the slots are"),
     plain("PAYLOAD_RETENTION_DAYS", "`90`", "then payloads are erased, facts stay"),
+    plain("UNPAID_RETENTION_DAYS", "`30`", "then whoever made a booking that was never paid is forgotten"),
+    plain("HOLDS_PER_ADDRESS", "`60`", "unpaid bookings that one client address may hold at once"),
+    plain("HOLDS_PER_BROWSER", "`20`", "unpaid bookings that one browser may hold at once"),
+    plain("HOLDS_PER_EMAIL", "`20`", "unpaid bookings that may be held at once for one e-mail address"),
     plain("COOKIE_SECURE", "`true` in production or if `APP_URL` is https", "cookie `sid` only over https"),
     plain("COOKIE_SAMESITE", "`lax`", "`lax`, `strict` or `none`"),
     plain("COOKIE_DOMAIN", "none", "a domain whose hosts share the session"),
@@ -84,7 +88,11 @@ pub static VARIABLES: &[Variable] = &[
     plain("SIMULATOR_PORT", "`12111`, or a free one if taken", "port of the simulated Stripe in `serve`"),
     plain("LOG_FORMAT", "`json` (`text` on a terminal)", "`json` or `text`"),
     plain("LOG_LEVEL", "`info`", "`error`, `warn`, `info`, `debug` or `trace`"),
-    secret("METRICS_TOKEN", "none: `/metrics` answers only loopback", "bearer token for Prometheus"),
+    secret(
+        "METRICS_TOKEN",
+        "none: `/metrics` answers only loopback, in production nobody",
+        "bearer token for Prometheus",
+    ),
     plain(
         "POLL_EVENTS",
         "`auto`",

@@ -800,6 +800,7 @@ async fn feed(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> 
 }
 
 async fn proxy(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    keep_observations(app).await?;
     let mut tx = app.store.read().await?;
     let met = tx.observation(FORWARDED).await?;
     tx.rollback().await?;

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod effects;
 pub mod explain;
 pub mod health;
+pub mod holds;
 pub mod invariants;
 pub mod offers;
 pub mod privacy;

@@ -45,6 +45,18 @@ pub async fn clean_up(app: &App) -> Result<u64, StoreError> {
             break;
         }
     }
+    let unpaid = Duration::from_secs(u64::from(app.config.unpaid_retention_days) * 86_400);
+    loop {
+        let mut tx = app.store.begin().await?;
+        let ids = tx.unpaid_to_forget(now.minus(unpaid), AT_ONCE).await?;
+        for id in &ids {
+            tx.erase_person(*id, now).await?;
+        }
+        tx.commit().await?;
+        if i64::try_from(ids.len()).is_ok_and(|n| n < AT_ONCE) {
+            break;
+        }
+    }
     let mut tx = app.store.begin().await?;
     tx.forget_old_keys(now).await?;
     tx.commit().await?;

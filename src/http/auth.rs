@@ -7,7 +7,7 @@ use super::request::RequestId;
 use crate::app::{App, Shared};
 use crate::config::SameSite;
 use crate::flow::accounts::{
-    ABSOLUTE_END, Actor, Allowance, LOGIN_LIMIT, LoginAttempt, LoginError, SessionToken,
+    ABSOLUTE_END, Actor, Allowance, LOGIN_LIMIT, LoginAttempt, LoginError, PLACE_LIFETIME, SessionToken,
 };
 use crate::metrics::{Limited, Login};
 use axum::body::Bytes;
@@ -17,8 +17,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
-use axum_extra::extract::SignedCookieJar;
 use axum_extra::extract::cookie::{self, Cookie};
+use axum_extra::extract::{CookieJar, SignedCookieJar};
 use domain::Fault;
 use domain::account::User;
 use domain::role::Role;
@@ -137,10 +137,13 @@ pub async fn sign_in(
     password: &str,
 ) -> Result<(User, HeaderMap), Problem> {
     let old_session = session_of(app, headers);
+    let device =
+        CookieJar::from_headers(headers).get(device_name(app)).map(|cookie| cookie.value().to_owned());
     let attempt = LoginAttempt {
         email,
         password,
         address,
+        device: device.as_deref(),
         old_session: old_session.as_ref(),
         request_id: Some(&request_id.0),
     };
@@ -152,6 +155,8 @@ pub async fn sign_in(
             let mut headers = jar.into_response().into_parts().0.headers;
             headers.remove(header::CONTENT_TYPE);
             headers.remove(header::CONTENT_LENGTH);
+            let device = device_cookie(app, signed_in.device).to_string();
+            headers.extend(HeaderValue::from_str(&device).map(|device| (header::SET_COOKIE, device)));
             headers.extend(allowance_headers(signed_in.allowance));
             Ok((signed_in.user, headers))
         }
@@ -224,6 +229,23 @@ pub async fn me(Signed(user): Signed) -> Json<Value> {
 #[must_use]
 pub fn user_json(user: &User) -> Value {
     json!({ "id": user.id, "email": user.email, "role": user.role })
+}
+
+/// The device cookie's name. Only this host may set it, where browsers can be told so.
+fn device_name(app: &App) -> &'static str {
+    if app.config.https() && app.config.cookie.secure { "__Host-device" } else { "device" }
+}
+
+/// By it a browser that signed in before is told from strangers who guess. It opens nothing.
+fn device_cookie(app: &App, value: String) -> Cookie<'static> {
+    let mut cookie = Cookie::new(device_name(app), value);
+    cookie.set_path("/");
+    cookie.set_http_only(true);
+    cookie.set_secure(app.config.cookie.secure);
+    cookie.set_same_site(cookie::SameSite::Strict);
+    let lifetime = i64::try_from(PLACE_LIFETIME.as_secs()).unwrap_or(0);
+    cookie.set_max_age(::cookie::time::Duration::seconds(lifetime));
+    cookie
 }
 
 fn session_cookie(app: &App, value: String) -> Cookie<'static> {

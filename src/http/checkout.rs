@@ -2,8 +2,10 @@
 
 use super::error::Problem;
 use super::hold;
+use super::limit::ClientAddress;
 use crate::app::Shared;
 use crate::flow::checkout::{self, Caller, Started};
+use crate::flow::holds::client_key;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -15,19 +17,25 @@ use domain::ids::SessionId;
 use domain::lang::Lang;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 use store::bookings::Handle;
 
 /// Books a slot and opens a payment page.
-pub async fn create(State(app): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+pub async fn create(
+    State(app): State<Shared>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     tracing::info!(
         module = "checkout",
         action = "booking.checkout_session.requested",
         "somebody wants to book"
     );
     // Set whether or not it works out: whoever tries again resumes the seat that this try took.
-    let (cookie, owner_hash) = hold::cookie_of(&app, &headers);
+    let (cookie, owner_hash) = hold::cookie_of_program(&app, &headers);
     let set_cookie = AppendHeaders([(header::SET_COOKIE, cookie)]);
-    match start(&app, &headers, owner_hash, &body).await {
+    match start(&app, &headers, address, owner_hash, &body).await {
         Ok(started) => (set_cookie, Json(started)).into_response(),
         Err(problem) => (set_cookie, problem).into_response(),
     }
@@ -36,6 +44,7 @@ pub async fn create(State(app): State<Shared>, headers: HeaderMap, body: Bytes) 
 async fn start(
     app: &Shared,
     headers: &HeaderMap,
+    address: IpAddr,
     owner_hash: String,
     body: &[u8],
 ) -> Result<Started, Problem> {
@@ -43,6 +52,7 @@ async fn start(
     let caller = Caller {
         idempotency_key: idempotency_key(headers)?,
         owner_hash: Some(owner_hash),
+        client: Some(client_key(app, address)),
         lang: preferred_lang(headers),
         instead: false,
     };
@@ -116,10 +126,26 @@ pub fn json_object(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value
         ));
     }
     match serde_json::from_slice(body) {
-        Ok(Value::Object(members)) => Ok(members),
+        Ok(Value::Object(members)) => match members.iter().find(|(name, value)| has_nul(name, value)) {
+            None => Ok(members),
+            Some((name, _)) => {
+                Err(Problem::fault(&name.replace('\0', ""), "must not contain the character U+0000"))
+            }
+        },
         Ok(_) => Err(Problem::fault("body", "must be a JSON object")),
         Err(_) => Err(Problem::fault("body", "must be valid JSON")),
     }
+}
+
+/// Whether NUL is in a text: no name has one, and not every database can keep it.
+fn has_nul(name: &str, value: &Value) -> bool {
+    name.contains('\0')
+        || match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(|item| has_nul("", item)),
+            Value::Object(members) => members.iter().any(|(name, value)| has_nul(name, value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
 }
 
 /// How a checkout stands: nothing personal.

@@ -10,6 +10,7 @@ use crate::stripe::StripeError;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Fault;
+use domain::holds::TooMany;
 use serde::Serialize;
 use std::borrow::Cow;
 use store::StoreError;
@@ -185,6 +186,21 @@ impl From<CheckoutError> for Problem {
             CheckoutError::Invalid(faults) => Self::invalid(faults),
             CheckoutError::SlotFull => {
                 conflict("Slot unavailable", "This slot is taken. Choose another one.")
+            }
+            CheckoutError::TooManyHolds { what, retry_after } => {
+                let whose = match what {
+                    TooMany::Address => "from your network",
+                    TooMany::Browser => "of this browser",
+                    TooMany::Email => "for this e-mail address",
+                };
+                let minutes = retry_after.as_secs().div_ceil(60).max(1);
+                let message = format!(
+                    "Too many bookings {whose} wait for their payment. Pay one of them, or try again in {minutes} \
+                     minutes, when the first of them ends."
+                );
+                let seconds = u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).max(1);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many unpaid bookings", message)
+                    .retry_after(seconds)
             }
             CheckoutError::AlreadyPaid(_) => conflict(
                 "Already paid",

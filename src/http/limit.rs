@@ -176,7 +176,8 @@ pub async fn checkouts(State(limits): State<Limits>, request: Request, next: Nex
         return with_headers(problem.into_response(), "checkout", CHECKOUTS, 0, left.resets_in);
     };
     let response = next.run(request).await;
-    let bad_input = response.status().is_client_error() && response.status() != StatusCode::CONFLICT;
+    let costly = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
+    let bad_input = response.status().is_client_error() && !costly.contains(&response.status());
     if bad_input {
         limits.checkouts.give_back(address);
     }

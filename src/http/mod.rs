@@ -8,6 +8,7 @@ pub mod error;
 pub mod events_api;
 pub mod health;
 pub mod hold;
+pub mod holds;
 pub mod limit;
 pub mod metrics;
 pub mod offers_api;
@@ -79,6 +80,7 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/api/bookings/{id}/explain", For(ReadOnly), get(refunds::explain)),
         route("POST", "/api/bookings/{id}/refund", For(Admin), post(refunds::refund)),
         route("POST", "/api/bookings/{id}/cancel", For(Admin), post(refunds::cancel)),
+        route("POST", "/api/holds/release", For(Ops), post(holds::release)),
         route("GET", "/payments", For(ReadOnly), get(bookings::payments)),
         route("GET", "/api/events/{id}", For(ReadOnly), get(events_api::show)),
         route("POST", "/api/events/{id}/replay", For(Ops), post(events_api::replay)),

@@ -2,14 +2,19 @@
 //! methods, panics, and how long an answer may take.
 
 use super::error::Problem;
+use super::limit;
+use super::server::LastPlaces;
+use super::server::budget::BodyShare;
 use crate::app::Shared;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
+use url::{Host, Url};
 
 /// Nothing is loaded from elsewhere, and nothing inline. A page may set a narrower policy itself.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -44,6 +49,10 @@ const MAX_HEAD: usize = 32 * 1024;
 /// Routes that pages of `ALLOWED_ORIGINS` may call: none of them looks at the session.
 const OPEN_ROUTES: [&str; 3] = ["/create-checkout-session", "/api/bookings", "/api/checkout/{session}"];
 
+/// Routes that tell whether we live, and what may come to them by an address or a name of the inside:
+/// balancers, containers' health checks and Prometheus know no other. Nothing in their answers depends on it.
+const PROBES: [&str; 4] = ["/health", "/livez", "/readyz", "/metrics"];
+
 /// Adds the headers that every answer has.
 pub fn add_headers(app: &Shared, headers: &mut HeaderMap) {
     headers.reserve(HEADERS.len() + 1);
@@ -62,7 +71,79 @@ pub async fn admit(app: &Shared, request: Request, next: Next) -> Response {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Problem::new(status, "Head too large", message).into_response();
     }
-    cross_site(app, request, next).await
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let (probe, webhook) = (path.is_some_and(|path| PROBES.contains(&path)), path == Some("/webhook"));
+    if request.extensions().get::<LastPlaces>().is_some() && !probe && !webhook {
+        return Problem::unavailable(5).into_response();
+    }
+    if let Err(problem) = check_host(app, &request, probe || webhook) {
+        return problem.into_response();
+    }
+    if has_nul(&request) {
+        return Problem::fault("address", "must not contain %00, the character U+0000").into_response();
+    }
+    let share = request.extensions().get::<Arc<BodyShare>>().cloned();
+    let response = cross_site(app, request, next).await;
+    // The webhook says so itself, by a 500.
+    match share.is_some_and(|share| share.was_refused()) && !webhook {
+        true => Problem::unavailable(5).into_response(),
+        false => response,
+    }
+}
+
+/// Whether the request is for us by name: a page of a name that was made to point here (DNS rebinding) must
+/// not use what a browser here may, and no link may be made of a stranger's name. The deliveries' signature
+/// says more than a name could.
+fn check_host(app: &Shared, request: &Request, any_name: bool) -> Result<(), Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (first, more) = (hosts.next(), hosts.next());
+    let given = match (first, more) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        // Balancers' oldest health checks are HTTP/1.0 and name none.
+        (None, None) if any_name && request.version() == Version::HTTP_10 => return Ok(()),
+        (_, Some(_)) | (None, None) => {
+            return Err(Problem::fault("Host", "must be sent, exactly once"));
+        }
+    };
+    let Some(name) = host_name(given) else {
+        return Err(Problem::fault("Host", "must be a host name, with or without a port"));
+    };
+    let absolute = request.uri().authority().map(|authority| host_name(authority.as_str()));
+    let ours = |name: &Host| is_our_name(app, request, name);
+    if any_name || (ours(&name) && absolute.is_none_or(|name| name.as_ref().is_some_and(ours))) {
+        return Ok(());
+    }
+    let message =
+        "This service is reached by the address in its APP_URL only. Ask there, or correct APP_URL.";
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "Misdirected request", message))
+}
+
+/// The host of an authority, as browsers understand it.
+fn host_name(authority: &str) -> Option<Host> {
+    let plain = !authority.is_empty() && !authority.contains(['/', '@', '?', '#', '\\', ' ']);
+    let url = Url::parse(&format!("http://{authority}/")).ok().filter(|_| plain)?;
+    url.host().map(|host| host.to_owned())
+}
+
+/// The name in `APP_URL`; a loopback name for who is on this machine, and in development for everybody,
+/// as any bare address is there: a stranger's page can only come by a name.
+fn is_our_name(app: &Shared, request: &Request, name: &Host) -> bool {
+    let public = Url::parse(&app.config.app_url).ok();
+    if public.as_ref().and_then(Url::host).is_some_and(|host| host.to_owned() == *name) {
+        return true;
+    }
+    let (loopback, bare) = match name {
+        Host::Domain(name) => (name == "localhost" || name.ends_with(".localhost"), false),
+        Host::Ipv4(address) => (address.is_loopback(), true),
+        Host::Ipv6(address) => (address.is_loopback(), true),
+    };
+    let local = limit::is_local(request.extensions().get(), request.headers());
+    if app.config.is_production() { loopback && local } else { loopback || bare }
+}
+
+/// Whether NUL is in the address: no route needs one, and not every database takes it.
+fn has_nul(request: &Request) -> bool {
+    request.uri().path_and_query().is_some_and(|address| address.as_str().contains("%00"))
 }
 
 /// Refuses changes that another site's page asks for, and answers the browsers of sites that may.
@@ -121,12 +202,21 @@ fn is_same_site(app: &Shared, headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     match (text(&HeaderName::from_static("sec-fetch-site")), text(&header::ORIGIN)) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin)) => {
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            origin == app.config.app_url || (authority.is_some() && authority == text(&header::HOST))
-        }
+        (None, Some(origin)) => origin == app.config.app_url || is_own_development(app, origin),
         (None, None) => true,
     }
+}
+
+/// In development the same page is had by each name of this machine.
+fn is_own_development(app: &Shared, origin: &str) -> bool {
+    let Ok(url) = Url::parse(origin) else { return false };
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    !app.config.is_production() && loopback && url.port_or_known_default() == Some(app.config.port)
 }
 
 fn preflight_answer(origin: &HeaderValue) -> Response {

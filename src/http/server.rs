@@ -1,8 +1,11 @@
 //! Listening, and stopping without cutting anybody off.
 //!
 //! Our own accept loop, because a connection must not be had for nothing: one that sends no head, no
-//! body, or reads no answer is closed, and there are never more than [`MAX_CONNECTIONS`]. See [`timed`].
+//! body, or reads no answer is closed, and there are never more than [`MAX_CONNECTIONS`]. See [`timed`] for
+//! time, [`budget`] for memory, [`places`] for who makes room for whom.
 
+pub mod budget;
+pub mod places;
 mod timed;
 
 use super::router;
@@ -12,10 +15,13 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use domain::client_address::network;
+use budget::{BodyShare, Budget, HeadShare};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
+use places::{Place, Places};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,10 +29,10 @@ use std::time::Duration;
 use timed::{Attended, Patience, Progress, TimedBody, TimedIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
-/// Connections at once. What comes above is closed unserved.
+/// Connections at once. What comes above is closed unserved, unless somebody makes room.
 pub const MAX_CONNECTIONS: usize = 4096;
 /// How long a peer may keep us waiting. Idle connections have more than the usual minute of proxies, so
 /// that it is they who close them.
@@ -34,6 +40,11 @@ const PATIENCE: Patience = Patience { stall: Duration::from_secs(10), idle: Dura
 /// What is kept of a head, in bytes, until it is known to be too long: hyper's 431 is a bare one, so it is
 /// the last resort, and [`super::security::head`] answers what is below it.
 const MAX_HEAD: usize = 128 * 1024;
+
+/// In the extensions of a request that came on one of the last places: see [`places`].
+#[derive(Debug, Clone, Copy)]
+pub struct LastPlaces;
+
 /// After SIGTERM new connections are still served so long, while `/readyz` sends balancers away.
 const LINGER: Duration = Duration::from_secs(1);
 /// Then requests in flight have so long: with [`LINGER`] it is done in ten seconds.
@@ -105,7 +116,9 @@ fn raise_file_limit() {
 pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Receiver<Signal>) -> Ended {
     raise_file_limit();
     let service = router(app);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(app.config.trust_proxy == 0);
+    let budget = Arc::new(Budget::default());
+    let place = |peer: SocketAddr| places.take(network(peer.ip().to_canonical()));
     // Each connection holds a receiver: when all are gone, so are the connections.
     let (stop, stopping) = watch::channel(());
     let accept = async |linger: Option<Duration>| {
@@ -120,9 +133,9 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
                 },
             };
             match accepted {
-                Ok((stream, peer)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => connection(app, &service, stream, peer, place, stopping.clone()),
-                    Err(_) => app.counters.connection_refused(),
+                Ok((stream, peer)) => match place(peer) {
+                    Some(place) => connection(app, &service, &budget, stream, peer, place, stopping.clone()),
+                    None => app.counters.connection_refused(),
                 },
                 Err(error) => {
                     tracing::warn!(module = "http", action = "http.accept_failed", "{error}");
@@ -154,8 +167,8 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
     if let Ok(listener) = listener.into_std() {
         while let Ok((stream, peer)) = listener.accept() {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            if let (Ok(stream), Ok(place)) = (stream, places.clone().try_acquire_owned()) {
-                connection(app, &service, stream, peer, place, stopping.clone());
+            if let (Ok(stream), Some(place)) = (stream, place(peer)) {
+                connection(app, &service, &budget, stream, peer, place, stopping.clone());
             }
         }
     }
@@ -172,23 +185,32 @@ pub async fn serve(app: &Shared, listener: TcpListener, mut signals: mpsc::Recei
 fn connection(
     app: &Shared,
     service: &Router,
+    budget: &Arc<Budget>,
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
     mut stopping: watch::Receiver<()>,
 ) {
     // Answers are small and awaited; a peer that is gone makes this fail, and the next read tells.
     let _ = stream.set_nodelay(true);
-    let progress = Progress::default();
+    let progress = Progress::of(place.turn());
     let counted = app.counters.connection();
-    let (app, service) = (app.clone(), service.clone());
-    let mut conversation = converse(stream, progress.clone(), PATIENCE, move |request| {
-        let (app, service) = (app.clone(), service.clone());
-        async move { answer(&app, service, request, peer).await }
+    let (app, service, budget) = (app.clone(), service.clone(), budget.clone());
+    let (head, on_last_places, told) =
+        (HeadShare::new(budget.clone()), place.is_reserved(), progress.clone());
+    let mut conversation = converse(stream, progress.clone(), PATIENCE, head, move |mut request| {
+        let (app, service, progress) = (app.clone(), service.clone(), told.clone());
+        let share = Arc::new(BodyShare::new(budget.clone()));
+        if on_last_places {
+            request.extensions_mut().insert(LastPlaces);
+        }
+        async move { answer(&app, service, request, peer, progress, share).await }
     });
     tokio::spawn(async move {
         let ended = tokio::select! {
             () = &mut conversation => true,
+            // Somebody else needs the place, and this peer has kept us waiting longest.
+            () = place.wanted() => true,
             // A first request may be on its way, and once that is answered the connection closes by itself.
             _ = stopping.changed() => {
                 progress.none_yet() && tokio::time::timeout(FIRST_REQUEST, &mut conversation).await.is_ok()
@@ -209,13 +231,14 @@ fn converse<T, F>(
     stream: T,
     progress: Progress,
     patience: Patience,
+    head: HeadShare,
     answer: impl Fn(Request<Incoming>) -> F,
 ) -> Conversation<T, impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Response> + Send,
 {
-    let stream = TimedIo::new(stream, progress.clone(), patience);
+    let stream = TimedIo::new(stream, progress.clone(), patience, head);
     let serve = {
         let progress = progress.clone();
         service_fn(move |request| {
@@ -233,11 +256,22 @@ where
     Attended::new(http.serve_connection(TokioIo::new(stream), serve), progress, patience)
 }
 
-async fn answer(app: &Shared, service: Router, request: Request<Incoming>, peer: SocketAddr) -> Response {
-    let mut request = request.map(|body| Body::new(TimedBody::new(body, PATIENCE.stall)));
+async fn answer(
+    app: &Shared,
+    service: Router,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    progress: Progress,
+    share: Arc<BodyShare>,
+) -> Response {
+    let wrap = |body| Body::new(TimedBody::new(body, PATIENCE.stall, progress, share.clone()));
+    let mut request = request.map(wrap);
     request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(share.clone());
+    // One of the last places is given back at once, and who was too much does not come again this way.
+    let last = request.extensions().get::<LastPlaces>().is_some();
     let Ok(mut response) = service.oneshot(request).await;
-    if app.is_draining() {
+    if app.is_draining() || last || share.was_refused() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -262,7 +296,8 @@ mod tests {
     /// A peer's end of a connection whose requests are answered with this many bytes.
     fn connect(patience: Patience, size: usize) -> DuplexStream {
         let (peer, stream) = tokio::io::duplex(4096);
-        tokio::spawn(converse(stream, Progress::default(), patience, move |request| async move {
+        let head = HeadShare::new(Arc::default());
+        tokio::spawn(converse(stream, Progress::default(), patience, head, move |request| async move {
             let whole = request.into_body().collect().await;
             assert!(whole.is_ok(), "{whole:?}");
             Response::new(Body::from("x".repeat(size)))

@@ -1,18 +1,19 @@
 //! `POST /webhook`: Stripe tells us something. Verified, recorded, answered.
 
 use super::error::Problem;
+use super::server::budget::BodyShare;
 use crate::app::Shared;
 use crate::flow::recorder::{RecordError, Recorded};
 use crate::stripe::event;
 use crate::stripe::signature::{self, SignatureError};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::{Bytes, HttpBody};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
 use domain::lang::Lang;
 use domain::payment::Outcome;
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The longest body, in bytes. Stripe's events are far below it.
@@ -25,15 +26,26 @@ pub struct Acknowledgement {
     outcome: &'static str,
 }
 
-/// Takes a delivery. The content type is not looked at: the signature is.
-pub async fn receive(
-    State(app): State<Shared>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Acknowledgement>, Problem> {
-    let body = body.map_err(|rejection| refuse_body(&app, rejection.status()))?;
+/// Takes a delivery. The content type is not looked at: the signature is. What no body can make right is
+/// refused from the head, before anything is read or kept of the body.
+pub async fn receive(State(app): State<Shared>, request: Request) -> Result<Json<Acknowledgement>, Problem> {
     let now = app.clock.now();
-    let header = headers.get("stripe-signature").map(axum::http::HeaderValue::as_bytes);
+    let header = request.headers().get("stripe-signature").cloned();
+    let header = header.as_ref().map(axum::http::HeaderValue::as_bytes);
+    if usize::try_from(request.body().size_hint().lower()).is_ok_and(|size| size > MAX_BODY) {
+        return Err(refuse_body(&app, StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    signature::check_head(header, now.as_unix_seconds()).map_err(|error| refuse_signature(&app, error))?;
+    let share = request.extensions().get::<Arc<BodyShare>>().cloned();
+    if let Some(share) = &share {
+        share.is_delivery();
+    }
+    let body = Bytes::from_request(request, &app).await.map_err(|rejection| {
+        if share.is_some_and(|share| share.was_refused()) {
+            return no_room(&app);
+        }
+        refuse_body(&app, rejection.status())
+    })?;
     let verified = signature::verify(header, &body, &app.config.webhook_secrets, now.as_unix_seconds())
         .map_err(|error| refuse_signature(&app, error))?;
     app.counters.webhook_received(verified.secret_index(), verified.timestamp(), now);
@@ -86,6 +98,19 @@ fn refuse_body(app: &Shared, status: StatusCode) -> Problem {
             "The body did not come whole, or not in time.",
         )
     }
+}
+
+/// Others' bodies fill the memory that bodies may have. Stripe tries again.
+fn no_room(app: &Shared) -> Problem {
+    app.counters.webhook_rejected("no_room");
+    tracing::error!(
+        module = "webhook",
+        action = "stripe.webhook.processing_failed",
+        outcome = Outcome::Rejected.as_str(),
+        reason = "no_room",
+        "bodies in flight fill the memory that they may have"
+    );
+    Problem::internal()
 }
 
 fn refuse_signature(app: &Shared, error: SignatureError) -> Problem {

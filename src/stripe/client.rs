@@ -47,16 +47,19 @@ pub struct Client {
 /// Why Stripe did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StripeError {
-    /// Stripe understood and refused: asking the same again gives the same.
-    #[error("Stripe refused ({status}, request {request_id}): {message}")]
+    /// Stripe understood and refused: asking the same again gives the same. Its words may quote what a
+    /// customer typed, so they are in no error's text, and in no log.
+    #[error("Stripe refused ({status} {kind}, code {code}, param {}, request {request_id})", param.as_deref().unwrap_or("none"))]
     Refused {
         /// The HTTP status, 4xx.
         status: u16,
+        /// Stripe's `type`.
+        kind: String,
         /// Stripe's `code`, or its `type` where there is none.
         code: String,
         /// The parameter at fault, if Stripe named one.
         param: Option<String>,
-        /// Stripe's message.
+        /// Stripe's message, for whoever may see the booking; never for a log.
         message: String,
         /// Stripe's request id.
         request_id: String,
@@ -68,10 +71,16 @@ pub enum StripeError {
     #[error("Stripe asks us to slow down")]
     Limited,
     /// The key was not accepted; nothing was done.
-    #[error("Stripe does not accept the key: check STRIPE_SECRET_KEY ({message})")]
+    #[error(
+        "Stripe does not accept the key: check STRIPE_SECRET_KEY ({status}, code {code}, request {request_id})"
+    )]
     Key {
-        /// Stripe's message.
-        message: String,
+        /// The HTTP status, 401 or 403.
+        status: u16,
+        /// Stripe's `code`, or its `type` where there is none.
+        code: String,
+        /// Stripe's request id.
+        request_id: String,
     },
     /// Stripe could not be reached; nothing was done.
     #[error("Stripe cannot be reached: {0}")]
@@ -478,21 +487,27 @@ fn judge(answer: &Answer) -> Result<Value, StripeError> {
             _ => Err(StripeError::Uncertain(format!("status {} without a JSON object", answer.status))),
         };
     }
-    let request_id = answer.header("request-id").unwrap_or("unknown").to_owned();
+    let request_id = answer.header("request-id").filter(|id| is_word(id)).unwrap_or("unknown").to_owned();
     let error = body.as_ref().and_then(|body| body.get("error"));
     let member = |name: &str| error.and_then(|error| text(error, name)).map(str::to_owned);
-    let message = member("message").unwrap_or_default();
+    // What is told must be a word of Stripe's API: anything else could be somebody's text.
+    let word = |name: &str| member(name).filter(|word| is_word(word));
+    let code = || word("code").or_else(|| word("type")).unwrap_or_default();
     match (answer.status, error) {
-        (401 | 403, Some(_)) => Err(StripeError::Key { message }),
+        (status @ (401 | 403), Some(_)) => Err(StripeError::Key { status, code: code(), request_id }),
         (404, Some(_)) => Err(StripeError::NotFound),
         (429, _) => Err(StripeError::Limited),
         // A request with the same key is under way, or the object is locked: nothing is kept for the key.
-        (409, Some(_)) => Err(StripeError::Uncertain(format!("a conflict with another request: {message}"))),
+        (409, Some(_)) => Err(StripeError::Uncertain(format!(
+            "a conflict with another request ({}, request {request_id})",
+            code()
+        ))),
         (status @ 400..=499, Some(_)) => Err(StripeError::Refused {
             status,
-            code: member("code").or_else(|| member("type")).unwrap_or_default(),
-            param: member("param"),
-            message,
+            kind: word("type").unwrap_or_default(),
+            code: code(),
+            param: word("param"),
+            message: member("message").unwrap_or_default(),
             request_id,
         }),
         (status @ 500..=599, Some(_)) => Err(StripeError::Failed { status, request_id }),
@@ -511,6 +526,12 @@ fn object<T: Object>(value: &Value) -> Result<T, StripeError> {
 
 fn not_what_was_asked_for() -> StripeError {
     StripeError::Uncertain("an answer that is not the object that was asked for".to_owned())
+}
+
+/// Whether a text has the form of a name in Stripe's API, as `card_declined` or `line_items[0][price]`.
+fn is_word(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b))
 }
 
 fn encode(pairs: &[(&str, &str)]) -> String {

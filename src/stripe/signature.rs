@@ -122,6 +122,23 @@ pub fn verify<'a>(
     Ok(Verified { body, secret_index, timestamp: parsed.timestamp })
 }
 
+/// What can be refused before a body is read: a header that no body can fit. A stranger's megabyte is not
+/// worth waiting for.
+///
+/// # Errors
+/// As [`verify`], except that what is too old was not proved to be signed at all.
+pub fn check_head(header: Option<&[u8]>, now: i64) -> Result<(), SignatureError> {
+    let header = header.filter(|h| !h.is_empty()).ok_or(SignatureError::HeaderMissing)?;
+    let parsed = Header::parse(header)?;
+    if parsed.signatures.is_empty() {
+        return Err(SignatureError::NoV1Signature);
+    }
+    if parsed.timestamp < now.saturating_sub(TOLERANCE_SECONDS) {
+        return Err(SignatureError::TooOld);
+    }
+    Ok(())
+}
+
 struct Header {
     timestamp: i64,
     /// Those `v1` values that are 32 bytes of hex. Others cannot fit and are passed over.

@@ -25,13 +25,17 @@ fn development(folder: &tempfile::TempDir, more: &[(&str, &str)]) -> Vars {
 
 const SECRET: &str = "0f9c1d2e3b4a59687706152433425160";
 
+/// Endpoint secrets of the form that Stripe gives them.
+const ONE: &str = "whsec_4eC39HqLyjWDarjtT1zdp7dcOne";
+const TWO: &str = "whsec_8dA17GpKxiVCbqisS0ycn6ebTwo";
+
 fn production(more: &[(&str, &str)]) -> Vars {
     let mut all = vars(&[
         ("APP_ENV", "production"),
         ("DATABASE_URL", "postgres://db/checkout"),
         ("SESSION_SECRET", SECRET),
         ("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc"),
-        ("STRIPE_WEBHOOK_SECRET", "whsec_one"),
+        ("STRIPE_WEBHOOK_SECRET", ONE),
         ("APP_URL", "https://pay.test"),
     ]);
     all.extend(vars(more));
@@ -137,16 +141,76 @@ fn production_refuses_what_is_not_safe() {
         ("STRIPE_SECRET_KEY", "sk_live_4eC39 HqLyjWDarjtT1zdp7dc"),
         ("STRIPE_SECRET_KEY", "sk_prod_4eC39HqLyjWDarjtT1zdp7dc"),
         ("STRIPE_WEBHOOK_SECRET", ""),
-        ("STRIPE_WEBHOOK_SECRET", "whsec_4eC39HqLyjW,whsec_replace_me"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_4eC39HqLyjWDarjtT1zdp7dcOne,whsec_replace_me_replace_me_1"),
+        ("METRICS_TOKEN", "x"),
+        ("METRICS_TOKEN", "tokentokentokentokentokentoken"),
+        ("NOTIFY_SECRET", "n"),
+        ("NOTIFY_SECRET", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("SMTP_URL", "smtp://shop:hunter2@mail.test"),
+        ("SMTP_URL", "smtp://shop:hunter2@mail.test:587?tls=opportunistic"),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgres://checkout:change-me@db:5432/checkout"),
         ("STRIPE_API_BASE", "http://stripe.test"),
         ("NOTIFY_URL", "http://hook.test"),
     ];
     for (name, value) in cases {
-        let vars = production(&[("NOTIFY_SECRET", "n"), (name, value)]);
+        let mut vars = production(&[
+            ("NOTIFY_URL", "https://hook.test"),
+            ("NOTIFY_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0"),
+            ("MAIL_FROM", "shop@pay.test"),
+        ]);
+        vars.insert((*name).to_owned(), (*value).to_owned());
         assert_eq!(mistakes(&vars), [*name], "{name}={value}");
     }
+    for fine in [
+        "smtps://shop:hunter2@mail.test",
+        "smtp://shop:hunter2@mail.test?tls=required",
+        "smtp://shop:hunter2@localhost:25",
+        "smtp://shop:hunter2@127.0.0.1:25",
+        "smtp://mail.test",
+    ] {
+        let vars = production(&[("SMTP_URL", fine), ("MAIL_FROM", "shop@pay.test")]);
+        assert_eq!(mistakes(&vars), Vec::<String>::new(), "{fine}");
+    }
+}
+
+/// By a secret that anybody can guess a payment was forged. What was pasted instead is named, never shown.
+#[test]
+fn a_webhook_secret_that_is_none_is_refused_in_production_and_told_elsewhere() {
+    let cases: &[(&str, &str)] = &[
+        ("x", "does not begin with whsec_"),
+        ("abc", "does not begin with whsec_"),
+        ("whsec_", "too short"),
+        ("whsec_4eC39HqLyjWDarjtT1zdp7d", "too short"),
+        ("whsec_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "too few different"),
+        ("whsec_4eC39HqLyjW DarjtT1zdp7dcOne", "blank"),
+        ("sk_test_4eC39HqLyjWDarjtT1zdp7dc", "API key"),
+        ("rk_live_4eC39HqLyjWDarjtT1zdp7dc", "API key"),
+        ("pk_test_4eC39HqLyjWDarjtT1zdp7dc", "API key"),
+        ("we_1PqLyjWDarjtT1zdp7dc4eC39HqL", "endpoint's id"),
+        ("\"whsec_4eC39HqLyjWDarjtT1zdp7dcOne\"", "quotes"),
+        ("'whsec_4eC39HqLyjWDarjtT1zdp7dcOne'", "quotes"),
+        ("WHSEC_4eC39HqLyjWDarjtT1zdp7dcOne", "does not begin with whsec_"),
+    ];
+    for (secret, told) in cases {
+        for (list, place) in [((*secret).to_owned(), ""), (format!("{ONE},{secret}"), "secret 2 ")] {
+            let vars = production(&[("STRIPE_WEBHOOK_SECRET", &list)]);
+            let ConfigError(mistakes) = Config::from_vars(&vars).unwrap_err();
+            let [mistake] = mistakes.as_slice() else { panic!("{list}: {mistakes:?}") };
+            assert_eq!(mistake.name, "STRIPE_WEBHOOK_SECRET");
+            assert!(mistake.message.contains(told) && mistake.message.contains(place), "{list}: {mistake}");
+            assert!(secret.len() < 10 || !mistake.message.contains(secret), "{mistake}");
+
+            let folder = tempfile::tempdir().unwrap();
+            let development = development(&folder, &[("STRIPE_WEBHOOK_SECRET", &list)]);
+            let config = Config::from_vars(&development).unwrap();
+            let [warning] = config.warnings.as_slice() else { panic!("{list}: {:?}", config.warnings) };
+            assert!(warning.message.contains(told), "{list}: {warning}");
+        }
+    }
+    let both = format!("{ONE} , {TWO}");
+    let fine = production(&[("STRIPE_WEBHOOK_SECRET", &both)]);
+    assert_eq!(Config::from_vars(&fine).unwrap().webhook_secrets.len(), 2);
 }
 
 #[test]
@@ -180,9 +244,10 @@ fn webhook_secrets_are_a_list_without_holes() {
         let config = Config::from_vars(&production(&[("STRIPE_WEBHOOK_SECRET", list)])).ok()?;
         Some(config.webhook_secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect())
     };
-    assert_eq!(secrets("whsec_new , whsec_old").unwrap(), ["whsec_new", "whsec_old"]);
-    for holed in [",", "whsec_a,", ",whsec_a", "whsec_a,,whsec_b", "whsec_a, ,whsec_b", " "] {
-        assert_eq!(secrets(holed), None, "{holed:?}");
+    assert_eq!(secrets(&format!("{ONE} , {TWO}")).unwrap(), [ONE, TWO]);
+    for holed in [",", "ONE,", ",ONE", "ONE,,TWO", "ONE, ,TWO", " "] {
+        let holed = holed.replace("ONE", ONE).replace("TWO", TWO);
+        assert_eq!(secrets(&holed), None, "{holed:?}");
     }
 }
 
@@ -301,11 +366,11 @@ fn every_secret_may_stand_in_a_file_with_blanks_and_line_ends_around_it() {
         ("DATABASE_URL", "postgres://u:p@db/checkout"),
         ("SESSION_SECRET", "fedcba98765432100123456789abcdef"),
         ("STRIPE_SECRET_KEY", "rk_test_4eC39HqLyjWDarjtT1zdp7dc"),
-        ("STRIPE_WEBHOOK_SECRET", "whsec_new, whsec_old"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_4eC39HqLyjWDarjtT1zdp7dcOne, whsec_8dA17GpKxiVCbqisS0ycn6ebTwo"),
         ("ADMIN_PASSWORD", " a blank may begin it"),
-        ("METRICS_TOKEN", "let-me-in"),
+        ("METRICS_TOKEN", "let-me-in-by-2031"),
         ("NOTIFY_URL", "https://hook.test/x"),
-        ("NOTIFY_SECRET", "whsec_notify"),
+        ("NOTIFY_SECRET", "whsec_bm90aWZ5LW1l"),
         ("SMTP_URL", "smtps://u:p@mail.test"),
     ];
     let secrets: Vec<_> = VARIABLES.iter().filter(|v| v.secret).map(|v| v.name).collect();
@@ -452,11 +517,11 @@ fn debug_output_shows_no_secret() {
         ("DATABASE_URL", "postgres://u:canary1@db/x"),
         ("SESSION_SECRET", "canary2-0f9c1d2e3b4a59687706152433425160"),
         ("STRIPE_SECRET_KEY", "sk_test_canary3"),
-        ("STRIPE_WEBHOOK_SECRET", "whsec_canary4,whsec_canary5"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_canary4-0123456789-4eC39,whsec_canary5-0123456789-4eC39"),
         ("ADMIN_PASSWORD", "canary6"),
-        ("METRICS_TOKEN", "canary7"),
+        ("METRICS_TOKEN", "canary7-0123"),
         ("NOTIFY_URL", "https://hook.test/canary8"),
-        ("NOTIFY_SECRET", "canary9"),
+        ("NOTIFY_SECRET", "canary9-0123"),
         ("SMTP_URL", "smtps://u:canary10@mail.test"),
         ("MAIL_FROM", "shop@pay.test"),
     ]);

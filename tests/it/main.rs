@@ -13,6 +13,7 @@
 )]
 
 mod accounts;
+mod attacks;
 mod cases;
 mod chaos;
 mod checkout;

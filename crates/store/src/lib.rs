@@ -29,6 +29,7 @@ pub mod environment;
 pub mod error;
 pub mod feed;
 mod health;
+pub mod holds;
 pub mod idempotency;
 pub mod ledger;
 pub mod limits;

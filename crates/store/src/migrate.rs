@@ -299,7 +299,10 @@ fn explain(error: MigrateError) -> StoreError {
 /// sqlx locks nothing on SQLite, so two processes could migrate one file at once.
 async fn lock_file(path: PathBuf) -> Result<std::fs::File, StoreError> {
     let locking = tokio::task::spawn_blocking(move || {
-        let file = std::fs::File::create(path)?;
+        let mut private = std::fs::OpenOptions::new();
+        private.write(true).create(true).truncate(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut private, 0o600);
+        let file = private.open(path)?;
         file.lock()?;
         Ok(file)
     });

@@ -12,7 +12,7 @@ use super::routes::{
 };
 use super::schema::{self, Field};
 use super::world::{Cause, World};
-use super::{Shared, auth, expand, ids, known, params, rules, versions};
+use super::{Shared, auth, expand, guard, ids, known, params, rules, versions};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
@@ -305,6 +305,7 @@ pub(crate) async fn handle(shared: &Arc<Shared>, request: Request) -> Outcome {
 
 /// Key, version, endpoint and fault of a request.
 fn prepare(shared: &Shared, request: &Request) -> Result<Ready, StripeError> {
+    guard::check_api(shared, &request.headers)?;
     auth::check(&request.headers)?;
     let (version, asked) = version(shared, request)?;
     let fault = shared.strike(request.method.as_str(), &request.path);

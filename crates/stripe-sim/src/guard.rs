@@ -1,4 +1,4 @@
-//! Keeps web pages of other sites away from the control API and the payment page.
+//! Keeps web pages of other sites away from Stripe's API, the control API and the payment page.
 //!
 //! A page anywhere on the web can make the owner's browser send requests to this machine. Three
 //! things betray it: a cross-site `Sec-Fetch-Site`, a foreign `Origin`, or, if its own name was made
@@ -6,9 +6,10 @@
 
 use super::Shared;
 use super::api::Request;
+use super::error::StripeError;
 use super::html;
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use url::{Host, Url};
 
 /// A refusal, or none.
@@ -34,6 +35,33 @@ pub(crate) fn check(shared: &Shared, request: &Request) -> Option<Response<Body>
         Some(_) => Some(refuse("Requests from other sites' pages are refused.")),
         None => None,
     }
+}
+
+/// A refusal of a request to the API, in the API's own form, or none. Programs send none of what betrays a
+/// browser. A page that knows no key can still send one: `http://key:x@localhost…` is all it needs.
+pub(crate) fn check_api(shared: &Shared, headers: &HeaderMap) -> Result<(), StripeError> {
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = header(header::HOST.as_str()).unwrap_or_default();
+    let public = shared.read(|world| Url::parse(&world.public_url).ok());
+    if headers.get_all(header::HOST).iter().count() > 1 || !(ours(host, public.as_ref()) || is_inside(host)) {
+        return Err(StripeError::forbidden(
+            "foreign_host",
+            "This simulator is reached by localhost or by its configured public address only.",
+        ));
+    }
+    let site = header("sec-fetch-site").unwrap_or("none");
+    let origin = header(header::ORIGIN.as_str()).map(Url::parse);
+    let same_origin = origin.is_none_or(|origin| origin.is_ok_and(|origin| same_host(&origin, host)));
+    if same_origin && matches!(site, "same-origin" | "none") {
+        return Ok(());
+    }
+    Err(StripeError::forbidden("cross_site", "Requests from other sites' pages are refused."))
+}
+
+/// A name without a dot, as containers call each other by: no page on the web has one.
+fn is_inside(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// Reading changes nothing. The control API's answers are for tools, so it is guarded in full.

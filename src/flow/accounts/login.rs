@@ -2,8 +2,10 @@
 //!
 //! Two counts, both shared by all instances through the database. By address: five failures a minute.
 //! By account: after five failures from anywhere each further one doubles a delay, up to a quarter of
-//! an hour. Places where the account was signed in from lately are exempt from the second, so that
-//! strangers who fail on purpose do not lock its owner out.
+//! an hour. Exempt from the second are places where the account was signed in from lately, and browsers
+//! that signed in to it before and say so by a device cookie (OWASP's), so that strangers who fail on
+//! purpose do not lock its owner out; a device has a count of its own. Who comes from a new place with a
+//! new browser while strangers fail on purpose waits with them: `users unlock` lets them in.
 
 use super::hashing::{Overloaded, Verified};
 use super::sessions::SessionToken;
@@ -19,6 +21,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use store::StoreError;
 use store::users::Credentials;
+use subtle::ConstantTimeEq;
 
 /// Failures that an address has per [`LOGIN_WINDOW`].
 pub const LOGIN_LIMIT: u32 = 5;
@@ -31,7 +34,7 @@ const DELAY: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs
 /// An account's failures are forgotten after so long without one.
 const ACCOUNT_WINDOW: Duration = Duration::from_secs(3600);
 /// A place counts as known for so long after its last sign-in.
-const PLACE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const PLACE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// One try.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct LoginAttempt<'a> {
     pub password: &'a str,
     /// From where.
     pub address: IpAddr,
+    /// The device cookie that the browser has, if any.
+    pub device: Option<&'a str>,
     /// The session that the browser has: it ends.
     pub old_session: Option<&'a SessionToken>,
     /// For the audit log.
@@ -64,6 +69,8 @@ pub struct LoggedIn {
     pub user: User,
     /// For the cookie.
     pub session: SessionToken,
+    /// For the device cookie, by which this browser is known for [`PLACE_LIFETIME`].
+    pub device: String,
     /// What the address may still do.
     pub allowance: Allowance,
 }
@@ -91,9 +98,12 @@ pub enum LoginError {
 /// What a try is counted against.
 struct Ticket {
     address_key: String,
+    /// What counts this try beside the address: the account for strangers, the device for one that is known,
+    /// nothing at a known place.
+    second_key: Option<String>,
+    /// For the log.
     account_key: String,
     place: String,
-    known_place: bool,
     allowance: Allowance,
     found: Option<Credentials>,
 }
@@ -164,28 +174,38 @@ impl Accounts {
         let found = tx.credentials(&email).await?;
         let user = found.as_ref().map_or_else(|| UserId::from(clock::new_id()), |found| found.user.id);
         let known_place = tx.is_login_place(user, &place, now.minus(PLACE_LIFETIME)).await?;
-        if !known_place {
-            let account = tx.count_login_failure(&account_key, now, now.plus(ACCOUNT_WINDOW), true).await?;
-            if account.blocked_until() > now {
-                let retry_after = account.blocked_until().since(now);
+        let device = attempt.device.and_then(|device| self.known_device(device, &email));
+        let second_key = match (known_place, device) {
+            (true, _) => None,
+            (false, Some(device)) => Some(self.keyed("device count", device)),
+            (false, None) => Some(account_key.clone()),
+        };
+        if let Some(key) = &second_key {
+            let count = tx.count_login_failure(key, now, now.plus(ACCOUNT_WINDOW), true).await?;
+            if count.blocked_until() > now {
+                let retry_after = count.blocked_until().since(now);
                 tx.rollback().await?;
+                // What is refused costs its address as much as what is judged: nobody may keep asking for free.
+                let mut tx = self.store.begin().await?;
+                tx.count_login_failure(&address_key, now, now.plus(LOGIN_WINDOW), false).await?;
+                tx.commit().await?;
                 return Err(LoginError::Limited { retry_after });
             }
-            if account.failures >= ACCOUNT_LIMIT {
-                tx.block_logins(&account_key, now.plus(delay(account.failures))).await?;
+            if count.failures >= ACCOUNT_LIMIT {
+                tx.block_logins(key, now.plus(delay(count.failures))).await?;
             }
         }
         tx.commit().await?;
         let allowance = Allowance { remaining: LOGIN_LIMIT - failures, resets_in };
-        Ok(Ticket { address_key, account_key, place, known_place, allowance, found })
+        Ok(Ticket { address_key, second_key, account_key, place, allowance, found })
     }
 
     /// The try was not judged, so it did not fail.
     async fn give_back(&self, ticket: &Ticket) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         tx.forgive_login_failure(&ticket.address_key).await?;
-        if !ticket.known_place {
-            tx.forgive_login_failure(&ticket.account_key).await?;
+        if let Some(key) = &ticket.second_key {
+            tx.forgive_login_failure(key).await?;
         }
         tx.commit().await
     }
@@ -208,8 +228,8 @@ impl Accounts {
             tx.set_password_hash(user.id, &hash, now).await?;
         }
         tx.forgive_login_failure(&ticket.address_key).await?;
-        if !ticket.known_place {
-            tx.clear_login_failures(&ticket.account_key).await?;
+        if let Some(key) = &ticket.second_key {
+            tx.clear_login_failures(key).await?;
         }
         tx.note_login_place(user.id, &ticket.place, now, now.minus(PLACE_LIFETIME)).await?;
         self.replace(&mut tx, attempt.old_session).await?;
@@ -220,7 +240,38 @@ impl Accounts {
         tracing::info!(module = "security", action = "authn_login_success", user_id = %user.id, "signed in");
         tracing::info!(module = "security", action = "session_created", user_id = %user.id, "a session began");
         let allowance = Allowance { remaining: ticket.allowance.remaining + 1, ..ticket.allowance };
-        Ok(Some(LoggedIn { user, session, allowance }))
+        let device = self.new_device(&user.email);
+        Ok(Some(LoggedIn { user, session, device, allowance }))
+    }
+
+    /// Lets strangers' failures for an account count no more, so that its owner need not wait with them.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn unlock(&self, user: &User, by: Actor<'_>) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        tx.clear_login_failures(&self.keyed("account", &user.email)).await?;
+        tx.audit(self.clock.now(), by.name, "user.unlocked", &user.email, "", by.request_id).await?;
+        tx.commit().await?;
+        tracing::info!(module = "security", action = "user_unlocked", user_id = %user.id, "failed sign-ins were forgiven");
+        Ok(())
+    }
+
+    /// What a browser keeps to be known for this account's: random, until when, and our name for both.
+    fn new_device(&self, email: &str) -> String {
+        let ends = self.clock.now().plus(PLACE_LIFETIME).as_unix_seconds();
+        let device = format!("{}.{ends}", hex::encode(rand::random::<[u8; 16]>()));
+        let proof = self.keyed("device", &format!("{device}\0{email}"));
+        format!("{device}.{proof}")
+    }
+
+    /// The device, if it was made here for this account and is not too old.
+    fn known_device<'d>(&self, cookie: &'d str, email: &str) -> Option<&'d str> {
+        let (device, proof) = cookie.rsplit_once('.')?;
+        let (_, ends) = device.split_once('.')?;
+        let fresh = ends.parse::<i64>().is_ok_and(|ends| ends > self.clock.now().as_unix_seconds());
+        let expected = self.keyed("device", &format!("{device}\0{email}"));
+        (fresh && bool::from(expected.as_bytes().ct_eq(proof.as_bytes()))).then_some(device)
     }
 
     /// A hash that is too cheap to guess is made anew now that the password is known. If that fails,

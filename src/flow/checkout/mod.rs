@@ -20,6 +20,7 @@ use crate::flow::recorder::RecordError;
 use crate::stripe::StripeError;
 use domain::Fault;
 use domain::booking::{BookingRequest, NewBooking};
+use domain::holds::TooMany;
 use domain::ids::BookingId;
 use domain::lang::Lang;
 use domain::offer::Offer;
@@ -38,6 +39,8 @@ pub struct Caller {
     pub idempotency_key: Option<String>,
     /// The hash of this browser's cookie, by which it resumes what it holds.
     pub owner_hash: Option<String>,
+    /// From where, as [`crate::flow::holds::client_key`] names it.
+    pub client: Option<String>,
     /// The language for the payment page and mails.
     pub lang: Lang,
     /// Whether whatever else this browser holds unpaid is given up for this booking. So it is for the
@@ -66,6 +69,14 @@ pub enum CheckoutError {
     /// Every seat of the slot is taken.
     #[error("the slot is full")]
     SlotFull,
+    /// Too much is held unpaid already.
+    #[error("too many unpaid bookings are open")]
+    TooManyHolds {
+        /// Of what.
+        what: TooMany,
+        /// When the first of them ends.
+        retry_after: Duration,
+    },
     /// The caller has paid already: for this slot, or for the one that this was to replace.
     #[error("the booking is paid or its payment is on its way")]
     AlreadyPaid(BookingId),

@@ -4,7 +4,7 @@ use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
 use super::{Caller, CheckoutError, HOLD, Started, unknown_offer};
 use crate::app::App;
-use crate::flow::reconcile;
+use crate::flow::{holds, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -192,6 +192,7 @@ async fn look(
         tx.rollback().await?;
         return Ok(Look::Full(lapsed));
     };
+    holds::admit(app, &mut tx, wish, caller).await?;
     let id = BookingId::from(clock::new_id());
     let mut booking = Booking {
         id,
@@ -223,6 +224,9 @@ async fn look(
             return Err(StoreError::Overtaken.into());
         }
         booking.code = Code::of(id, nth);
+    }
+    if let Some(client) = &caller.client {
+        tx.note_client(booking.id, client).await?;
     }
     if let Some((key, _)) = key {
         tx.bind_key(SCOPE, key, booking.id).await?;

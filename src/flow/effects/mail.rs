@@ -8,11 +8,12 @@ use domain::calendar;
 use domain::lang::Lang;
 use domain::money::Money;
 use domain::payment::EffectKind;
+use domain::plain_name::plain_name;
 use lettre::message::{Mailbox, header};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::ExposeSecret;
 use std::time::Duration;
-use store::outbox::{Delivery, Target};
+use store::outbox::{Delivery, DeliveryRecord, Target};
 
 /// How long a mail server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,6 +28,9 @@ pub(super) async fn send(
 ) -> Result<(), Failure> {
     let Some(settings) = &app.config.mail else { return Err(Failure::passing(Trouble::Setting("SMTP_URL"))) };
     if delivery.target == Target::Customer && !still_true(delivery.kind, booking) {
+        return Err(Failure::last(Trouble::Outdated));
+    }
+    if delivery.target == Target::Customer && booking.payment().is_none() && was_told(app, booking).await? {
         return Err(Failure::last(Trouble::Outdated));
     }
     let from: Mailbox = settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
@@ -75,6 +79,18 @@ pub(super) async fn send(
             })
         }
     }
+}
+
+/// Whether the customer had a mail about this booking already. Who never paid may be anybody, whose address a
+/// stranger typed: one mail is enough.
+async fn was_told(app: &App, booking: &Booking) -> Result<bool, Failure> {
+    let told = async {
+        let mut tx = app.store.read().await?;
+        tx.deliveries_of(booking.id).await
+    };
+    let told: Vec<DeliveryRecord> =
+        told.await.map_err(|_: store::StoreError| Failure::passing(Trouble::Unreachable))?;
+    Ok(told.iter().any(|told| told.target == Target::Customer.as_str() && told.state == "done"))
 }
 
 fn to_customer(
@@ -135,7 +151,8 @@ fn to_customer(
         Lang::En => ("Hello", "Reference"),
     };
     let separator = lang.pick(" : ", ": ");
-    let name = &booking.customer.first_name;
+    let name = plain_name(&booking.customer.first_name);
+    let hello = if name.is_empty() { hello.to_owned() } else { format!("{hello} {name}") };
     // Days later the browser knows nothing of the booking any more: the mail does.
     let (offered, link) = match (kind, booking.payment()) {
         (EffectKind::Failed, _) | (_, None) => (lang.pick("Réserver", "Book"), format!("{app_url}/")),
@@ -147,7 +164,7 @@ fn to_customer(
     let (id, code, page) =
         (booking.id, booking.code, lang.pick("Votre page de réservation", "Your booking's page"));
     let body = format!(
-        "{hello} {name},\n\n{text}\n\n{page}{separator}{own}\n{offered}{separator}{link}\n{reference}{separator}{code} ({id})\n"
+        "{hello},\n\n{text}\n\n{page}{separator}{own}\n{offered}{separator}{link}\n{reference}{separator}{code} ({id})\n"
     );
     (subject, body)
 }
@@ -177,7 +194,8 @@ fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lan
         sum => format!("{}{}\n", lang.pick("Remboursé : ", "Refunded: "), money(booking, sum, lang)),
     };
     let customer = &booking.customer;
-    let who = format!("{} {} <{}>", customer.first_name, customer.last_name, customer.email);
+    let (first, last) = (plain_name(&customer.first_name), plain_name(&customer.last_name));
+    let who = format!("{first} {last} <{}>", customer.email);
     let link = format!("{app_url}/dashboard/bookings/{}", booking.id);
     let status = booking.status();
     let states = lang.pick("Statut : ", "Status: ");

@@ -129,6 +129,12 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
                 (409, "It is paid, or opening.", Some("Problem")),
             ],
         ),
+        ("POST", "/api/holds/release") => Operation::new(
+            "bookings",
+            "Release all unpaid bookings of one client address, e-mail address or mail domain, each at Stripe first",
+            &[(200, "What was released, and what not.", Some("Released"))],
+        )
+        .body("ReleaseRequest"),
         ("GET", "/api/events/{id}") => Operation::new(
             "bookings",
             "Show one event of the ledger",

@@ -106,6 +106,15 @@ pub(super) fn schemas() -> Value {
     add("TimelineEntry", object(&[&entry[..], &[("message", or_null(text()))]].concat()));
 
     add("BookingAnswer", object(&[("booking", reference("Booking"))]));
+    add("ReleaseRequest", object(&[("address?", text()), ("email?", text())]));
+    add(
+        "Released",
+        object(&[
+            ("released", list(uuid())),
+            ("kept", list(object(&[("bookingId", uuid()), ("reason", text())]))),
+            ("more", boolean()),
+        ]),
+    );
     add("RefundRequest", object(&[("amount?", minor_units())]));
     add(
         "RefundAnswer",

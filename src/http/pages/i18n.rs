@@ -361,6 +361,10 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     unavailable_lead: "Réessayez dans quelques instants. Rien de ce que vous avez payé n’est perdu." /
         "Try again in a few moments. Nothing that you paid is lost.",
 
+    too_many_holds: "Trop de réservations attendent déjà leur paiement depuis ce navigateur, ce réseau ou pour cette adresse. \
+         Payez-en une, ou réessayez dans une demi-heure." /
+        "Too many bookings of this browser, this network or this address already wait for their payment. Pay one of \
+         them, or try again in half an hour.",
     slot_full: "Ce créneau vient d’être pris. Choisissez-en un autre parmi ceux qui sont libres." /
         "This slot has just been taken. Choose another of the free ones.",
     already_paid: "Cette réservation est déjà payée, ou son paiement est en route." /

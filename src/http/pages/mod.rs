@@ -238,7 +238,15 @@ impl<S: Send + Sync> axum::extract::FromRequest<S> for Fields {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let form = RawForm::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        Ok(Self(form_urlencoded::parse(&form.0).into_owned().collect()))
+        let fields: BTreeMap<String, String> = form_urlencoded::parse(&form.0).into_owned().collect();
+        // No browser's field holds one, and not every database can keep it.
+        match fields.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            None => Ok(Self(fields)),
+            Some((name, _)) => {
+                let fault = Problem::fault(&name.replace('\0', ""), "must not contain the character U+0000");
+                Err(fault.into_response())
+            }
+        }
     }
 }
 

@@ -269,7 +269,7 @@ async fn held_view(app: &Shared, page: &Page, booking: &Booking) -> Result<Cance
 /// Nothing is held: perhaps it was paid after all, perhaps its time has run out.
 async fn other_view(app: &Shared, page: &Page, headers: &HeaderMap) -> Result<CancelView, StoreError> {
     let mut tx = app.store.read().await?;
-    let last = match hold::owner_hash(headers) {
+    let last = match hold::owner_hash(app, headers) {
         Some(owner_hash) => tx.last_of_owner(&owner_hash).await?,
         None => None,
     };

@@ -3,8 +3,10 @@
 use super::{Fields, FormError, Page, format, i18n};
 use crate::app::Shared;
 use crate::flow::checkout::{self, Caller, CheckoutError, Started};
+use crate::flow::holds::client_key;
 use crate::http::error::Problem;
 use crate::http::hold;
+use crate::http::limit::ClientAddress;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,6 +21,7 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 use store::{StoreError, Tx};
 
@@ -162,6 +165,16 @@ impl Typed {
         }
     }
 
+    /// What of it is nobody's secret.
+    fn slot_of(booking: &Booking) -> Self {
+        Self::from_booking(booking).without_the_person()
+    }
+
+    fn without_the_person(self) -> Self {
+        let Self { offer, date, time, .. } = self;
+        Self { offer, date, time, ..Self::default() }
+    }
+
     fn request(&self) -> BookingRequest {
         BookingRequest {
             first_name: self.first_name.clone(),
@@ -181,7 +194,8 @@ pub struct Choice {
     date: Option<String>,
 }
 
-/// The form, with what this browser's unfinished booking had.
+/// The form, with the slot of this browser's unfinished booking. Who it is for is typed again, or filled in by
+/// the browser itself: a cookie can be somebody else's.
 pub async fn form(
     State(app): State<Shared>,
     page: Page,
@@ -189,7 +203,7 @@ pub async fn form(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut typed = match remembered(&app, &headers).await? {
-        Some(booking) => Typed::from_booking(&booking),
+        Some(booking) => Typed::slot_of(&booking),
         None => Typed::default(),
     };
     if let Some(offer) = choice.offer {
@@ -224,6 +238,7 @@ pub async fn slots(
 /// Books, and shows the way to the payment page.
 pub async fn submit(
     State(app): State<Shared>,
+    ClientAddress(address): ClientAddress,
     page: Page,
     headers: HeaderMap,
     fields: Fields,
@@ -238,7 +253,7 @@ pub async fn submit(
         let response = refuse(&app, page, typed, &headers, CheckoutError::Invalid(faults)).await?;
         return Ok(with_hold_cookie(&app, &headers, response));
     }
-    book(&app, page, typed, &headers, true).await
+    book(&app, page, address, typed, &headers, true).await
 }
 
 /// What is wrong with the time although it is a time: it was chosen among those of another day or
@@ -284,11 +299,16 @@ pub async fn another_day(
 }
 
 /// Leads back to the payment page of what this browser holds.
-pub async fn resume(State(app): State<Shared>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn resume(
+    State(app): State<Shared>,
+    ClientAddress(address): ClientAddress,
+    page: Page,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     match remembered(&app, &headers).await? {
         Some(booking) => {
             // A language switched since then is no other booking.
-            book(&app, page, Typed::from_booking(&booking), &headers, false).await
+            book(&app, page, address, Typed::from_booking(&booking), &headers, false).await
         }
         None => Ok(Redirect::to("/").into_response()),
     }
@@ -302,6 +322,7 @@ pub async fn back_to_form() -> Redirect {
 async fn book(
     app: &Shared,
     page: Page,
+    address: IpAddr,
     typed: Typed,
     headers: &HeaderMap,
     instead: bool,
@@ -312,21 +333,27 @@ async fn book(
         "somebody wants to book"
     );
     let (cookie, owner_hash) = hold::cookie_of(app, headers);
-    let caller = Caller { idempotency_key: None, owner_hash: Some(owner_hash), lang: page.lang, instead };
+    let client = Some(client_key(app, address));
+    let caller =
+        Caller { idempotency_key: None, owner_hash: Some(owner_hash), client, lang: page.lang, instead };
     let response = match checkout::start(app, &typed.request(), &caller).await {
         Ok(Started { url, .. }) => {
             // A redirect would be blocked by `form-action 'self'`: a page with a link is not.
             let view = ToPayment { page, url };
             view.page.show(&view)
         }
-        Err(error) => refuse(app, page, typed, headers, error).await?,
+        Err(error) => {
+            // What was typed is shown again; what only a cookie stands for is not.
+            let typed = if instead { typed } else { typed.without_the_person() };
+            refuse(app, page, typed, headers, error).await?
+        }
     };
     Ok(with_cookie(response, cookie))
 }
 
 /// Whether this browser's last booking is of the offer and slot that were sent, paid or on its way.
 async fn has_the_slot(app: &Shared, headers: &HeaderMap, typed: &Typed) -> Result<bool, StoreError> {
-    let Some(owner_hash) = hold::owner_hash(headers) else { return Ok(false) };
+    let Some(owner_hash) = hold::owner_hash(app, headers) else { return Ok(false) };
     let mut tx = app.store.read().await?;
     let last = tx.last_of_owner(&owner_hash).await?;
     tx.rollback().await?;
@@ -354,6 +381,9 @@ async fn refuse(
         }
         CheckoutError::Invalid(faults) => {
             (StatusCode::BAD_REQUEST, Faults::of(page.lang, faults), FormError::of(page.lang, faults))
+        }
+        CheckoutError::TooManyHolds { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, Faults::default(), FormError::general(t.too_many_holds))
         }
         CheckoutError::SlotFull => {
             let time = Some(t.slot_full.to_owned());
@@ -406,7 +436,7 @@ fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {
 
 /// This browser's last booking, if it is unpaid and recent.
 pub async fn remembered(app: &Shared, headers: &HeaderMap) -> Result<Option<Booking>, StoreError> {
-    let Some(owner_hash) = hold::owner_hash(headers) else { return Ok(None) };
+    let Some(owner_hash) = hold::owner_hash(app, headers) else { return Ok(None) };
     let mut tx = app.store.read().await?;
     let booking = tx.last_of_owner(&owner_hash).await?;
     tx.rollback().await?;

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// The endpoint secret of every test.
-pub(crate) const WEBHOOK_SECRET: &str = "whsec_test_5f2b7c1d9e";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_test_5f2b7c1d9e4a6803b1d7e9f2";
 
 /// A running program. Dropped, it stops as if it had been killed.
 #[derive(Debug)]
@@ -75,6 +75,10 @@ impl TestApp {
             ("SESSION_SECRET", "5f0c7a19e2b84d63a1c9f7e05d3b8264"),
             ("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET),
             ("APP_URL", &url),
+            // One machine stands for all the clients of a test.
+            ("HOLDS_PER_ADDRESS", "100000"),
+            ("HOLDS_PER_BROWSER", "100000"),
+            ("HOLDS_PER_EMAIL", "100000"),
         ]
         .into_iter()
         .chain(variables.iter().copied())

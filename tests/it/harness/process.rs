@@ -55,6 +55,9 @@ impl TestProcess {
             .env("SESSION_SECRET", "5f0c7a19e2b84d63a1c9f7e05d3b8264")
             .env("POLL_EVENTS", "off")
             .env("LOG_LEVEL", "error")
+            .env("HOLDS_PER_ADDRESS", "100000")
+            .env("HOLDS_PER_BROWSER", "100000")
+            .env("HOLDS_PER_EMAIL", "100000")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log)
@@ -91,6 +94,13 @@ impl TestProcess {
     /// Delivers an event as Stripe does. An error means that no whole answer came.
     pub(crate) async fn deliver(&self, event: &Value) -> Result<Answer, reqwest::Error> {
         try_send(delivery(&self.http, &self.url, &Clock::system(), event)).await
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
     }
 
     /// SIGTERM.

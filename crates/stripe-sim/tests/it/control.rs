@@ -112,6 +112,42 @@ async fn pages_of_other_sites_are_refused() {
     assert_eq!(api.send(Method::Post, "/_sim/clock", &same, body).await.status, 200);
 }
 
+/// `http://key:x@localhost…` in a form of any page on the web made webhook endpoints and expired sessions.
+#[tokio::test]
+async fn foreign_web_pages_cannot_use_stripes_api() {
+    let (_sim, api) = start().await;
+    let key = ("authorization", "Bearer sk_test_4eC39HqLyjWDarjtT1zdp7dc");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let session = id(&api.session("").await);
+    let attacks: &[&[(&str, &str)]] = &[
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "nonsense")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("origin", "http://localhost:1")],
+        &[("host", "evil.example")],
+        &[("host", "evil.example:12111"), ("origin", "http://evil.example:12111")],
+        &[("host", "localhost.evil.example")],
+    ];
+    for attack in attacks {
+        let headers = [&[key, form], *attack].concat();
+        for (method, path) in [
+            (Method::Post, "/v1/webhook_endpoints".to_owned()),
+            (Method::Post, format!("/v1/checkout/sessions/{session}/expire")),
+            (Method::Get, "/v1/events".to_owned()),
+        ] {
+            let got = api.send(method, &path, &headers, b"url=http%3A%2F%2Fevil.example%2F").await;
+            assert_eq!(got.status, 403, "{path} {attack:?}");
+            assert!(got.json["error"]["message"].is_string(), "in the API's own form: {}", got.text());
+        }
+    }
+    for fine in [&[("host", "localhost")][..], &[("host", "stripe:12111")], &[("sec-fetch-site", "none")]] {
+        let headers = [&[key, form], fine].concat();
+        assert_eq!(api.send(Method::Get, "/v1/events", &headers, b"").await.status, 200, "{fine:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_control_page_shows_what_happened_and_its_buttons_work() {
     let (sim, api) = start().await;
