@@ -97,6 +97,8 @@ pub enum Limited {
     Checkout,
     /// Deliveries that fail verification.
     Webhook,
+    /// Looks at what can be booked.
+    Looks,
 }
 
 impl Counters {
@@ -194,6 +196,7 @@ impl Counters {
             Limited::Login => "login",
             Limited::Checkout => "checkout",
             Limited::Webhook => "webhook",
+            Limited::Looks => "looks",
         });
     }
 

@@ -9,6 +9,7 @@ pub mod checkout;
 pub mod doctor;
 pub mod effects;
 pub mod explain;
+pub mod hours;
 pub mod invariants;
 pub mod offers;
 pub mod privacy;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod events_api;
 pub mod health;
 pub mod hold;
+pub mod hours_api;
 pub mod limit;
 pub mod metrics;
 pub mod offers_api;
@@ -86,7 +87,12 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/api/cases", For(Ops), get(cases::list)),
         route("GET", "/api/cases/{id}", For(Ops), get(cases::show)),
         route("POST", "/api/cases/{id}/{action}", For(Ops), post(cases::act)),
-        route("GET", "/api/offers", For(Admin), get(offers_api::list)),
+        route("GET", "/api/offers", Public, get(offers_api::list)),
+        route("GET", "/api/slots", Public, get(hours_api::slots)),
+        route("GET", "/api/hours", For(Admin), get(hours_api::house)),
+        route("PUT", "/api/hours", For(Admin), put(hours_api::set_house)),
+        route("GET", "/api/offers/{id}/hours", For(Admin), get(hours_api::own)),
+        route("PUT", "/api/offers/{id}/hours", For(Admin), put(hours_api::set_own)),
         route("POST", "/api/offers", For(Admin), post(offers_api::create)),
         route("GET", "/api/offers/{id}", For(Admin), get(offers_api::show)),
         route("PUT", "/api/offers/{id}", For(Admin), put(offers_api::update)),
@@ -124,6 +130,10 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/dashboard/offers/new", For(Admin), get(dashboard::offers::blank)),
         route("GET", "/dashboard/offers/{id}", For(Admin), get(dashboard::offers::edit)),
         route("POST", "/dashboard/offers/{id}", For(Admin), post(dashboard::offers::update)),
+        route("GET", "/dashboard/hours", For(Admin), get(dashboard::hours::house)),
+        route("POST", "/dashboard/hours", For(Admin), post(dashboard::hours::set_house)),
+        route("GET", "/dashboard/offers/{id}/hours", For(Admin), get(dashboard::hours::own)),
+        route("POST", "/dashboard/offers/{id}/hours", For(Admin), post(dashboard::hours::set_own)),
         route("GET", "/dashboard/users", For(Admin), get(dashboard::users::list)),
         route("POST", "/dashboard/users", For(Admin), post(dashboard::users::create)),
         route("GET", "/dashboard/users/{id}", For(Admin), get(dashboard::users::show)),
@@ -171,6 +181,9 @@ pub fn router(app: &Shared) -> Router {
         let limited = match (method, path) {
             ("POST", "/" | "/resume" | "/create-checkout-session" | "/api/bookings") => {
                 guarded.route_layer(from_fn_with_state(limits.clone(), limit::checkouts))
+            }
+            ("GET", "/api/offers" | "/api/slots") => {
+                guarded.route_layer(from_fn_with_state(limits.clone(), limit::looks))
             }
             _ => guarded,
         };

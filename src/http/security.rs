@@ -44,6 +44,9 @@ const MAX_HEAD: usize = 32 * 1024;
 /// Routes that pages of `ALLOWED_ORIGINS` may call: none of them looks at the session.
 const OPEN_ROUTES: [&str; 3] = ["/create-checkout-session", "/api/bookings", "/api/checkout/{session}"];
 
+/// Routes of which they may read, and no more: for whoever is signed in they also change something.
+const OPEN_READS: [&str; 2] = ["/api/offers", "/api/slots"];
+
 /// Adds the headers that every answer has.
 pub fn add_headers(app: &Shared, headers: &mut HeaderMap) {
     headers.reserve(HEADERS.len() + 1);
@@ -72,7 +75,8 @@ async fn cross_site(app: &Shared, request: Request, next: Next) -> Response {
             .into_response();
     }
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let open = path.is_some_and(|path| OPEN_ROUTES.contains(&path));
+    let reads = request.method().is_safe();
+    let open = path.is_some_and(|path| OPEN_ROUTES.contains(&path) || (reads && OPEN_READS.contains(&path)));
     let allowed = allowed_origin(app, request.headers()).filter(|_| open);
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

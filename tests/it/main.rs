@@ -24,6 +24,7 @@ mod decide;
 mod effects;
 mod graceful;
 mod harness;
+mod hours;
 mod invariants;
 mod lifecycle;
 mod limits;

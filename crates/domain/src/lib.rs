@@ -7,6 +7,8 @@ pub mod case;
 pub mod code;
 pub mod event;
 pub mod fold;
+pub mod holidays;
+pub mod hours;
 pub mod ids;
 pub mod invitation;
 pub mod lang;

@@ -17,6 +17,14 @@ impl Tx {
         }
     }
 
+    /// `for no key update`: of two who lock a row the second waits, and whoever only refers to it does not.
+    pub(super) fn for_no_key_update(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "for no key update",
+            Self::Sqlite(_) => "",
+        }
+    }
+
     /// `for update skip locked`: rows that another instance is at work on are left to it.
     pub(super) fn for_update_skip_locked(&self) -> &'static str {
         match self {

@@ -37,6 +37,7 @@ pub mod privacy;
 pub mod refund_intents;
 mod row;
 pub mod sessions;
+pub mod settings;
 pub mod users;
 
 pub use engine::Write;

@@ -4,7 +4,7 @@ use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
 use super::{Caller, CheckoutError, HOLD, Started};
 use crate::app::App;
-use crate::flow::reconcile;
+use crate::flow::{hours, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -116,6 +116,9 @@ async fn claim_seat(
     offer: &Offer,
     caller: &Caller,
 ) -> Result<Option<Booking>, StoreError> {
+    if !hours::is_unhindered(app, tx, offer, &wish.slot, wish.starts_at).await? {
+        return Ok(None);
+    }
     let now = app.clock.now();
     let id = BookingId::from(clock::new_id());
     let mut booking = Booking {

@@ -153,6 +153,7 @@ impl Page {
             ("/dashboard/cases", self.t.cases, Role::Ops),
             ("/dashboard/metrics", self.t.metrics, Role::Ops),
             ("/dashboard/offers", self.t.offers, Role::Admin),
+            ("/dashboard/hours", self.t.hours, Role::Admin),
             ("/dashboard/users", self.t.users, Role::Admin),
             ("/dashboard/audit", self.t.audit, Role::Admin),
         ];
