@@ -1,7 +1,8 @@
 //! `doctor`: checks everything and says what to do.
 
 use super::open::{self, NoDatabase};
-use super::print;
+use super::{print, simulator};
+use crate::config::Config;
 use crate::flow::doctor::{self, Finding, Health};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -26,7 +27,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         vec![Finding { check: "database", status: Health::Fail, message, fix: Some(fix.to_owned()) }]
     };
     let findings = match open::config() {
-        Ok(config) => match open::app(config).await {
+        Ok(config) => match open::app(where_it_listens(config)).await {
             Ok(app) => doctor::examine(&app).await,
             Err(error) => {
                 no_database(format!("{error:#}"), "start the database; then: checkout-backend migrate deploy")
@@ -51,6 +52,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     print(text.as_bytes())?;
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The service may have been told another port than this command: then it is the service's that helps.
+fn where_it_listens(mut config: Config) -> Config {
+    if let Some(port) = simulator::service_port(&config.data_dir) {
+        config.listening_on(port);
+    }
+    config
 }
 
 fn lines(findings: &[Finding]) -> String {

@@ -137,7 +137,8 @@ async fn close(tx: &mut Tx, app: &App, decision: &Decision<'_>, detail: &str) ->
     let now = app.clock.now();
     let (who, what) = (decision.actor.name, decision.action.as_str());
     tx.close_case(decision.case, who, what, decision.note, now).await?;
-    let detail = format!("{what} {detail}");
+    let note = decision.note.map(|note| format!(": {note}")).unwrap_or_default();
+    let detail = format!("{} {detail}", format!("{what}{note}").trim());
     let subject = decision.case.to_string();
     tx.audit(now, who, "case.closed", &subject, detail.trim(), decision.actor.request_id).await?;
     Ok(())
@@ -166,6 +167,11 @@ async fn give_back(app: &App, case: &CaseRecord, decision: &Decision<'_>) -> Res
     let locked = tx.case(case.id, true).await?.ok_or(CaseError::NotFound)?;
     if let Some(closed) = closed(&locked, decision.action)? {
         return Ok(closed);
+    }
+    if let Some(note) = decision.note {
+        // The case closes when Stripe has made the refund, perhaps long after; why it was asked for is known now.
+        let (now, by) = (app.clock.now(), decision.actor);
+        tx.audit(now, by.name, "case.refund_requested", &case.id.to_string(), note, by.request_id).await?;
     }
     let refund = refund::refund_case(app, tx, case.id, case.booking_id, payment, decision.actor).await?;
     if refund.state == IntentState::Open {

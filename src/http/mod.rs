@@ -29,6 +29,7 @@ use axum::routing::{MethodRouter, get, patch, post, put};
 use domain::role::Role;
 use limit::Limits;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 /// The longest body of a request that is no webhook, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -109,6 +110,8 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/b/{code}", Public, get(booking::show)),
         route("GET", "/b/{code}/calendar.ics", Public, get(booking::calendar)),
         route("GET", "/accessibility", Public, get(pages::accessibility)),
+        route("GET", "/favicon.ico", Public, get(pages::assets::favicon)),
+        route("GET", "/robots.txt", Public, get(pages::assets::robots)),
         route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
         route("GET", "/login", Public, get(login::form)),
         route("POST", "/login", Public, post(login::submit)),
@@ -184,6 +187,10 @@ pub fn router(app: &Shared) -> Router {
             }
             ("GET", "/api/offers" | "/api/slots") => {
                 guarded.route_layer(from_fn_with_state(limits.clone(), limit::looks))
+            }
+            // Pages and what they load; an answer of the API is small, and the webhook's is nothing.
+            ("GET", path) if openapi::is_page(path) || path == "/openapi.json" => {
+                guarded.route_layer(CompressionLayer::new())
             }
             _ => guarded,
         };

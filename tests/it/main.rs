@@ -38,6 +38,7 @@ mod orders;
 mod pages;
 mod reconcile;
 mod refunds;
+mod repairs;
 mod roles;
 mod security;
 mod shop;

@@ -101,7 +101,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
 
     own_title: "Votre réservation" / "Your booking",
     own_link: "Votre page de réservation" / "Your booking’s page",
-    own_keep: "Gardez cette adresse : elle mène à votre réservation, sans mot de passe." /
+    own_keep: "Gardez cette adresse : elle mène à votre réservation, sans mot de passe." /
         "Keep this address: it leads to your booking, without a password.",
     own_takes: "Durée" / "Duration",
     own_calendar: "Ajouter à mon agenda" / "Add to my calendar",
@@ -117,10 +117,10 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     hours_own: "Horaires propres à une prestation" / "Hours of one offer",
     hours_set: "N’accepter de réservations qu’aux heures ci-dessous" / "Take bookings at the hours below only",
     hours_set_own: "Ces heures remplacent celles de la maison" / "These hours replace those of the house",
-    hours_hint: "Par exemple 9h-12h, 14h-18h. Vide : fermé ce jour-là." /
+    hours_hint: "Par exemple 9h-12h, 14h-18h. Vide : fermé ce jour-là." /
         "Such as 9:00-12:00, 14:00-18:00. Empty: closed on that day.",
     hours_closed: "Jours de fermeture" / "Closing days",
-    hours_closed_hint: "Un jour ou une période par ligne, puis une note si vous voulez : 2026-12-24 2026-12-31 congés." /
+    hours_closed_hint: "Un jour ou une période par ligne, puis une note si vous voulez : 2026-12-24 2026-12-31 congés." /
         "A day or a range on each line, then a note if you like: 2026-12-24 2026-12-31 holidays.",
     hours_holidays: "Fermé les jours fériés" / "Closed on public holidays",
     hours_holidays_open: "Non, ouvert comme d’habitude" / "No, open as usual",
@@ -128,11 +128,16 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     hours_horizon: "Réservable jusqu’à (jours d’avance)" / "Days ahead that can be booked",
     duration: "Durée (minutes)" / "Duration (minutes)",
     step: "Un début toutes les (minutes)" / "A beginning every (minutes)",
-    step_hint: "Vide : l’un après l’autre. Ne sert qu’avec des horaires." /
+    step_hint: "Vide : l’un après l’autre. Ne sert qu’avec des horaires." /
         "Empty: one after the other. Only used with opening hours.",
     resource: "Personne ou salle nécessaire" / "Person or room that it needs",
     resource_hint: "Les prestations qui nomment la même ne sont jamais vendues en même temps." /
         "Offers that name the same are never sold for the same time.",
+
+    nothing_done: "Votre session avait pris fin : rien n’a été fait. Connectez-vous, puis recommencez." /
+        "Your session had ended: nothing was done. Sign in, then try again.",
+    review_refund: "Le remboursement ne peut pas être annulé." / "The refund cannot be undone.",
+    review_accept: "Ce paiement paiera la réservation tel qu’il est." / "This payment will pay the booking as it is.",
 
     going_title: "Encore un pas : le paiement" / "One more step: payment",
     going_lead: "Votre place est réservée. Vous allez être conduit à la page de paiement." /
@@ -561,7 +566,7 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             ("Donnez des plages comme 9h-12h, 14h-18h.", "Give openings such as 9:00-12:00, 14:00-18:00.")
         }
         ("closed", _) => (
-            "Donnez un jour ou une période par ligne, 200 au plus : 2026-12-24 2026-12-31 congés.",
+            "Donnez un jour ou une période par ligne, 200 au plus : 2026-12-24 2026-12-31 congés.",
             "Give a day or a range on each line, at most 200: 2026-12-24 2026-12-31 holidays.",
         ),
         ("closed_order", _) => {
@@ -743,6 +748,26 @@ pub fn refund_left(lang: Lang, left: &str) -> String {
         Lang::Fr => format!("Il reste {left} à rembourser."),
         Lang::En => format!("{left} is left to refund."),
     }
+}
+
+/// The last question before a case is settled by its payment.
+#[must_use]
+pub fn case_question(lang: Lang, refund: bool, sum: Option<&str>, who: Option<&str>) -> String {
+    let (verb, sum) = match (lang, refund) {
+        (Lang::Fr, true) => ("Rembourser", sum.unwrap_or("ce paiement")),
+        (Lang::En, true) => ("Refund", sum.unwrap_or("this payment")),
+        (Lang::Fr, false) => ("Accepter", sum.unwrap_or("ce paiement")),
+        (Lang::En, false) => ("Accept", sum.unwrap_or("this payment")),
+    };
+    let who = match (lang, refund, who) {
+        (_, _, None) => String::new(),
+        (Lang::Fr, true, Some(who)) => format!(" à {who}"),
+        (Lang::En, true, Some(who)) => format!(" to {who}"),
+        (Lang::Fr, false, Some(who)) => format!(" de {who}"),
+        (Lang::En, false, Some(who)) => format!(" of {who}"),
+    };
+    let mark = lang.pick("\u{202f}?", "?");
+    format!("{verb} {sum}{who}{mark}")
 }
 
 /// The last question before money moves.
