@@ -86,8 +86,12 @@ pub async fn save(
     let body = serde_json::to_string(&calendar).unwrap_or_default();
     let mut tx = app.store.begin().await?;
     let before = tx.settings(&[&name]).await?.remove(&name);
-    if before.as_deref() != Some(body.as_str()) {
-        tx.save_setting(&name, &body, now).await?;
+    let nothing = calendar == Calendar::default();
+    if before.as_deref() != Some(body.as_str()).filter(|_| !nothing) {
+        match nothing {
+            true => tx.drop_setting(&name).await?,
+            false => tx.save_setting(&name, &body, now).await?,
+        }
         let subject = offer.map_or_else(|| "house".to_owned(), |offer| offer.to_string());
         tx.audit(now, by.name, "hours.changed", &subject, &describe(&calendar), by.request_id).await?;
     }
@@ -275,14 +279,15 @@ pub async fn judge(
 /// # Errors
 /// Any [`StoreError`].
 pub async fn is_unhindered(
-    app: &App,
     tx: &mut Tx,
     offer: &Offer,
     slot: &Slot,
     starts_at: Timestamp,
 ) -> Result<bool, StoreError> {
     let calendars = calendars(tx, offer.id).await?;
-    let rules = calendars.rules(offer, &app.config.timezone);
+    // Only moments are compared here: where the house is plays no part.
+    let anywhere = TimeZone::UTC;
+    let rules = calendars.rules(offer, &anywhere);
     if !rules.overlaps_count() {
         return Ok(true);
     }

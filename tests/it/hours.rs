@@ -15,6 +15,7 @@ on_each_engine! {
     a_booking_outside_the_hours_is_refused_by_the_name_of_the_rule,
     offers_that_need_the_same_person_are_not_sold_for_the_same_time,
     two_who_want_the_same_person_at_once_do_not_both_get_her,
+    a_late_payment_is_not_seated_again_beside_what_its_person_does_now,
     hours_that_overlap_are_refused_and_nothing_is_saved,
     closing_a_day_with_bookings_on_it_tells_and_cancels_nothing,
     hours_are_typed_into_a_form_as_people_write_them,
@@ -239,6 +240,25 @@ async fn two_who_want_the_same_person_at_once_do_not_both_get_her(db: TestDataba
         answers.sort_unstable();
         assert_eq!(answers, [200, 409], "{hour}");
     }
+}
+
+async fn a_late_payment_is_not_seated_again_beside_what_its_person_does_now(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (massage, check) = two_offers_of_anna(&shop).await;
+    let day = monday(&shop.app);
+    let made = shop.app.post_json("/api/bookings", &booking(day, "10:00", &massage), &[]).await.json();
+    let id = domain::ids::BookingId::parse(made["bookingId"].as_str().unwrap()).unwrap();
+    let session = made["stripeSessionId"].as_str().unwrap();
+    let late = shop.app.booking(id).await;
+    let mut expired = shop.app.paid("evt_late_1", &late, session);
+    expired["type"] = json!("checkout.session.expired");
+    expired["data"]["object"]["payment_status"] = json!("unpaid");
+    assert_eq!(shop.app.deliver(&expired).await.outcome(), "processed");
+    let other = shop.app.post_json("/api/bookings", &booking(day, "10:30", &check), &[]).await;
+    assert_eq!(other.status, 200, "{}", other.body);
+    assert_eq!(shop.app.deliver(&shop.app.paid("evt_late_2", &late, session)).await.outcome(), "case");
+    assert_eq!(shop.app.booking(id).await.seat, None);
+    assert_eq!(db.texts("select kind from cases").await, ["late_payment"]);
 }
 
 async fn hours_that_overlap_are_refused_and_nothing_is_saved(db: TestDatabase) {

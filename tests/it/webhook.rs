@@ -563,6 +563,7 @@ async fn a_late_payment_for_a_slot_that_was_sold_again_is_a_case(db: TestDatabas
     assert_eq!(deliver(&app, &expired).await, "200 processed");
     let mut quick = late.clone();
     quick.id = BookingId::from(clock::new_id());
+    quick.code = domain::code::Code::of(quick.id, 0);
     let mut tx = app.app.store.begin().await.unwrap();
     let lang = domain::lang::Lang::Fr;
     assert!(tx.insert_booking(&quick, None, lang, quick.hold_expires_at).await.unwrap());

@@ -116,7 +116,7 @@ async fn claim_seat(
     offer: &Offer,
     caller: &Caller,
 ) -> Result<Option<Booking>, StoreError> {
-    if !hours::is_unhindered(app, tx, offer, &wish.slot, wish.starts_at).await? {
+    if !hours::is_unhindered(tx, offer, &wish.slot, wish.starts_at).await? {
         return Ok(None);
     }
     let now = app.clock.now();

@@ -2,6 +2,7 @@
 
 use super::{Asked, Begun, COLLISIONS, Job, Preview, Question, RecordError, Recorded};
 use crate::failpoint;
+use crate::flow::hours;
 use clock::Clock;
 use clock::Timestamp;
 use domain::booking::Booking;
@@ -622,6 +623,10 @@ fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
 /// The lowest free seat of the booking's slot.
 pub(in crate::flow) async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result<Option<i32>, StoreError> {
     let Some(offer) = tx.offer(booking.offer).await? else { return Ok(None) };
+    // Whoever it needs may have been sold to somebody else meanwhile.
+    if !hours::is_unhindered(tx, &offer, &booking.slot, booking.starts_at).await? {
+        return Ok(None);
+    }
     let taken = tx.taken_seats(booking.offer, &booking.slot).await?;
     Ok((1..=offer.capacity).find(|seat| !taken.contains(seat)))
 }

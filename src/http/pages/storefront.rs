@@ -56,6 +56,7 @@ struct Storefront {
 #[template(path = "slots_only.html")]
 struct SlotsOnly {
     page: Page,
+    month: MonthView,
     faults: Faults,
     date: String,
     day_text: String,
@@ -111,6 +112,8 @@ struct OfferView {
 
 #[derive(Default)]
 struct MonthView {
+    /// Whose month it is: a script puts another in its place only when it is another.
+    key: String,
     title: String,
     before: Option<MonthLink>,
     after: Option<MonthLink>,
@@ -237,9 +240,9 @@ pub async fn slots(
         date: choice.date.unwrap_or_default(),
         ..Typed::default()
     };
-    let Storefront { page, faults, date, day_text, zone, shown, slots_sentence, slots, .. } =
+    let Storefront { page, month, faults, date, day_text, zone, shown, slots_sentence, slots, .. } =
         view(&app, page, typed, &headers, Faults::default(), Vec::new()).await?;
-    let slots = SlotsOnly { page, faults, date, day_text, zone, shown, slots_sentence, slots };
+    let slots = SlotsOnly { page, month, faults, date, day_text, zone, shown, slots_sentence, slots };
     Ok(slots.page.show(&slots))
 }
 
@@ -502,7 +505,7 @@ async fn view(
         offers: offers.iter().map(|offer| offer_view(lang, offer, chosen)).collect(),
         chosen_name: chosen.map(|offer| offer.name.clone()).unwrap_or_default(),
         chosen_price: chosen.map(|offer| format::money(lang, offer.price)).unwrap_or_default(),
-        month: month_view(lang, &month, date, today, mine_here),
+        month: month_view(lang, &chosen_offer, &month, date, today, mine_here),
         date: date.to_string(),
         shown: shown_text(&date.to_string(), &chosen_offer),
         slots_sentence: i18n::free_slots(lang, free, &day_text),
@@ -579,7 +582,14 @@ fn next_month(month: Date) -> Date {
     month.saturating_add(1.month()).first_of_month()
 }
 
-fn month_view(lang: Lang, month: &Month, chosen: Date, today: Date, mine: Option<&Booking>) -> MonthView {
+fn month_view(
+    lang: Lang,
+    offer: &str,
+    month: &Month,
+    chosen: Date,
+    today: Date,
+    mine: Option<&Booking>,
+) -> MonthView {
     let Some((first, _)) = month.days.first() else { return MonthView::default() };
     let before = first.saturating_sub(1.day()).first_of_month();
     let after = next_month(*first);
@@ -589,6 +599,7 @@ fn month_view(lang: Lang, month: &Month, chosen: Date, today: Date, mine: Option
     };
     let beyond = month.last.is_some_and(|last| after > last) || after.year() >= 9999;
     MonthView {
+        key: format!("{offer}|{:04}-{:02}", first.year(), first.month()),
         title: format::month_of_year(lang, *first),
         before: (before >= today.first_of_month()).then(|| link(before)),
         after: (!beyond).then(|| link(after)),
