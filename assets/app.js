@@ -48,7 +48,8 @@ if (booking) {
     const time = new FormData(booking).get("time");
     try {
       const query = new URLSearchParams({ offer: offer(), date: date.value });
-      const fresh = (await page(`${booking.dataset.slots}?${query}`)).querySelector("#slots");
+      const answer = await page(`${booking.dataset.slots}?${query}`);
+      const fresh = answer.querySelector("#slots");
       if (turn !== asked || !fresh) return;
       const same = [...fresh.querySelectorAll("input[name=time]:enabled")].find((input) => input.value === time);
       if (same) same.checked = true;
@@ -59,6 +60,10 @@ if (booking) {
       slots.querySelector(".error")?.remove();
       slots.removeAttribute("aria-describedby");
       Object.assign(slots.dataset, fresh.dataset);
+      // Another offer has other free days; the same month stays, with the button that was just pressed.
+      const month = answer.querySelector(".month");
+      const shown = booking.querySelector(".month");
+      if (month && month.dataset.key !== shown.dataset.key) shown.replaceWith(document.adoptNode(month));
       for (const day of booking.querySelectorAll(".day")) day.setAttribute("aria-pressed", day.value === date.value);
       summarise();
     } catch {

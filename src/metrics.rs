@@ -58,8 +58,6 @@ pub struct Counters {
     secret_last_used: [AtomicI64; 8],
     /// When a delivery was last signed in our future, in microseconds since 1970; 0 for never.
     ahead_at: AtomicI64,
-    /// When a request last brought `X-Forwarded-For` that nobody is trusted for.
-    forwarded_at: AtomicI64,
     /// By how many seconds.
     ahead_by: AtomicI64,
     http_5xx: AtomicU64,
@@ -118,6 +116,8 @@ pub enum Limited {
     Checkout,
     /// Deliveries that fail verification.
     Webhook,
+    /// Looks at what can be booked.
+    Looks,
 }
 
 impl Counters {
@@ -139,7 +139,6 @@ impl Counters {
             signature_age: Histogram::new(&AGE_BUCKETS),
             secret_last_used: Default::default(),
             ahead_at: AtomicI64::new(0),
-            forwarded_at: AtomicI64::new(0),
             ahead_by: AtomicI64::new(0),
             http_5xx: AtomicU64::new(0),
             request_time: Histogram::new(&LATENCY_BUCKETS),
@@ -226,6 +225,7 @@ impl Counters {
             Limited::Login => "login",
             Limited::Checkout => "checkout",
             Limited::Webhook => "webhook",
+            Limited::Looks => "looks",
         });
     }
 
@@ -277,17 +277,6 @@ impl Counters {
     pub fn secrets_last_used(&self) -> impl Iterator<Item = Option<Timestamp>> {
         let used = self.secret_last_used.iter().map(|last| last.load(Ordering::Relaxed));
         used.map(|at| (at > 0).then(|| Timestamp::from_unix_seconds(at)))
-    }
-
-    /// A request brought `X-Forwarded-For` although no proxy is trusted. Whether it was the first.
-    pub fn forwarded_ignored(&self, now: Timestamp) -> bool {
-        self.forwarded_at.swap(now.as_micros(), Ordering::Relaxed) == 0
-    }
-
-    /// When that last happened.
-    pub fn last_forwarded_ignored(&self) -> Option<Timestamp> {
-        let at = self.forwarded_at.load(Ordering::Relaxed);
-        (at > 0).then(|| Timestamp::from_micros(at))
     }
 
     /// When a delivery was last signed in our future, and by how many seconds.

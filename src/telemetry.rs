@@ -105,6 +105,12 @@ where
             line.request_id =
                 scope.find_map(|span| span.extensions().get::<RequestId>().map(|id| id.0.clone()));
         }
+        // Eyes want to know what was answered, once, and nothing of style sheets.
+        if self.format == LogFormat::Text
+            && (line.action == "http.request.received" || line.is_about_an_asset())
+        {
+            return;
+        }
         (self.write)(&match self.format {
             LogFormat::Json => line.json(),
             LogFormat::Text => line.text(),

@@ -1,8 +1,9 @@
 //! `doctor`: checks everything and says what to do.
 
 use super::open::{self, NoDatabase};
-use super::print;
+use super::{print, simulator};
 use crate::app::App;
+use crate::config::Config;
 use crate::flow::doctor::{self, Finding, Health};
 use crate::flow::invariants::{RECENT, Scope};
 use clock::Clock;
@@ -37,7 +38,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         vec![Finding { check: "database", status: Health::Fail, message, fix: Some(fix.to_owned()) }]
     };
     let findings = match open::config() {
-        Ok(config) => match open::app(config.clone()).await {
+        Ok(config) => match open::app(where_it_listens(config.clone())).await {
             Ok(app) => {
                 if args.fix {
                     mend(&app).await;
@@ -86,6 +87,14 @@ async fn mend(app: &App) {
         Ok(done) => done.iter().for_each(|done| eprintln!("Mended: {done}.")),
         Err(error) => eprintln!("checkout-backend: could not mend: {error:#}"),
     }
+}
+
+/// The service may have been told another port than this command: then it is the service's that helps.
+fn where_it_listens(mut config: Config) -> Config {
+    if let Some(port) = simulator::service_port(&config.data_dir) {
+        config.listening_on(port);
+    }
+    config
 }
 
 fn lines(findings: &[Finding]) -> String {

@@ -83,6 +83,11 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
         Some(simulator) => noted(&config, simulator).await,
         None => None,
     };
+    // So that the commands of this folder name the right address; it serves all the same if they cannot.
+    let _service = simulator::note_service(&config.data_dir, config.port)
+        .await
+        .inspect_err(|error| tracing::debug!(module = "process", action = "service.not_noted", "{error:#}"))
+        .ok();
     let audience = effects::audience(&config);
     let app = App::start(config, store, &base, key, audience, clock).await?;
     let first = app.accounts.first_start(&app.config).await?;

@@ -14,6 +14,8 @@ pub(super) const NOT_RUNNING: &str =
 
 /// In the data folder. Locked as long as the port in it is right, so that a crash leaves nothing wrong behind.
 const FILE: &str = "simulator.port";
+/// The same of the service itself.
+const SERVICE: &str = "service.port";
 
 /// What a data folder says about its simulated Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +33,30 @@ pub(super) enum Noted {
 /// # Errors
 /// The folder cannot be written, or another service has its simulated Stripe here.
 pub(super) async fn note(data_dir: &Path, port: u16) -> anyhow::Result<File> {
-    let path = data_dir.join(FILE);
+    note_in(&data_dir.join(FILE), port, 20).await
+}
+
+/// Notes the port of the service itself.
+///
+/// # Errors
+/// As [`note`].
+pub(super) async fn note_service(data_dir: &Path, port: u16) -> anyhow::Result<File> {
+    note_in(&data_dir.join(SERVICE), port, 0).await
+}
+
+/// The port of the service that runs in this folder, if one does.
+#[must_use]
+pub(super) fn service_port(data_dir: &Path) -> Option<u16> {
+    match look_in(&data_dir.join(SERVICE)) {
+        Noted::Runs(port) => Some(port),
+        Noted::Stopped | Noted::Never => None,
+    }
+}
+
+async fn note_in(path: &Path, port: u16, mut tries: u32) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
-    let mut file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut tries = 20;
+    let mut file = options.open(path).with_context(|| format!("cannot write {}", path.display()))?;
     while let Err(error) = file.try_lock() {
         match error {
             // A command that looks at it holds it for a moment.
@@ -53,12 +74,15 @@ pub(super) async fn note(data_dir: &Path, port: u16) -> anyhow::Result<File> {
 /// Reads what is noted.
 #[must_use]
 pub(super) fn look(data_dir: &Path) -> Noted {
-    let path = data_dir.join(FILE);
-    let Ok(file) = File::open(&path) else { return Noted::Never };
+    look_in(&data_dir.join(FILE))
+}
+
+fn look_in(path: &Path) -> Noted {
+    let Ok(file) = File::open(path) else { return Noted::Never };
     if file.try_lock_shared().is_ok() {
         return Noted::Stopped;
     }
-    let port = std::fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+    let port = std::fs::read_to_string(path).ok().and_then(|text| text.parse().ok());
     port.map_or(Noted::Stopped, Noted::Runs)
 }
 

@@ -188,7 +188,8 @@ async fn close(tx: &mut Tx, app: &App, decision: &Decision<'_>, detail: &str) ->
     let now = app.clock.now();
     let (who, what) = (decision.actor.name, decision.action.as_str());
     tx.close_case(decision.case, who, what, decision.note, now).await?;
-    let detail = format!("{what} {detail}");
+    let note = decision.note.map(|note| format!(": {note}")).unwrap_or_default();
+    let detail = format!("{} {detail}", format!("{what}{note}").trim());
     let subject = decision.case.to_string();
     tx.audit(now, who, "case.closed", &subject, detail.trim(), decision.actor.request_id).await?;
     Ok(())
@@ -222,6 +223,11 @@ async fn give_back(app: &App, case: &CaseRecord, decision: &Decision<'_>) -> Res
     let (locked, _) = lock(&mut tx, case.id, case.booking_id).await?;
     if let Some(decided) = may(&mut tx, &locked, decision).await? {
         return Ok(decided);
+    }
+    if let Some(note) = decision.note {
+        // The case closes when Stripe has made the refund, perhaps long after; why it was asked for is known now.
+        let (now, by) = (app.clock.now(), decision.actor);
+        tx.audit(now, by.name, "case.refund_requested", &case.id.to_string(), note, by.request_id).await?;
     }
     let refund = refund::refund_case(app, tx, case.id, locked.booking_id, payment, decision.actor).await?;
     let did = match refund.state {

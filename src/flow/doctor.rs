@@ -804,18 +804,17 @@ async fn proxy(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError>
     let mut tx = app.store.read().await?;
     let met = tx.observation(FORWARDED).await?;
     tx.rollback().await?;
-    if app.config.trust_proxy == 0
-        && let Some((at, _)) = met.filter(|(at, _)| app.clock.now().since(*at) < REMEMBERED)
-    {
-        findings.push(Finding::warn(
+    findings.push(match met {
+        Some((at, _)) if app.config.trust_proxy == 0 && app.clock.now().since(at) < REMEMBERED => Finding::warn(
             "proxy",
             format!(
-                "a request came through a proxy at {at}, and TRUST_PROXY is 0: all visitors count as one, and one of \
-                 them can lock the others out"
+                "a request at {at} came through a proxy (X-Forwarded-For), and TRUST_PROXY is 0: all visitors count as \
+                 one, and one of them can lock the others out"
             ),
             "set TRUST_PROXY to the number of proxies in front, and restart",
-        ));
-    }
+        ),
+        _ => Finding::ok("proxy", format!("TRUST_PROXY is {}", app.config.trust_proxy)),
+    });
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod effects;
 pub mod explain;
 pub mod health;
 pub mod holds;
+pub mod hours;
 pub mod invariants;
 pub mod offers;
 pub mod privacy;

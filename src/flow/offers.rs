@@ -82,8 +82,10 @@ pub async fn update(
 }
 
 fn describe(terms: &OfferTerms) -> String {
-    let OfferTerms { name, price, capacity, active, grid } = terms;
+    let OfferTerms { name, price, capacity, active, grid, duration, step, resource } = terms;
     let state = if *active { "active" } else { "inactive" };
     let times = if grid.is_empty() { "any time".to_owned() } else { format!("{} times", grid.len()) };
-    format!("{name}, {price}, capacity {capacity}, {times}, {state}")
+    let step = step.map(|step| format!(" every {step} min")).unwrap_or_default();
+    let needs = resource.as_ref().map(|resource| format!(", needs {resource}")).unwrap_or_default();
+    format!("{name}, {price}, capacity {capacity}, {duration} min{step}, {times}{needs}, {state}")
 }

@@ -16,6 +16,7 @@ use domain::backoff::Backoff;
 use domain::booking::{Progress, RefundStatus};
 use domain::case::CaseAction;
 use domain::ids::{BookingId, CaseId, PaymentIntentId};
+use domain::lang::Lang;
 use domain::money::{Currency, Money};
 use domain::refund::{Attempt, Next, Seen, left, next};
 use std::time::Duration;
@@ -254,9 +255,23 @@ async fn intend(
         return Err(StoreError::Overtaken);
     }
     let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
-    let detail = format!("{} {} of {}", intent.amount, intent.currency, intent.payment_intent);
+    let detail = format!("{} of {}", in_words(&intent), intent.payment_intent);
     tx.audit(now, actor.name, "refund.requested", &subject, &detail, actor.request_id).await?;
     Ok(Some(intent))
+}
+
+/// The sum of a refund as people read it: the audit log is for them.
+fn in_words(intent: &RefundIntent) -> String {
+    let Ok(currency) = Currency::parse(&intent.currency) else {
+        return format!("{} minor units of {}", intent.amount, intent.currency);
+    };
+    let money = Money { amount: intent.amount, currency };
+    match currency.as_str() {
+        "eur" => format!("€{}", money.decimal()),
+        "gbp" => format!("£{}", money.decimal()),
+        "usd" => format!("US${}", money.decimal()),
+        _ => money.told(Lang::En),
+    }
 }
 
 /// Asks Stripe for the refund, or whether it made it already.
@@ -371,7 +386,7 @@ async fn made(app: &App, intent: RefundIntent, refund: &Polled<Refund>) -> Resul
     let mut tx = app.store.begin().await?;
     if tx.settle_refund_intent(intent.id, Ok(&id), now).await? {
         let subject = intent.booking.map_or_else(|| intent.scope.clone(), |booking| booking.to_string());
-        let detail = format!("{} {}: {id}", intent.amount, intent.currency);
+        let detail = format!("{}: {id}", in_words(&intent));
         tx.audit(now, &intent.requested_by, "refund.made", &subject, &detail, None).await?;
         if let Some(case) = intent.case {
             settle_case(&mut tx, case, &intent, now).await?;

@@ -174,6 +174,17 @@ impl Query {
         value
     }
 
+    /// Whether a member is given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// More faults, to be told with the others.
+    pub fn add(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.extend(faults);
+    }
+
     /// `limit` and `next`.
     pub fn page(&mut self) -> PageRequest {
         let range = format!("must be a whole number from 1 to {MAX_LIMIT}");

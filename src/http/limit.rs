@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Checkouts that an address may start a minute. A household needs a few, an office some dozens.
 const CHECKOUTS: u32 = 120;
+/// Looks at what can be booked that an address may take a minute: ten a second, for a page that shows a whole year to
+/// an office behind one address.
+const LOOKS: u32 = 600;
 /// Deliveries a minute that may fail verification: more is no misconfigured endpoint but noise.
 const BAD_DELIVERIES: u32 = 300;
 /// Both count by the minute.
@@ -140,6 +143,7 @@ impl Limiter {
 pub struct Limits {
     app: Shared,
     checkouts: Limiter,
+    looks: Limiter,
     bad_deliveries: Limiter,
 }
 
@@ -150,6 +154,7 @@ impl Limits {
         Self {
             app: app.clone(),
             checkouts: Limiter::new(CHECKOUTS),
+            looks: Limiter::new(LOOKS),
             bad_deliveries: Limiter::new(BAD_DELIVERIES),
         }
     }
@@ -183,6 +188,18 @@ pub async fn checkouts(State(limits): State<Limits>, request: Request, next: Nex
     }
     let remaining = if bad_input { remaining + 1 } else { remaining };
     with_headers(response, "checkout", CHECKOUTS, remaining, left.resets_in)
+}
+
+/// What can be booked is asked by everybody's pages, and costs a look into the database each time.
+pub async fn looks(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let left = limits.looks.count(limits.address(&request));
+    match left.remaining {
+        Some(_) => next.run(request).await,
+        None => {
+            let refused = limits.refuse(Limited::Looks, left).into_response();
+            with_headers(refused, "looks", LOOKS, 0, left.resets_in)
+        }
+    }
 }
 
 /// Every delivery is verified, and valid ones are never limited: only failures count, and only

@@ -9,6 +9,7 @@ pub mod events_api;
 pub mod health;
 pub mod hold;
 pub mod holds;
+pub mod hours_api;
 pub mod limit;
 pub mod metrics;
 pub mod offers_api;
@@ -29,6 +30,7 @@ use axum::routing::{MethodRouter, get, patch, post, put};
 use domain::role::Role;
 use limit::Limits;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 /// The longest body of a request that is no webhook, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
@@ -88,7 +90,12 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/api/cases", For(Ops), get(cases::list)),
         route("GET", "/api/cases/{id}", For(Ops), get(cases::show)),
         route("POST", "/api/cases/{id}/{action}", For(Ops), post(cases::act)),
-        route("GET", "/api/offers", For(Admin), get(offers_api::list)),
+        route("GET", "/api/offers", Public, get(offers_api::list)),
+        route("GET", "/api/slots", Public, get(hours_api::slots)),
+        route("GET", "/api/hours", For(Admin), get(hours_api::house)),
+        route("PUT", "/api/hours", For(Admin), put(hours_api::set_house)),
+        route("GET", "/api/offers/{id}/hours", For(Admin), get(hours_api::own)),
+        route("PUT", "/api/offers/{id}/hours", For(Admin), put(hours_api::set_own)),
         route("POST", "/api/offers", For(Admin), post(offers_api::create)),
         route("GET", "/api/offers/{id}", For(Admin), get(offers_api::show)),
         route("PUT", "/api/offers/{id}", For(Admin), put(offers_api::update)),
@@ -105,6 +112,8 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/b/{code}", Public, get(booking::show)),
         route("GET", "/b/{code}/calendar.ics", Public, get(booking::calendar)),
         route("GET", "/accessibility", Public, get(pages::accessibility)),
+        route("GET", "/favicon.ico", Public, get(pages::assets::favicon)),
+        route("GET", "/robots.txt", Public, get(pages::assets::robots)),
         route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
         route("GET", "/login", Public, get(login::form)),
         route("POST", "/login", Public, post(login::submit)),
@@ -126,6 +135,10 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/dashboard/offers/new", For(Admin), get(dashboard::offers::blank)),
         route("GET", "/dashboard/offers/{id}", For(Admin), get(dashboard::offers::edit)),
         route("POST", "/dashboard/offers/{id}", For(Admin), post(dashboard::offers::update)),
+        route("GET", "/dashboard/hours", For(Admin), get(dashboard::hours::house)),
+        route("POST", "/dashboard/hours", For(Admin), post(dashboard::hours::set_house)),
+        route("GET", "/dashboard/offers/{id}/hours", For(Admin), get(dashboard::hours::own)),
+        route("POST", "/dashboard/offers/{id}/hours", For(Admin), post(dashboard::hours::set_own)),
         route("GET", "/dashboard/users", For(Admin), get(dashboard::users::list)),
         route("POST", "/dashboard/users", For(Admin), post(dashboard::users::create)),
         route("GET", "/dashboard/users/{id}", For(Admin), get(dashboard::users::show)),
@@ -173,6 +186,13 @@ pub fn router(app: &Shared) -> Router {
         let limited = match (method, path) {
             ("POST", "/" | "/resume" | "/create-checkout-session" | "/api/bookings") => {
                 guarded.route_layer(from_fn_with_state(limits.clone(), limit::checkouts))
+            }
+            ("GET", "/api/offers" | "/api/slots") => {
+                guarded.route_layer(from_fn_with_state(limits.clone(), limit::looks))
+            }
+            // Pages and what they load; an answer of the API is small, and the webhook's is nothing.
+            ("GET", path) if openapi::is_page(path) || path == "/openapi.json" => {
+                guarded.route_layer(CompressionLayer::new())
             }
             _ => guarded,
         };

@@ -1,25 +1,48 @@
 //! `/api/offers…`: what can be booked and what it costs, for administrators.
 
-use super::auth::Signed;
+use super::auth::{self, Signed};
 use super::checkout::json_object;
 use super::error::Problem;
+use super::hours_api::kept;
 use super::request::RequestId;
 use crate::app::Shared;
 use crate::flow::offers::{self, Overfull};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use domain::Fault;
 use domain::ids::OfferId;
-use domain::offer::{Offer, OfferDraft, OfferTerms};
+use domain::offer::{Offer, OfferDraft, OfferTerms, USUAL_DURATION};
+use domain::role::Role;
 use serde_json::{Map, Value, json};
 
-/// Every offer, oldest first.
-pub async fn list(State(app): State<Shared>) -> Result<Json<Value>, Problem> {
+/// What can be booked, oldest first; for an ADMIN who is signed in every offer, with all that is decided about it.
+pub async fn list(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+    let user = auth::signed_in(&app, &headers).await?;
+    let everything = user.is_some_and(|user| user.role.allows(Role::Admin));
     let offers = offers::all(&app).await?;
-    let items: Vec<_> = offers.iter().map(offer_json).collect();
-    Ok(Json(json!({ "meta": { "count": items.len(), "next": null }, "items": items })))
+    let items: Vec<_> = match everything {
+        true => offers.iter().map(offer_json).collect(),
+        false => offers.iter().filter(|offer| offer.active).map(public_json).collect(),
+    };
+    let answer = Json(json!({ "meta": { "count": items.len(), "next": null }, "items": items }));
+    let mut response =
+        kept(answer.into_response(), if everything { "no-store" } else { "public, max-age=30" });
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Cookie"));
+    Ok(response)
+}
+
+/// An offer as everybody sees it.
+fn public_json(offer: &Offer) -> Value {
+    json!({
+        "id": offer.id,
+        "name": offer.name,
+        "amount": offer.price.amount,
+        "currency": offer.price.currency.as_str(),
+        "durationMinutes": offer.duration,
+    })
 }
 
 /// One offer.
@@ -84,7 +107,17 @@ async fn find(app: &Shared, id: &str) -> Result<Offer, Problem> {
 
 /// The terms in a request; what it does not say is as `before`, or has a default, or is required.
 fn read(members: &Map<String, Value>, before: Option<&Offer>) -> Result<OfferTerms, Problem> {
-    const KNOWN: [&str; 6] = ["name", "amount", "currency", "capacity", "active", "grid"];
+    const KNOWN: [&str; 9] = [
+        "name",
+        "amount",
+        "currency",
+        "capacity",
+        "active",
+        "grid",
+        "durationMinutes",
+        "stepMinutes",
+        "resource",
+    ];
     let mut faults: Vec<Fault> = members
         .keys()
         .filter(|name| !KNOWN.contains(&name.as_str()))
@@ -136,7 +169,31 @@ fn read(members: &Map<String, Value>, before: Option<&Offer>) -> Result<OfferTer
     let active = Some(before.is_none_or(|offer| offer.active));
     let active = member(members, f, "active", "must be true or false", active, Value::as_bool);
     let grid = member(members, f, "grid", "must be a list of times as HH:MM", Some(grid), texts);
-    let draft = OfferDraft { name, amount, currency, capacity, active, grid };
+    let duration = Some(i64::from(before.map_or(USUAL_DURATION, |offer| offer.duration)));
+    let minutes = "must be a whole number of minutes";
+    let duration = member(members, f, "durationMinutes", minutes, duration, Value::as_i64);
+    // Null takes back what was said before.
+    let step = Some(before.and_then(|offer| offer.step).map(i64::from));
+    let step = member(members, f, "stepMinutes", minutes, step, |value| match value {
+        Value::Null => Some(None),
+        value => value.as_i64().map(Some),
+    });
+    let resource = Some(before.and_then(|offer| offer.resource.clone()));
+    let resource = member(members, f, "resource", "must be a text", resource, |value| match value {
+        Value::Null => Some(None),
+        value => text(value).map(Some),
+    });
+    let draft = OfferDraft {
+        name,
+        amount,
+        currency,
+        capacity,
+        active,
+        grid,
+        duration,
+        step: step.flatten(),
+        resource: resource.flatten(),
+    };
     OfferTerms::check(draft, faults).map_err(Problem::invalid)
 }
 
@@ -152,6 +209,9 @@ pub fn offer_json(offer: &Offer) -> Value {
         "active": offer.active,
         "grid": offer.grid.iter()
             .map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect::<Vec<_>>(),
+        "durationMinutes": offer.duration,
+        "stepMinutes": offer.step,
+        "resource": offer.resource,
         "createdAt": offer.created_at,
         "updatedAt": offer.updated_at,
     })

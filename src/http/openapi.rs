@@ -33,7 +33,7 @@ pub async fn json() -> Json<&'static Value> {
 /// Whether a route is a page for people, with no interface beyond its forms.
 #[must_use]
 pub fn is_page(path: &str) -> bool {
-    const PAGES: [&str; 10] = [
+    const PAGES: [&str; 12] = [
         "/",
         "/slots",
         "/day",
@@ -44,6 +44,8 @@ pub fn is_page(path: &str) -> bool {
         "/login",
         "/logout",
         "/docs",
+        "/favicon.ico",
+        "/robots.txt",
     ];
     PAGES.contains(&path)
         || path.starts_with("/dashboard")

@@ -42,7 +42,6 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     // Browsers are told what went wrong on a page.
     let page = problem::wants_page(request.headers())
         .then(|| Page::of(&app, request.method(), request.uri(), request.headers(), request.extensions()));
-    warn_of_a_proxy(&app, request.headers());
     let started = Instant::now();
     let mut response = async {
         tracing::info!(module = "http", action = "http.request.received", %method, route, "received");
@@ -76,19 +75,6 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     }
     security::add_headers(&app, response.headers_mut());
     response
-}
-
-/// Behind a proxy that nobody named, all clients are one: a stranger's failed sign-ins count as everybody's.
-fn warn_of_a_proxy(app: &Shared, headers: &HeaderMap) {
-    let ignored = app.config.trust_proxy == 0 && headers.contains_key("x-forwarded-for");
-    if ignored && app.counters.forwarded_ignored(app.clock.now()) {
-        tracing::warn!(
-            module = "security",
-            action = "proxy.not_trusted",
-            "requests bring X-Forwarded-For and TRUST_PROXY is 0: if a proxy of yours sends it, set TRUST_PROXY to \
-             the number of proxies, or limits count all clients as one"
-        );
-    }
 }
 
 /// The problem that a handler left, or one for an error answer that the framework made by itself.

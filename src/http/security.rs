@@ -52,6 +52,8 @@ const OPEN_ROUTES: [&str; 3] = ["/create-checkout-session", "/api/bookings", "/a
 /// Routes that tell whether we live, and what may come to them by an address or a name of the inside:
 /// balancers, containers' health checks and Prometheus know no other. Nothing in their answers depends on it.
 const PROBES: [&str; 4] = ["/health", "/livez", "/readyz", "/metrics"];
+/// Routes of which they may read, and no more: for whoever is signed in they also change something.
+const OPEN_READS: [&str; 2] = ["/api/offers", "/api/slots"];
 
 /// Adds the headers that every answer has.
 pub fn add_headers(app: &Shared, headers: &mut HeaderMap) {
@@ -153,7 +155,8 @@ async fn cross_site(app: &Shared, request: Request, next: Next) -> Response {
             .into_response();
     }
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let open = path.is_some_and(|path| OPEN_ROUTES.contains(&path));
+    let reads = request.method().is_safe();
+    let open = path.is_some_and(|path| OPEN_ROUTES.contains(&path) || (reads && OPEN_READS.contains(&path)));
     let allowed = allowed_origin(app, request.headers()).filter(|_| open);
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

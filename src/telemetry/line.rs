@@ -48,6 +48,15 @@ impl Line {
         }
     }
 
+    /// Whether it tells that a style sheet, script or icon was answered as it should be.
+    pub(super) fn is_about_an_asset(&self) -> bool {
+        let field =
+            |wanted: &str| self.fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let route = field("route").and_then(Value::as_str).unwrap_or_default();
+        let answered = field("statusCode").and_then(Value::as_u64).is_some_and(|status| status < 400);
+        answered && (route.starts_with("/assets/") || route == "/favicon.ico")
+    }
+
     /// One flat JSON object and a line end.
     pub(super) fn json(self) -> String {
         let mut line = serde_json::to_string(&self).unwrap_or_default();

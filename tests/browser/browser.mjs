@@ -129,7 +129,7 @@ test("the same works without script", async () => {
 
 test("the whole purchase goes by keyboard alone", async () => {
   const { page, leave } = await visitor();
-  await page.goto(SERVICE_URL);
+  await page.goto(nextMonth());
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
   await page.keyboard.press("Enter");
@@ -226,6 +226,13 @@ test("who comes too late is told, sees the free slots, and types nothing twice",
   await late.leave();
 });
 
+/** The storefront with a month of which every day is to come. */
+const nextMonth = () => {
+  const now = new Date();
+  const month = new Date(now.getFullYear(), now.getMonth() + 1, 1);
+  return `${SERVICE_URL}/?month=${month.getFullYear()}-${String(month.getMonth() + 1).padStart(2, "0")}`;
+};
+
 /** What the page says about the day: its field, its times, the pressed button, the summary. */
 const dayOnPage = (page) => page.evaluate(() => ({
   field: document.querySelector("#date").value,
@@ -238,9 +245,9 @@ const dayOnPage = (page) => page.evaluate(() => ({
 
 test("coming back with the browser's button never books another day than the one shown", async () => {
   const { page, leave } = await visitor();
-  await page.goto(SERVICE_URL);
+  await page.goto(nextMonth());
   const first = await page.inputValue("#date");
-  const button = page.locator("button.day").nth(5);
+  const button = page.locator("button.day:enabled").nth(5);
   const chosen = await button.getAttribute("value");
   assert.notEqual(chosen, first);
   await button.click();
@@ -269,11 +276,11 @@ test("coming back with the browser's button never books another day than the one
 
 test("the times of the day before are gone if those of a new day cannot be loaded", async () => {
   const { page, context, leave } = await visitor();
-  await page.goto(SERVICE_URL);
+  await page.goto(nextMonth());
   await page.check("input[name=time]:enabled >> nth=0");
   await fillDetails(page, "Ada9");
   await context.route("**/slots?**", (route) => route.abort());
-  const button = page.locator("button.day").nth(6);
+  const button = page.locator("button.day:enabled").nth(6);
   const chosen = await button.getAttribute("value");
   await button.click();
   await page.waitForSelector("#slots:not(:has(input[name=time]))");
@@ -310,10 +317,10 @@ test("without script a day that was changed shows its own times before anything 
 
 test("how many times are free is told in the line that was there", async () => {
   const { page, leave } = await visitor();
-  await page.goto(SERVICE_URL);
+  await page.goto(nextMonth());
   await page.evaluate(() => { window.line = document.querySelector("#slots [role=status]"); });
   const before = await page.textContent("#slots [role=status]");
-  const button = page.locator("button.day").nth(3);
+  const button = page.locator("button.day:enabled").nth(3);
   await button.click();
   await page.waitForSelector(`#slots[data-date="${await button.getAttribute("value")}"]`);
   assert.ok(await page.evaluate(() => window.line.isConnected), "a new node would not be read out");
@@ -343,9 +350,9 @@ test("choosing another slot gives the first one up", async () => {
 test("another day keeps what was typed, with and without script", async () => {
   for (const javaScriptEnabled of [true, false]) {
     const { page, leave } = await visitor({ javaScriptEnabled });
-    await page.goto(SERVICE_URL);
+    await page.goto(nextMonth());
     await fillDetails(page, "Ada4");
-    const button = page.locator("button.day").nth(4);
+    const button = page.locator("button.day:enabled").nth(4);
     const date = await button.getAttribute("value");
     await button.click();
     await page.waitForSelector(`#slots[data-date="${date}"]`);

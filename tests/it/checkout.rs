@@ -166,6 +166,7 @@ async fn a_slot_is_sold_up_to_its_capacity_and_no_further(db: TestDatabase) {
         capacity: Some(7),
         active: Some(true),
         grid: Some(vec!["10:00".to_owned()]),
+        ..OfferDraft::default()
     };
     let terms = OfferTerms::check(draft, Vec::new()).unwrap();
     assert!(tx.update_offer(offer.id, &terms, shop.app.clock.now()).await.unwrap());

@@ -10,6 +10,8 @@ pub mod code;
 pub mod event;
 pub mod fold;
 pub mod holds;
+pub mod holidays;
+pub mod hours;
 pub mod ids;
 pub mod invitation;
 pub mod lang;

@@ -21,6 +21,12 @@ pub struct Offer {
     pub active: bool,
     /// The only times of day that can be booked; empty means any time.
     pub grid: Vec<Time>,
+    /// How long it takes, in minutes, from 5 to [`MAX_DURATION`].
+    pub duration: i32,
+    /// From one beginning to the next, in minutes; none: as long as it takes.
+    pub step: Option<i32>,
+    /// Who or what it needs, in lower case: offers that name the same are never sold for the same time.
+    pub resource: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -31,6 +37,12 @@ pub struct Offer {
 pub const MAX_CAPACITY: i32 = 1000;
 /// The longest name, in characters. Stripe takes more; pages do not.
 pub const MAX_NAME_CHARS: usize = 120;
+/// The longest that something takes, in minutes: a day.
+pub const MAX_DURATION: i32 = 24 * 60;
+/// How long something takes if nobody says, in minutes.
+pub const USUAL_DURATION: i32 = 60;
+/// The longest name of who or what an offer needs, in characters.
+const MAX_RESOURCE_CHARS: usize = 60;
 const MAX_GRID: usize = 288;
 
 /// The members of an offer that an ADMIN decides, checked.
@@ -46,6 +58,12 @@ pub struct OfferTerms {
     pub active: bool,
     /// The only times of day that can be booked; empty means any time.
     pub grid: Vec<Time>,
+    /// How long it takes, in minutes.
+    pub duration: i32,
+    /// From one beginning to the next, in minutes.
+    pub step: Option<i32>,
+    /// Who or what it needs, in lower case.
+    pub resource: Option<String>,
 }
 
 /// What a person typed. A member that could not even be read is none: its fault has been named.
@@ -63,6 +81,12 @@ pub struct OfferDraft {
     pub active: Option<bool>,
     /// The bookable times, each `HH:MM`.
     pub grid: Option<Vec<String>>,
+    /// How long it takes, in minutes; none: [`USUAL_DURATION`].
+    pub duration: Option<i64>,
+    /// From one beginning to the next, in minutes.
+    pub step: Option<i64>,
+    /// Who or what it needs.
+    pub resource: Option<String>,
 }
 
 impl OfferTerms {
@@ -86,9 +110,26 @@ impl OfferTerms {
             faults.push(Fault::coded("capacity", "capacity", text));
         }
         let grid = draft.grid.map(|grid| check_grid(&grid, &mut faults));
+        let mut minutes = |path: &str, minutes: i64| {
+            let minutes = i32::try_from(minutes).unwrap_or(0);
+            if !(5..=MAX_DURATION).contains(&minutes) {
+                let text = format!("must be a whole number of minutes from 5 to {MAX_DURATION}");
+                faults.push(Fault::coded(path, "minutes", text));
+            }
+            minutes
+        };
+        let duration = minutes("durationMinutes", draft.duration.unwrap_or(i64::from(USUAL_DURATION)));
+        let step = draft.step.map(|step| minutes("stepMinutes", step));
+        let resource = draft.resource.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty());
+        let long =
+            |name: &String| name.chars().count() > MAX_RESOURCE_CHARS || name.chars().any(char::is_control);
+        if resource.as_ref().is_some_and(long) {
+            let text = format!("must have at most {MAX_RESOURCE_CHARS} printable characters");
+            faults.push(Fault::coded("resource", "resource", text));
+        }
         match (name, price, capacity, draft.active, grid) {
             (Some(name), Some(price), Some(capacity), Some(active), Some(grid)) if faults.is_empty() => {
-                Ok(Self { name, price, capacity, active, grid })
+                Ok(Self { name, price, capacity, active, grid, duration, step, resource })
             }
             _ => Err(faults),
         }

@@ -284,25 +284,6 @@ impl Tx {
         Ok(Some((offer, seats)))
     }
 
-    /// How many seats are taken at each time of a date.
-    ///
-    /// # Errors
-    /// Any [`StoreError`].
-    pub async fn seats_by_time(
-        &mut self,
-        offer: OfferId,
-        date: &str,
-    ) -> Result<HashMap<String, i64>, StoreError> {
-        let rows: Vec<(String, i64)> = on_engine!(self, conn => sqlx::query_as(
-            "select slot_time, count(*) from bookings
-             where offer_id = $1 and slot_date = $2 and seat is not null group by slot_time")
-            .bind(offer.to_string())
-            .bind(date)
-            .fetch_all(conn)
-            .await)?;
-        Ok(rows.into_iter().collect())
-    }
-
     /// Unpaid bookings that hold a seat in a slot although their hold is over: Stripe is to be asked.
     ///
     /// # Errors

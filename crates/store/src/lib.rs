@@ -43,6 +43,7 @@ mod row;
 pub mod server;
 pub mod sessions;
 mod stale;
+pub mod settings;
 pub mod users;
 
 pub use engine::Write;

@@ -18,6 +18,9 @@ struct OfferRow {
     capacity: i32,
     active: bool,
     grid: String,
+    duration_minutes: i32,
+    step_minutes: Option<i32>,
+    resource: Option<String>,
     created_at: i64,
     updated_at: i64,
 }
@@ -38,6 +41,9 @@ impl OfferRow {
                 .split_ascii_whitespace()
                 .map(|time| parse("offers.grid", time, |text| Slot::parse_time(text).ok()))
                 .collect::<Result<_, _>>()?,
+            duration: self.duration_minutes,
+            step: self.step_minutes,
+            resource: self.resource,
             created_at: Timestamp::from_micros(self.created_at),
             updated_at: Timestamp::from_micros(self.updated_at),
         })
@@ -57,7 +63,8 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn offers(&mut self) -> Result<Vec<Offer>, StoreError> {
         let rows: Vec<OfferRow> = on_engine!(self, conn => sqlx::query_as(
-            "select id, name, amount, currency, capacity, active, grid, created_at, updated_at
+            "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
+                 created_at, updated_at
              from offers order by created_at, id limit 1000")
             .fetch_all(conn)
             .await)?;
@@ -115,7 +122,8 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
         let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(
-            "select id, name, amount, currency, capacity, active, grid, created_at, updated_at
+            "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
+                 created_at, updated_at
              from offers where id = $1")
             .bind(id.to_string())
             .fetch_optional(conn)
@@ -134,8 +142,9 @@ impl Tx {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         on_engine!(self, conn => sqlx::query(
-            "insert into offers (id, name, amount, currency, capacity, active, grid, created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $8)")
+            "insert into offers (id, name, amount, currency, capacity, active, grid, created_at, updated_at,
+                 duration_minutes, step_minutes, resource)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)")
             .bind(id.to_string())
             .bind(&terms.name)
             .bind(terms.price.amount)
@@ -144,6 +153,9 @@ impl Tx {
             .bind(terms.active)
             .bind(grid_text(terms))
             .bind(now.as_micros())
+            .bind(terms.duration)
+            .bind(terms.step)
+            .bind(terms.resource.as_deref())
             .execute(conn)
             .await
             .map(drop))?;
@@ -162,7 +174,7 @@ impl Tx {
     ) -> Result<bool, StoreError> {
         let changed = on_engine!(self, conn => sqlx::query(
             "update offers set name = $2, amount = $3, currency = $4, capacity = $5, active = $6, grid = $7,
-                 updated_at = $8,
+                 updated_at = $8, duration_minutes = $9, step_minutes = $10, resource = $11,
                  capacity_version = case when capacity = $5 then capacity_version else capacity_version + 1 end
              where id = $1")
             .bind(id.to_string())
@@ -173,6 +185,9 @@ impl Tx {
             .bind(terms.active)
             .bind(grid_text(terms))
             .bind(now.as_micros())
+            .bind(terms.duration)
+            .bind(terms.step)
+            .bind(terms.resource.as_deref())
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;

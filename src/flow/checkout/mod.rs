@@ -16,6 +16,7 @@ use self::reserve::{Reserved, Taken};
 use self::session::Attached;
 use crate::app::App;
 use crate::failpoint;
+use crate::flow::hours;
 use crate::flow::recorder::RecordError;
 use crate::stripe::StripeError;
 use domain::Fault;
@@ -205,9 +206,9 @@ async fn choose_offer(app: &App, wish: &NewBooking) -> Result<Offer, CheckoutErr
         None => offers.into_iter().next(),
     };
     let offer = chosen.ok_or_else(unknown_offer)?;
-    if !offer.grid.is_empty() && !offer.grid.contains(&wish.slot.time()) {
-        let fault = Fault::coded("time", "not_on_grid", "must be one of the times of this offer");
-        return Err(CheckoutError::Invalid(vec![fault]));
+    // The one rule that says what can be booked, as the storefront and `/api/slots` show it.
+    match hours::judge(app, &offer, &wish.slot, wish.starts_at).await? {
+        Ok(()) => Ok(offer),
+        Err(refusal) => Err(CheckoutError::Invalid(vec![refusal.fault()])),
     }
-    Ok(offer)
 }

@@ -4,7 +4,7 @@ use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
 use super::{Caller, CheckoutError, HOLD, Started, unknown_offer};
 use crate::app::App;
-use crate::flow::{holds, reconcile};
+use crate::flow::{holds, hours, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -187,7 +187,9 @@ async fn look(
         *key_is_ours = key.is_some();
         return Ok(Look::Resume(Box::new(held), offer));
     }
-    let Some(seat) = seats.reserve(None) else {
+    // Whoever it needs may have been sold to somebody else meanwhile.
+    let unhindered = hours::is_unhindered(&mut tx, &offer, &wish.slot, wish.starts_at).await?;
+    let Some(seat) = seats.reserve(None).filter(|_| unhindered) else {
         let lapsed = tx.lapsed_holds(offer.id, &wish.slot, now).await?;
         tx.rollback().await?;
         return Ok(Look::Full(lapsed));

@@ -2,6 +2,7 @@
 
 use super::{Asked, Begun, COLLISIONS, Job, Preview, RecordError, Recorded};
 use crate::failpoint;
+use crate::flow::hours;
 use clock::Clock;
 use clock::Timestamp;
 use domain::backoff::Backoff;
@@ -742,8 +743,12 @@ fn may_take_a_seat(booking: &Booking, event: &Event) -> bool {
 
 /// The seat that a booking without one could take now: its slot stays locked until the transaction ends.
 pub(in crate::flow) async fn free_seat(tx: &mut Tx, booking: &Booking) -> Result<Option<i32>, StoreError> {
-    let slot = tx.lock_slot(booking.offer, &booking.slot).await?;
-    Ok(slot.and_then(|(_, seats)| seats.reserve(booking.seat)))
+    let Some((offer, seats)) = tx.lock_slot(booking.offer, &booking.slot).await? else { return Ok(None) };
+    // Whoever it needs may have been sold to somebody else meanwhile.
+    if !hours::is_unhindered(tx, &offer, &booking.slot, booking.starts_at).await? {
+        return Ok(None);
+    }
+    Ok(seats.reserve(booking.seat))
 }
 
 fn next_try(now: Timestamp, known: Option<&KnownEntry>) -> Timestamp {

@@ -175,9 +175,50 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
                 (409, "It is closed, or the action does not fit.", Some("Problem")),
             ],
         ),
-        ("GET", "/api/offers") => {
-            Operation::new("offers", "List offers, oldest first", &[(200, "All of them.", Some("OfferList"))])
-        }
+        ("GET", "/api/offers") => Operation::new(
+            "offers",
+            "List what can be booked, oldest first; an ADMIN who is signed in sees every offer and member",
+            &[(200, "All of them.", Some("OfferList")), (429, "Too many looks.", Some("Problem"))],
+        ),
+        ("GET", "/api/slots") => Operation::new(
+            "offers",
+            "Show what can be booked now, day by day",
+            &[
+                (200, "The days from the first to the last.", Some("FreeSlots")),
+                (400, "A date is missing or wrong, or there are more than 62 days.", Some("Problem")),
+                (404, "No offer that can be booked has this id.", Some("Problem")),
+                (429, "Too many looks.", Some("Problem")),
+            ],
+        )
+        .takes(&["offer", "from", "to"]),
+        ("GET", "/api/hours") => Operation::new(
+            "offers",
+            "When the house is open: weekly hours, closing days, public holidays, notice, horizon",
+            &[(200, "Its calendar.", Some("Calendar"))],
+        ),
+        ("PUT", "/api/hours") => Operation::new(
+            "offers",
+            "Set when the house is open; bookings on days that it closes stay, and are counted",
+            &[
+                (200, "Its calendar.", Some("Calendar")),
+                (400, "Hours overlap, or cannot be read.", Some("Problem")),
+            ],
+        )
+        .body("Calendar"),
+        ("GET", "/api/offers/{id}/hours") => Operation::new(
+            "offers",
+            "When an offer has hours, closing days, notice or horizon of its own",
+            &[(200, "Its calendar.", Some("Calendar"))],
+        ),
+        ("PUT", "/api/offers/{id}/hours") => Operation::new(
+            "offers",
+            "Set an offer's own hours; what is null is as the house has it",
+            &[
+                (200, "Its calendar.", Some("Calendar")),
+                (400, "Hours overlap, or cannot be read.", Some("Problem")),
+            ],
+        )
+        .body("Calendar"),
         ("POST", "/api/offers") => {
             Operation::new("offers", "Make an offer", &[(201, "The offer.", Some("Offer"))])
                 .body("OfferTerms")
@@ -312,6 +353,10 @@ pub(super) fn parameter(name: &str) -> Value {
         "date" => ("query", "Only this day.", json!({ "type": "string", "format": "date" })),
         "email" => ("query", "Only this customer.", json!({ "type": "string" })),
         "offer" => ("query", "Only this offer's.", json!({ "type": "string", "format": "uuid" })),
+        "from" => ("query", "The first day.", json!({ "type": "string", "format": "date" })),
+        "to" => {
+            ("query", "The last day, at most 61 days later.", json!({ "type": "string", "format": "date" }))
+        }
         "bookingId" => ("query", "Only this booking's.", json!({ "type": "string", "format": "uuid" })),
         "stripeSessionId" => ("query", "Only this session's.", json!({ "type": "string" })),
         "lang" => ("query", "Of the words: fr or en.", json!({ "type": "string", "enum": ["fr", "en"] })),

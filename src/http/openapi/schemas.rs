@@ -152,6 +152,9 @@ pub(super) fn schemas() -> Value {
         ("capacity", integer()),
         ("active", boolean()),
         ("grid", list(text())),
+        ("durationMinutes?", integer()),
+        ("stepMinutes?", or_null(integer())),
+        ("resource?", or_null(text())),
     ];
     let made = [("id", uuid()), ("createdAt", moment()), ("updatedAt", moment())];
     add("OfferTerms", object(&terms));
@@ -159,7 +162,42 @@ pub(super) fn schemas() -> Value {
     let overfull = [("date", text()), ("time", text()), ("seatsTaken", integer())];
     let warning = [("message", text()), ("count", integer()), ("slots", list(object(&overfull)))];
     add("OfferWarning", object(&warning));
-    add("OfferList", page("Offer"));
+    // Everybody sees the first five; the rest is for an ADMIN.
+    let listed = [
+        ("id", uuid()),
+        ("name", text()),
+        ("amount", minor_units()),
+        ("currency", text()),
+        ("durationMinutes", integer()),
+        ("capacity?", integer()),
+        ("active?", boolean()),
+        ("grid?", list(text())),
+        ("stepMinutes?", or_null(integer())),
+        ("resource?", or_null(text())),
+        ("createdAt?", moment()),
+        ("updatedAt?", moment()),
+    ];
+    add("ListedOffer", object(&listed));
+    add("OfferList", page("ListedOffer"));
+    let slot = object(&[("time", text()), ("startsAt", moment()), ("seatsLeft", integer())]);
+    let day = object(&[("date", json!({ "type": "string", "format": "date" })), ("slots", list(slot))]);
+    add("FreeSlots", object(&[("timezone", text()), ("days", list(day))]));
+    let openings = || list(json!({ "type": "string", "description": "Such as 09:00-12:00." }));
+    let week: Vec<(String, Value)> =
+        domain::hours::Week::DAYS.iter().map(|day| (format!("{day}?"), openings())).collect();
+    let week: Vec<(&str, Value)> = week.iter().map(|(day, schema)| (day.as_str(), schema.clone())).collect();
+    let date = || json!({ "type": "string", "format": "date" });
+    add(
+        "Calendar",
+        object(&[
+            ("weekly?", or_null(object(&week))),
+            ("closed?", list(object(&[("from", date()), ("to?", date()), ("note?", text())]))),
+            ("holidays?", or_null(words(["FR", "FR-AM"]))),
+            ("noticeMinutes?", or_null(integer())),
+            ("horizonDays?", or_null(integer())),
+            ("bookingsOnClosedDays?", integer()),
+        ]),
+    );
 
     add("Credentials", object(&[("email", text()), ("password", text())]));
     let person = [("id", uuid()), ("email", text()), ("role", reference("Role"))];

@@ -3,7 +3,7 @@
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
@@ -34,6 +34,20 @@ fn asset(name: &'static str, content_type: &'static str, body: &'static str) -> 
 pub fn href(name: &str) -> String {
     let version = ASSETS.iter().find(|asset| asset.name == name).map_or("-", |asset| &asset.version);
     format!("/assets/{version}/{name}")
+}
+
+/// Where browsers look for an icon that no page named.
+pub async fn favicon() -> Redirect {
+    Redirect::permanent(&href("icon.svg"))
+}
+
+/// What search engines may look at: the storefront.
+pub async fn robots() -> Response {
+    const RULES: &str = "User-agent: *\nDisallow: /dashboard\nDisallow: /login\nDisallow: /success\nDisallow: /cancel\n\
+                         Disallow: /b/\nDisallow: /api/\n";
+    let mut response = RULES.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    response
 }
 
 /// Serves a file. Under an address of another content it is served all the same, but not kept: a page

@@ -119,6 +119,20 @@ pub fn zone(lang: Lang, zone: &TimeZone, at: Timestamp) -> String {
     }
 }
 
+/// `novembre 2026`.
+#[must_use]
+pub fn month_of_year(lang: Lang, date: Date) -> String {
+    format!("{} {}", month(lang, date), date.year())
+}
+
+/// The days of the week on a narrow column each, Monday first.
+#[must_use]
+pub fn short_week(lang: Lang) -> Vec<String> {
+    let monday = jiff::civil::Weekday::Monday;
+    let days = monday.cycle_forward().take(7);
+    days.map(|day| weekday(lang, day).chars().take(3).collect()).collect()
+}
+
 /// Only the time of day, to the minute.
 #[must_use]
 pub fn clock_time(zone: &TimeZone, at: Timestamp) -> String {

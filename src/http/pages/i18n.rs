@@ -70,7 +70,9 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     step_day: "Le jour" / "The day",
     step_time: "L’heure" / "The time",
     step_details: "Vos coordonnées" / "Your details",
-    next_days: "Prochains jours" / "Next days",
+    month_before: "Mois précédent," / "Month before,",
+    month_after: "Mois suivant," / "Month after,",
+    too_soon: "trop tôt" / "too soon",
     other_day: "Un autre jour" / "Another day",
     show_slots: "Voir les créneaux" / "Show the slots",
     all_required: "Tous les champs sont nécessaires." / "All fields are required.",
@@ -110,6 +112,32 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     own_payment: "Paiement" / "Payment",
     own_name: "Nom" / "Name",
     code: "Code" / "Code",
+
+    hours: "Horaires" / "Opening hours",
+    hours_own: "Horaires propres à une prestation" / "Hours of one offer",
+    hours_set: "N’accepter de réservations qu’aux heures ci-dessous" / "Take bookings at the hours below only",
+    hours_set_own: "Ces heures remplacent celles de la maison" / "These hours replace those of the house",
+    hours_hint: "Par exemple 9h-12h, 14h-18h. Vide : fermé ce jour-là." /
+        "Such as 9:00-12:00, 14:00-18:00. Empty: closed on that day.",
+    hours_closed: "Jours de fermeture" / "Closing days",
+    hours_closed_hint: "Un jour ou une période par ligne, puis une note si vous voulez : 2026-12-24 2026-12-31 congés." /
+        "A day or a range on each line, then a note if you like: 2026-12-24 2026-12-31 holidays.",
+    hours_holidays: "Fermé les jours fériés" / "Closed on public holidays",
+    hours_holidays_open: "Non, ouvert comme d’habitude" / "No, open as usual",
+    hours_notice: "Délai minimal avant le début (minutes)" / "Notice before the beginning (minutes)",
+    hours_horizon: "Réservable jusqu’à (jours d’avance)" / "Days ahead that can be booked",
+    duration: "Durée (minutes)" / "Duration (minutes)",
+    step: "Un début toutes les (minutes)" / "A beginning every (minutes)",
+    step_hint: "Vide : l’un après l’autre. Ne sert qu’avec des horaires." /
+        "Empty: one after the other. Only used with opening hours.",
+    resource: "Personne ou salle nécessaire" / "Person or room that it needs",
+    resource_hint: "Les prestations qui nomment la même ne sont jamais vendues en même temps." /
+        "Offers that name the same are never sold for the same time.",
+
+    nothing_done: "Votre session avait pris fin : rien n’a été fait. Connectez-vous, puis recommencez." /
+        "Your session had ended: nothing was done. Sign in, then try again.",
+    review_refund: "Le remboursement ne peut pas être annulé." / "The refund cannot be undone.",
+    review_accept: "Ce paiement paiera la réservation tel qu’il est." / "This payment will pay the booking as it is.",
 
     going_title: "Encore un pas : le paiement" / "One more step: payment",
     going_lead: "Votre place est réservée. Vous allez être conduit à la page de paiement." /
@@ -523,6 +551,49 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "Le jour ou la prestation a changé : choisissez une heure parmi celles affichées maintenant.",
             "The day or the offer has changed: choose one of the times that are shown now.",
         ),
+        ("closed_day", _) => (
+            "C’est fermé ce jour-là. Choisissez-en un autre.",
+            "It is closed on that day. Choose another one.",
+        ),
+        ("holiday", _) => (
+            "Ce jour est férié. Choisissez-en un autre.",
+            "That day is a public holiday. Choose another one.",
+        ),
+        ("outside_hours", _) => (
+            "C’est fermé à cette heure-là. Choisissez-en une autre.",
+            "It is closed at that time. Choose another one.",
+        ),
+        ("too_soon", _) => (
+            "Ce créneau est trop proche pour être réservé ici. Choisissez-en un plus tard.",
+            "That slot is too soon to be booked here. Choose a later one.",
+        ),
+        ("too_far", _) => (
+            "Ce jour n’est pas encore ouvert à la réservation. Choisissez-en un plus proche.",
+            "That day cannot be booked yet. Choose one that is nearer.",
+        ),
+        ("overlap", _) => {
+            ("Deux plages du même jour se chevauchent.", "Two openings of the same day overlap.")
+        }
+        ("openings", _) => {
+            ("Donnez des plages comme 9h-12h, 14h-18h.", "Give openings such as 9:00-12:00, 14:00-18:00.")
+        }
+        ("closed", _) => (
+            "Donnez un jour ou une période par ligne, 200 au plus : 2026-12-24 2026-12-31 congés.",
+            "Give a day or a range on each line, at most 200: 2026-12-24 2026-12-31 holidays.",
+        ),
+        ("closed_order", _) => {
+            ("Une période finit avant d’avoir commencé.", "A range ends before it begins.")
+        }
+        ("closed_note", _) => ("Une note a 120 caractères au plus.", "A note has at most 120 characters."),
+        ("notice", _) => ("Donnez un nombre de minutes, ou rien.", "Give a number of minutes, or nothing."),
+        ("horizon", _) => ("Donnez un nombre de jours, ou rien.", "Give a number of days, or nothing."),
+        ("minutes", _) => {
+            ("Donnez un nombre de minutes, de 5 à 1440.", "Give a number of minutes, from 5 to 1440.")
+        }
+        ("resource", _) => (
+            "Donnez un nom de 60 caractères au plus, ou rien.",
+            "Give a name of at most 60 characters, or nothing.",
+        ),
         ("not_on_grid", _) => (
             "Cette heure n’est pas proposée. Choisissez-en une autre.",
             "That time is not offered. Choose another one.",
@@ -585,6 +656,35 @@ pub fn free_slots(lang: Lang, free: usize, day: &str) -> String {
         (Lang::En, 0) => format!("No free slot left on {day}. Try another day."),
         (Lang::En, 1) => format!("1 free slot on {day}."),
         (Lang::En, _) => format!("{free} free slots on {day}."),
+    }
+}
+
+/// A day of the month, for who cannot see that it can be pressed.
+#[must_use]
+pub fn day_label(lang: Lang, day: &str, free: usize) -> String {
+    match (lang, free) {
+        (Lang::Fr, 0) => format!("{day}, rien de libre"),
+        (Lang::Fr, 1) => format!("{day}, 1 créneau libre"),
+        (Lang::Fr, _) => format!("{day}, {free} créneaux libres"),
+        (Lang::En, 0) => format!("{day}, nothing free"),
+        (Lang::En, 1) => format!("{day}, 1 free slot"),
+        (Lang::En, _) => format!("{day}, {free} free slots"),
+    }
+}
+
+/// Bookings on days that were just closed: told, not cancelled.
+#[must_use]
+pub fn held_on_closing_days(lang: Lang, held: i64, more: bool) -> String {
+    let many = if more { lang.pick("plus de ", "more than ") } else { "" };
+    match (lang, held) {
+        (Lang::Fr, 1) => "1 réservation tombe un jour de fermeture. Elle n’est pas annulée\u{202f}: décidez-en sur sa page.".to_owned(),
+        (Lang::Fr, _) => format!(
+            "Des réservations ({many}{held}) tombent un jour de fermeture. Elles ne sont pas annulées\u{202f}: décidez de chacune sur sa page."
+        ),
+        (Lang::En, 1) => "1 booking is on a closing day. It is not cancelled: decide about it on its page.".to_owned(),
+        (Lang::En, _) => format!(
+            "There are bookings ({many}{held}) on closing days. They are not cancelled: decide about each on its page."
+        ),
     }
 }
 
@@ -660,6 +760,26 @@ pub fn refund_left(lang: Lang, left: &str) -> String {
         Lang::Fr => format!("Il reste {left} à rembourser."),
         Lang::En => format!("{left} is left to refund."),
     }
+}
+
+/// The last question before a case is settled by its payment.
+#[must_use]
+pub fn case_question(lang: Lang, refund: bool, sum: Option<&str>, who: Option<&str>) -> String {
+    let (verb, sum) = match (lang, refund) {
+        (Lang::Fr, true) => ("Rembourser", sum.unwrap_or("ce paiement")),
+        (Lang::En, true) => ("Refund", sum.unwrap_or("this payment")),
+        (Lang::Fr, false) => ("Accepter", sum.unwrap_or("ce paiement")),
+        (Lang::En, false) => ("Accept", sum.unwrap_or("this payment")),
+    };
+    let who = match (lang, refund, who) {
+        (_, _, None) => String::new(),
+        (Lang::Fr, true, Some(who)) => format!(" à {who}"),
+        (Lang::En, true, Some(who)) => format!(" to {who}"),
+        (Lang::Fr, false, Some(who)) => format!(" de {who}"),
+        (Lang::En, false, Some(who)) => format!(" of {who}"),
+    };
+    let mark = lang.pick("\u{202f}?", "?");
+    format!("{verb} {sum}{who}{mark}")
 }
 
 /// The last question before money moves.

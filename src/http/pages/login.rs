@@ -28,6 +28,8 @@ struct Login {
 pub struct Arrival {
     next: Option<String>,
     signed_out: Option<String>,
+    /// A form was sent after the session had ended.
+    undone: Option<String>,
 }
 
 /// The form; whoever is signed in already goes on.
@@ -41,10 +43,11 @@ pub async fn form(
     if auth::signed_in(&app, &headers).await?.is_some() {
         return Ok(Redirect::to(&next).into_response());
     }
-    let note = match (&arrival.signed_out, &arrival.next) {
-        (Some(_), _) => Some(page.t.signed_out),
-        (None, Some(_)) => Some(page.t.please_sign_in),
-        (None, None) => None,
+    let note = match (&arrival.signed_out, &arrival.undone, &arrival.next) {
+        (Some(_), _, _) => Some(page.t.signed_out),
+        (None, Some(_), _) => Some(page.t.nothing_done),
+        (None, None, Some(_)) => Some(page.t.please_sign_in),
+        (None, None, None) => None,
     };
     let login = Login { page, errors: Vec::new(), note, next, email: String::new() };
     Ok(login.page.show(&login))

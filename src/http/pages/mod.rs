@@ -18,7 +18,7 @@ use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
 use askama::Template;
-use axum::extract::{FromRequestParts, RawForm, Request};
+use axum::extract::{FromRequestParts, MatchedPath, RawForm, Request};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -27,8 +27,9 @@ use domain::account::User;
 use domain::lang::Lang;
 use domain::role::Role;
 use i18n::Texts;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
+use std::sync::LazyLock;
 
 /// The cookie that remembers the chosen language.
 const LANG_COOKIE: &str = "lang";
@@ -49,6 +50,8 @@ pub struct Page {
     /// The address of this page, for the links to its other language; without `lang`.
     path: String,
     query: Vec<(String, String)>,
+    /// Of a request that is no look: the page that held its form.
+    form: Option<String>,
     /// Whether the language was chosen just now, and is to be remembered.
     chosen: bool,
     secure: bool,
@@ -90,6 +93,7 @@ impl Page {
             request_id: extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
             simulated: app.config.simulated(),
             path: uri.path().to_owned(),
+            form: (method != Method::GET).then(|| form_page(uri, headers, extensions)),
             query,
             chosen: asked.is_some(),
             secure: app.config.cookie.secure,
@@ -106,6 +110,18 @@ impl Page {
     #[must_use]
     pub fn asset(&self, name: &str) -> String {
         assets::href(name)
+    }
+
+    /// Whether nothing of what was asked for can be had by looking again: a form was sent.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.form.is_some()
+    }
+
+    /// The page to come back to after signing in: this one, or the one that held the form that was sent.
+    #[must_use]
+    pub fn return_address(&self) -> String {
+        self.form.clone().unwrap_or_else(|| self.address())
     }
 
     /// This address, to come back to after signing in.
@@ -153,6 +169,7 @@ impl Page {
             ("/dashboard/cases", self.t.cases, Role::Ops),
             ("/dashboard/metrics", self.t.metrics, Role::Ops),
             ("/dashboard/offers", self.t.offers, Role::Admin),
+            ("/dashboard/hours", self.t.hours, Role::Admin),
             ("/dashboard/users", self.t.users, Role::Admin),
             ("/dashboard/audit", self.t.audit, Role::Admin),
         ];
@@ -206,6 +223,30 @@ impl FromRequestParts<Shared> for Page {
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Infallible> {
         Ok(Self::of(app, &parts.method, &parts.uri, &parts.headers, &parts.extensions))
     }
+}
+
+/// The page that held the form which was sent: the one that the browser names, if it is of this site, else the
+/// address itself or what stands above it, as far as it can be looked at.
+fn form_page(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> String {
+    static LOOKED_AT: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        super::routes().into_iter().filter(|route| route.method == "GET").map(|route| route.path).collect()
+    });
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let referer = text(header::REFERER).and_then(|referer| referer.parse::<Uri>().ok());
+    let host = text(header::HOST);
+    let named = referer.filter(|referer| referer.authority().map(|at| at.as_str()) == host && host.is_some());
+    if let Some(named) = named.as_ref().and_then(|referer| referer.path_and_query()) {
+        return named.as_str().to_owned();
+    }
+    let pattern = extensions.get::<MatchedPath>().map_or("", |matched| matched.as_str());
+    let (mut pattern, mut path) = (pattern, uri.path());
+    while !LOOKED_AT.contains(pattern) {
+        match (pattern.rsplit_once('/'), path.rsplit_once('/')) {
+            (Some((pattern_above, _)), Some((above, _))) => (pattern, path) = (pattern_above, above),
+            _ => return "/dashboard".to_owned(),
+        }
+    }
+    path.to_owned()
 }
 
 /// The value of a cookie, as it was sent.

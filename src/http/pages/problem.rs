@@ -50,8 +50,9 @@ fn thousandths(weight: &str) -> u32 {
 pub fn page(page: Page, problem: &Problem) -> Response {
     let t = page.t;
     if problem.status == StatusCode::UNAUTHORIZED {
-        let next = form_urlencoded::byte_serialize(page.address().as_bytes()).collect::<String>();
-        return Redirect::to(&format!("/login?next={next}")).into_response();
+        let next = form_urlencoded::byte_serialize(page.return_address().as_bytes()).collect::<String>();
+        let lost = if page.was_sent() { "&undone=yes" } else { "" };
+        return Redirect::to(&format!("/login?next={next}{lost}")).into_response();
     }
     let (title, lead) = match problem.status {
         StatusCode::NOT_FOUND => (t.not_found_title, t.not_found_lead),

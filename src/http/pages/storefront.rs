@@ -4,6 +4,7 @@ use super::{Fields, FormError, Page, format, i18n};
 use crate::app::Shared;
 use crate::flow::checkout::{self, Caller, CheckoutError, Started};
 use crate::flow::holds::client_key;
+use crate::flow::hours::{self, Standing, Time};
 use crate::http::error::Problem;
 use crate::http::hold;
 use crate::http::limit::ClientAddress;
@@ -11,26 +12,22 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use clock::Timestamp;
 use domain::Fault;
 use domain::booking::{Booking, BookingRequest, NewBooking, Status};
+use domain::hours::Refusal;
 use domain::lang::Lang;
 use domain::offer::Offer;
-use domain::slot::{Slot, SlotError};
+use domain::slot::Slot;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Deserialize;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use store::{StoreError, Tx};
 
-/// Days that can be chosen with one press.
-const DAYS: usize = 8;
-/// How far ahead a free day is looked for when nobody chose one.
-const SEARCH_DAYS: usize = 14;
-/// The hours that are offered if the offer has no times of its own.
-const HOURS: std::ops::RangeInclusive<i8> = 9..=18;
+/// How many months a free day is looked for in when nobody chose one: who closes for a whole summer still sells the
+/// autumn.
+const SEARCH_MONTHS: usize = 4;
 /// How long the form still shows what this browser's last booking had, if it was not paid.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 
@@ -44,10 +41,12 @@ struct Storefront {
     offers: Vec<OfferView>,
     chosen_name: String,
     chosen_price: String,
-    days: Vec<DayView>,
+    month: MonthView,
     date: String,
     day_text: String,
+    zone: String,
     first_day: String,
+    last_day: String,
     shown: String,
     slots_sentence: String,
     slots: Vec<SlotView>,
@@ -60,9 +59,11 @@ struct Storefront {
 #[template(path = "slots_only.html")]
 struct SlotsOnly {
     page: Page,
+    month: MonthView,
     faults: Faults,
     date: String,
     day_text: String,
+    zone: String,
     shown: String,
     slots_sentence: String,
     slots: Vec<SlotView>,
@@ -112,11 +113,29 @@ struct OfferView {
     chosen: bool,
 }
 
+#[derive(Default)]
+struct MonthView {
+    /// Whose month it is: a script puts another in its place only when it is another.
+    key: String,
+    title: String,
+    before: Option<MonthLink>,
+    after: Option<MonthLink>,
+    week: Vec<String>,
+    /// The days of the week before its first.
+    blanks: Vec<i8>,
+    days: Vec<DayView>,
+}
+
+struct MonthLink {
+    value: String,
+    name: String,
+}
+
 struct DayView {
     iso: String,
-    weekday: String,
     number: i8,
-    month: String,
+    label: String,
+    free: bool,
     chosen: bool,
 }
 
@@ -134,6 +153,8 @@ struct SlotView {
 struct Typed {
     offer: String,
     date: String,
+    /// The month to turn to, `YYYY-MM`.
+    month: String,
     time: String,
     first_name: String,
     last_name: String,
@@ -146,6 +167,7 @@ impl Typed {
         Self {
             offer: text("offer"),
             date: text("date"),
+            month: text("month"),
             time: text("time"),
             first_name: text("firstName"),
             last_name: text("lastName"),
@@ -158,6 +180,7 @@ impl Typed {
         Self {
             offer: booking.offer.to_string(),
             date: booking.slot.date().to_string(),
+            month: String::new(),
             time: booking.slot.time_text(),
             first_name: booking.customer.first_name.clone(),
             last_name: booking.customer.last_name.clone(),
@@ -192,6 +215,7 @@ impl Typed {
 pub struct Choice {
     offer: Option<String>,
     date: Option<String>,
+    month: Option<String>,
 }
 
 /// The form, with the slot of this browser's unfinished booking. Who it is for is typed again, or filled in by
@@ -212,6 +236,7 @@ pub async fn form(
     if let Some(date) = choice.date {
         typed.date = date;
     }
+    typed.month = choice.month.unwrap_or_default();
     let view = view(&app, page, typed, &headers, Faults::default(), Vec::new()).await?;
     // Known before the form is sent, so that a form sent twice is the same customer twice.
     Ok(with_hold_cookie(&app, &headers, view.page.show(&view)))
@@ -229,9 +254,9 @@ pub async fn slots(
         date: choice.date.unwrap_or_default(),
         ..Typed::default()
     };
-    let Storefront { page, faults, date, day_text, shown, slots_sentence, slots, .. } =
+    let Storefront { page, month, faults, date, day_text, zone, shown, slots_sentence, slots, .. } =
         view(&app, page, typed, &headers, Faults::default(), Vec::new()).await?;
-    let slots = SlotsOnly { page, faults, date, day_text, shown, slots_sentence, slots };
+    let slots = SlotsOnly { page, month, faults, date, day_text, zone, shown, slots_sentence, slots };
     Ok(slots.page.show(&slots))
 }
 
@@ -271,10 +296,24 @@ async fn misfit(app: &Shared, typed: &Typed, shown: Option<&str>) -> Result<Opti
     let offer = offers
         .iter()
         .find(|offer| typed.offer.trim().is_empty() || offer.id.to_string() == typed.offer.trim());
-    let (Some(offer), Ok(_)) = (offer, Slot::parse_time(typed.time.trim())) else { return Ok(None) };
-    let message = "must be one of the times of this offer";
-    let offered = times_of(offer).iter().any(|time| time == typed.time.trim());
-    Ok((!offered).then(|| Fault::coded("time", "not_on_grid", message)))
+    let (Some(offer), Ok(slot)) = (offer, Slot::parse(typed.date.trim(), typed.time.trim())) else {
+        return Ok(None);
+    };
+    let mut tx = app.store.read().await?;
+    let calendars = hours::calendars(&mut tx, offer.id).await?;
+    tx.rollback().await?;
+    let rules = calendars.rules(offer, &app.config.timezone);
+    if rules.times(slot.date()).contains(&slot.time_text()) {
+        return Ok(None);
+    }
+    // Why it is not among them: by the rule's own name, if it has one.
+    let refusal = slot.starts_at(&app.config.timezone).ok().and_then(|starts_at| {
+        rules
+            .judge(&slot, starts_at, app.clock.now())
+            .err()
+            .filter(|refusal| *refusal != Refusal::OutsideHours)
+    });
+    Ok(Some(refusal.unwrap_or(Refusal::NotOnGrid).fault()))
 }
 
 /// The day and the offer to which the times on a page belong.
@@ -461,20 +500,28 @@ async fn view(
     errors: Vec<FormError>,
 ) -> Result<Storefront, StoreError> {
     let (lang, zone, now) = (page.lang, &app.config.timezone, app.clock.now());
-    let today = zone.to_datetime(now.to_jiff()).date();
+    let today = hours::today(app);
     let offers = checkout::active_offers(app).await?;
     let chosen = offers.iter().find(|offer| offer.id.to_string() == typed.offer).or(offers.first());
     let mine = remembered(app, headers).await?.filter(|booking| booking.status() == Status::Pending);
 
     let mut tx = app.store.read().await?;
-    let wanted = Slot::parse_date(&typed.date).ok();
-    let (date, slots) = match chosen {
-        Some(offer) => times_of_day(app, &mut tx, offer, wanted, today, &page, &typed, mine.as_ref()).await?,
-        None => (wanted.unwrap_or(today), Vec::new()),
+    let (date, month) = match chosen {
+        Some(offer) => month_of(app, &mut tx, offer, &typed, today).await?,
+        None => (Slot::parse_date(&typed.date).unwrap_or(today), Month::default()),
     };
     tx.rollback().await?;
 
-    let held = mine.filter(|booking| booking.hold_expires_at > now).map(|booking| Held {
+    let mine_here = mine.as_ref().filter(|booking| chosen.is_some_and(|offer| offer.id == booking.offer));
+    let times = month.days.iter().find(|(day, _)| *day == date).map_or(&[][..], |(_, times)| times);
+    let capacity = chosen.map_or(1, |offer| offer.capacity);
+    let mut slots: Vec<SlotView> =
+        times.iter().map(|time| slot_view(&page, time, capacity, &typed, mine_here)).collect();
+    if let Some(slot) = slots.iter_mut().find(|slot| slot.free) {
+        slot.target = true;
+    }
+
+    let held = mine.as_ref().filter(|booking| booking.hold_expires_at > now).map(|booking| Held {
         sentence: i18n::held(
             lang,
             &format::slot(lang, &booking.slot),
@@ -491,22 +538,20 @@ async fn view(
         offers: offers.iter().map(|offer| offer_view(lang, offer, chosen)).collect(),
         chosen_name: chosen.map(|offer| offer.name.clone()).unwrap_or_default(),
         chosen_price: chosen.map(|offer| format::money(lang, offer.price)).unwrap_or_default(),
-        days: (0..DAYS).map(|n| day_view(lang, plus_days(today, n), date)).collect(),
+        month: month_view(lang, &chosen_offer, &month, date, today, mine_here),
         date: date.to_string(),
         shown: shown_text(&date.to_string(), &chosen_offer),
         slots_sentence: i18n::free_slots(lang, free, &day_text),
+        zone: format::zone(lang, zone, times.iter().find_map(|time| time.starts_at).unwrap_or(now)),
         day_text,
         first_day: today.to_string(),
+        last_day: month.last.map_or_else(|| "9999-12-31".to_owned(), |last| last.to_string()),
         slots,
         first_name: typed.first_name,
         last_name: typed.last_name,
         email: typed.email,
         page,
     })
-}
-
-fn plus_days(date: Date, days: usize) -> Date {
-    date.saturating_add(i32::try_from(days).unwrap_or(0).days())
 }
 
 fn offer_view(lang: Lang, offer: &Offer, chosen: Option<&Offer>) -> OfferView {
@@ -518,88 +563,114 @@ fn offer_view(lang: Lang, offer: &Offer, chosen: Option<&Offer>) -> OfferView {
     }
 }
 
-fn day_view(lang: Lang, day: Date, chosen: Date) -> DayView {
-    let short = |name: &str| name.chars().take(3).collect();
+/// The days of a month with their times.
+#[derive(Debug, Default)]
+struct Month {
+    days: Vec<(Date, Vec<Time>)>,
+    /// The last day that can be booked, if there is one.
+    last: Option<Date>,
+}
+
+impl Month {
+    fn first_free(&self) -> Option<Date> {
+        let is_free = |times: &[Time]| times.iter().any(|time| matches!(time.standing, Standing::Free(_)));
+        self.days.iter().find(|(_, times)| is_free(times)).map(|(day, _)| *day)
+    }
+}
+
+/// The chosen day with its month. If no day was chosen, the first one with a free time: of the month that was asked
+/// for, else of this one and the next ones.
+async fn month_of(
+    app: &Shared,
+    tx: &mut Tx,
+    offer: &Offer,
+    typed: &Typed,
+    today: Date,
+) -> Result<(Date, Month), StoreError> {
+    let calendars = hours::calendars(tx, offer.id).await?;
+    let last = calendars.rules(offer, &app.config.timezone).last_day(app.clock.now());
+    let asked = Slot::parse_date(&format!("{}-01", typed.month)).ok();
+    let wanted = Slot::parse_date(&typed.date).ok().filter(|date| {
+        // A month was turned to: its first free day, not the day of before.
+        asked.is_none_or(|month| (month.year(), month.month()) == (date.year(), date.month()))
+    });
+    let mut month = asked.or(wanted).unwrap_or(today).first_of_month();
+    let mut first = None;
+    for _ in 0..if asked.or(wanted).is_some() { 1 } else { SEARCH_MONTHS } {
+        let days = hours::days_by(app, tx, &calendars, offer, month, month.last_of_month()).await?;
+        let found = Month { days, last };
+        if let Some(date) = wanted.or_else(|| found.first_free()) {
+            return Ok((date, found));
+        }
+        first.get_or_insert((if month > today { month } else { today }, found));
+        if last.is_some_and(|last| month.last_of_month() >= last) {
+            break;
+        }
+        month = next_month(month);
+    }
+    Ok(first.unwrap_or_else(|| (today, Month::default())))
+}
+
+fn next_month(month: Date) -> Date {
+    month.saturating_add(1.month()).first_of_month()
+}
+
+fn month_view(
+    lang: Lang,
+    offer: &str,
+    month: &Month,
+    chosen: Date,
+    today: Date,
+    mine: Option<&Booking>,
+) -> MonthView {
+    let Some((first, _)) = month.days.first() else { return MonthView::default() };
+    let before = first.saturating_sub(1.day()).first_of_month();
+    let after = next_month(*first);
+    let link = |month: Date| MonthLink {
+        value: format!("{:04}-{:02}", month.year(), month.month()),
+        name: format::month_of_year(lang, month),
+    };
+    let beyond = month.last.is_some_and(|last| after > last) || after.year() >= 9999;
+    MonthView {
+        key: format!("{offer}|{:04}-{:02}", first.year(), first.month()),
+        title: format::month_of_year(lang, *first),
+        before: (before >= today.first_of_month()).then(|| link(before)),
+        after: (!beyond).then(|| link(after)),
+        week: format::short_week(lang),
+        blanks: (0..first.weekday().to_monday_zero_offset()).collect(),
+        days: month.days.iter().map(|(day, times)| day_view(lang, *day, times, chosen, mine)).collect(),
+    }
+}
+
+fn day_view(lang: Lang, day: Date, times: &[Time], chosen: Date, mine: Option<&Booking>) -> DayView {
+    let free = times
+        .iter()
+        .filter(|time| {
+            matches!(time.standing, Standing::Free(_)) || mine.is_some_and(|mine| mine.slot == time.slot)
+        })
+        .count();
     DayView {
         iso: day.to_string(),
-        weekday: short(format::weekday(lang, day.weekday())),
         number: day.day(),
-        month: format::short_month(lang, day),
+        label: i18n::day_label(lang, &format::day(lang, day), free),
+        free: free > 0,
         chosen: day == chosen,
     }
 }
 
-/// The times of the wanted day, or of the first one with a free time if none is wanted.
-#[expect(clippy::too_many_arguments, reason = "one question, asked in one place")]
-async fn times_of_day(
-    app: &Shared,
-    tx: &mut Tx,
-    offer: &Offer,
-    wanted: Option<Date>,
-    today: Date,
-    page: &Page,
-    typed: &Typed,
-    mine: Option<&Booking>,
-) -> Result<(Date, Vec<SlotView>), StoreError> {
-    let mut first = None;
-    let search = if wanted.is_some() { 1 } else { SEARCH_DAYS };
-    for n in 0..search {
-        let date = wanted.unwrap_or_else(|| plus_days(today, n));
-        let taken = tx.seats_by_time(offer.id, &date.to_string()).await?;
-        let mut slots = slot_views(app, offer, date, &taken, page, typed, mine);
-        if let Some(slot) = slots.iter_mut().find(|slot| slot.free) {
-            slot.target = true;
-            return Ok((date, slots));
-        }
-        first.get_or_insert((date, slots));
-    }
-    Ok(first.unwrap_or((today, Vec::new())))
-}
-
-fn slot_views(
-    app: &Shared,
-    offer: &Offer,
-    date: Date,
-    taken: &HashMap<String, i64>,
-    page: &Page,
-    typed: &Typed,
-    mine: Option<&Booking>,
-) -> Vec<SlotView> {
-    let now = app.clock.now();
-    let view = |time: String| {
-        let slot = Slot::parse(&date.to_string(), &time).ok()?;
-        let yours = mine.is_some_and(|booking| booking.offer == offer.id && booking.slot == slot);
-        let left = i64::from(offer.capacity) - taken.get(&time).copied().unwrap_or(0);
-        let (free, note) = bookable(app, &slot, now).map_or_else(
-            |note| (false, note(page).to_owned()),
-            |()| match left {
-                _ if yours => (true, page.t.yours.to_owned()),
-                1.. if offer.capacity > 1 => (true, i18n::seats_left(page.lang, left)),
-                1.. => (true, String::new()),
-                _ => (false, page.t.taken.to_owned()),
-            },
-        );
-        let chosen = free && typed.time == time && typed.date == date.to_string();
-        Some(SlotView { time, free, chosen, note, target: false })
+fn slot_view(page: &Page, time: &Time, capacity: i32, typed: &Typed, mine: Option<&Booking>) -> SlotView {
+    let yours = mine.is_some_and(|booking| booking.slot == time.slot);
+    let (free, note) = match &time.standing {
+        Standing::Past => (false, page.t.past.to_owned()),
+        Standing::Skipped => (false, page.t.not_offered.to_owned()),
+        _ if yours => (true, page.t.yours.to_owned()),
+        Standing::Refused(Refusal::TooSoon { .. }) => (false, page.t.too_soon.to_owned()),
+        Standing::Refused(_) => (false, page.t.not_offered.to_owned()),
+        Standing::Free(left) if capacity > 1 => (true, i18n::seats_left(page.lang, *left)),
+        Standing::Free(_) => (true, String::new()),
+        Standing::Full => (false, page.t.taken.to_owned()),
     };
-    times_of(offer).into_iter().filter_map(view).collect()
-}
-
-/// The times at which the form offers it, as `HH:MM`.
-fn times_of(offer: &Offer) -> Vec<String> {
-    if offer.grid.is_empty() {
-        HOURS.map(|hour| format!("{hour:02}:00")).collect()
-    } else {
-        offer.grid.iter().map(|time| format!("{:02}:{:02}", time.hour(), time.minute())).collect()
-    }
-}
-
-fn bookable(app: &Shared, slot: &Slot, now: Timestamp) -> Result<(), fn(&Page) -> &'static str> {
-    match slot.bookable_at(&app.config.timezone, now) {
-        Ok(_) => Ok(()),
-        Err(SlotError::Past) => Err(|page| page.t.past),
-        Err(SlotError::BadDate | SlotError::BadTime | SlotError::SkippedByClockChange) => {
-            Err(|page| page.t.not_offered)
-        }
-    }
+    let text = time.slot.time_text();
+    let chosen = free && typed.time == text && typed.date == time.slot.date().to_string();
+    SlotView { time: text, free, chosen, note, target: false }
 }

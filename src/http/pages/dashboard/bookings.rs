@@ -164,11 +164,15 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         chosen: filter.offer == Some(offer.id),
     };
     let view = Bookings {
-        tiles: vec![
-            Fact::new(t.open_cases, open_cases.to_string()),
-            Fact::new(t.received, webhook.received.to_string()),
-            Fact::new(t.errors, webhook.errors.to_string()),
-        ],
+        // What they count can be opened by OPS only.
+        tiles: match page.allows(Role::Ops) {
+            true => vec![
+                Fact::new(t.open_cases, open_cases.to_string()),
+                Fact::new(t.received, webhook.received.to_string()),
+                Fact::new(t.errors, webhook.errors.to_string()),
+            ],
+            false => Vec::new(),
+        },
         statuses: Status::ALL.into_iter().map(status).collect(),
         offers: offers.iter().map(offer).collect(),
         filtered: !errors.is_empty()

@@ -6,7 +6,7 @@ use crate::flow::cases::{self, CaseError, Decision};
 use crate::flow::refund::RefundError;
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
-use crate::http::pages::{Fields, FormError, format};
+use crate::http::pages::{Fields, FormError, format, i18n};
 use crate::http::request::RequestId;
 use askama::Template;
 use axum::Extension;
@@ -68,6 +68,73 @@ struct ActionView {
     wants_booking: bool,
     wants_note: bool,
     moves_money: bool,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/case_review.html")]
+struct CaseReview {
+    page: Page,
+    view: ReviewView,
+}
+
+struct ReviewView {
+    id: String,
+    action: &'static str,
+    name: &'static str,
+    note: String,
+    question: String,
+    consequence: &'static str,
+    moves_money: bool,
+    facts: Vec<Fact>,
+}
+
+/// What is about to be done with whose money, asked once more.
+async fn review(
+    app: &Shared,
+    page: Page,
+    id: CaseId,
+    action: CaseAction,
+    note: Option<&str>,
+) -> Result<Option<Response>, Problem> {
+    let mut tx = app.store.read().await?;
+    let case = tx.case(id, false).await?.ok_or_else(Problem::not_found)?;
+    let booking = match case.booking_id {
+        Some(id) => tx.booking(id).await?,
+        None => None,
+    };
+    tx.rollback().await?;
+    let may =
+        case.closed_at.is_none() && case.kind.actions().contains(&action) && page.allows(action.needs());
+    // Whoever may not do it is told so by the decision itself.
+    if !may {
+        return Ok(None);
+    }
+    let (t, lang) = (page.t, page.lang);
+    let name = booking
+        .as_ref()
+        .map(|booking| format!("{} {}", booking.customer.first_name, booking.customer.last_name));
+    let sum = amount(&page, &case);
+    let moves_money = action == CaseAction::Refund;
+    let facts = [
+        (t.customer, name.clone()),
+        (t.code, booking.as_ref().map(|booking| booking.code.to_string())),
+        (t.slot, booking.as_ref().map(|booking| format::slot(lang, &booking.slot))),
+        (t.price, booking.as_ref().map(|booking| format::money(lang, booking.price))),
+        (t.amount, sum.clone()),
+        (t.payment_intent, case.payment_intent_id.clone()),
+    ];
+    let view = ReviewView {
+        id: id.to_string(),
+        action: action.as_str(),
+        name: if moves_money { t.refund_title } else { t.action_accept },
+        note: note.unwrap_or_default().to_owned(),
+        question: i18n::case_question(lang, moves_money, sum.as_deref(), name.as_deref()),
+        consequence: if moves_money { t.review_refund } else { t.review_accept },
+        moves_money,
+        facts: facts.into_iter().filter_map(|(name, value)| Some(Fact::new(name, value?))).collect(),
+    };
+    let review = CaseReview { page, view };
+    Ok(Some(review.page.show(&review)))
 }
 
 fn action_view(page: &Page, action: CaseAction) -> ActionView {
@@ -211,6 +278,13 @@ pub async fn decide(
     let booking = Some(fields.get("bookingId").trim()).filter(|text| !text.is_empty());
     // A misspelt one counts as none: the actions that need one say so.
     let booking = booking.and_then(|text| BookingId::parse(text).ok());
+    let reviewed = fields.sent("confirmed").is_some();
+    if matches!(action, CaseAction::Refund | CaseAction::Accept)
+        && !reviewed
+        && let Some(review) = review(&app, page.clone(), case, action, note).await?
+    {
+        return Ok(review);
+    }
     let decision =
         Decision { case, action, note, booking, actor: signed.actor(&request_id), role: signed.0.role };
     let error = match cases::decide(&app, decision).await {

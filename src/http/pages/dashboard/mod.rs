@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bookings;
 pub mod cases;
 pub mod day;
+pub mod hours;
 pub mod ledger;
 pub mod metrics;
 pub mod offers;

@@ -13,11 +13,11 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::Fault;
+use domain::hours::time_of;
 use domain::ids::OfferId;
 use domain::lang::Lang;
 use domain::money::{Currency, Money};
-use domain::offer::{Offer, OfferDraft, OfferTerms};
-use domain::slot::Slot;
+use domain::offer::{Offer, OfferDraft, OfferTerms, USUAL_DURATION};
 
 /// How many texts that are no times are named at most.
 const NAMED: usize = 5;
@@ -57,6 +57,9 @@ struct Typed {
     currency: String,
     capacity: String,
     grid: String,
+    duration: String,
+    step: String,
+    resource: String,
     active: bool,
 }
 
@@ -68,6 +71,9 @@ impl Typed {
             currency: "EUR".to_owned(),
             capacity: "1".to_owned(),
             grid: String::new(),
+            duration: USUAL_DURATION.to_string(),
+            step: String::new(),
+            resource: String::new(),
             active: true,
         }
     }
@@ -79,6 +85,9 @@ impl Typed {
             currency: offer.price.currency.as_str().to_ascii_uppercase(),
             capacity: offer.capacity.to_string(),
             grid: grid_text(offer),
+            duration: offer.duration.to_string(),
+            step: offer.step.map(|step| step.to_string()).unwrap_or_default(),
+            resource: offer.resource.clone().unwrap_or_default(),
             active: offer.active,
         }
     }
@@ -91,6 +100,11 @@ impl Typed {
             currency: text("currency"),
             capacity: text("capacity"),
             grid: text("grid"),
+            duration: fields
+                .sent("durationMinutes")
+                .map_or_else(|| USUAL_DURATION.to_string(), |text| text.trim().to_owned()),
+            step: text("stepMinutes"),
+            resource: text("resource"),
             active: fields.sent("active").is_some(),
         }
     }
@@ -111,7 +125,11 @@ impl Typed {
             currency: Some(self.currency.clone()),
             capacity: Some(capacity),
             active: Some(self.active),
-            grid: Some(self.times().map(Into::into).collect()),
+            // As people type them, and if that cannot be read, as it stands, to be named among the faults.
+            grid: Some(self.times().map(|text| time_of(text).unwrap_or_else(|| text.to_owned())).collect()),
+            duration: Some(self.duration.parse().unwrap_or(-1)),
+            step: (!self.step.is_empty()).then(|| self.step.parse().unwrap_or(-1)),
+            resource: Some(self.resource.clone()),
         };
         OfferTerms::check(draft, Vec::new())
     }
@@ -124,7 +142,7 @@ impl Typed {
     fn errors(&self, lang: Lang, faults: &[Fault]) -> Vec<FormError> {
         let line = |field: &&str| {
             let fault = faults.iter().find(|fault| fault.path == *field)?;
-            let not_times: Vec<&str> = self.times().filter(|text| Slot::parse_time(text).is_err()).collect();
+            let not_times: Vec<&str> = self.times().filter(|text| time_of(text).is_none()).collect();
             let message = match *field {
                 "grid" if !not_times.is_empty() => {
                     i18n::not_times(lang, not_times.get(..NAMED).unwrap_or(&not_times))
@@ -133,7 +151,10 @@ impl Typed {
             };
             Some(FormError { target: (*field).to_owned(), message })
         };
-        ["name", "amount", "currency", "capacity", "grid"].iter().filter_map(line).collect()
+        ["name", "amount", "currency", "capacity", "grid", "durationMinutes", "stepMinutes", "resource"]
+            .iter()
+            .filter_map(line)
+            .collect()
     }
 }
 
