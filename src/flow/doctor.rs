@@ -3,6 +3,7 @@
 //! Every finding that is not fine says what would make it so.
 
 use super::invariants::{self, Audit};
+use super::whereabouts::{self, Remark};
 use crate::app::App;
 use crate::config::PollEvents;
 use crate::metrics::CLOCKS_DIFFER;
@@ -71,6 +72,13 @@ impl Finding {
     }
 }
 
+impl From<Remark> for Finding {
+    fn from(Remark { check, message, fix }: Remark) -> Self {
+        let status = if fix.is_some() { Health::Warn } else { Health::Ok };
+        Self { check, status, message, fix }
+    }
+}
+
 /// Checks everything. What cannot be checked is a finding too.
 pub async fn examine(app: &App) -> Vec<Finding> {
     let mut findings = vec![configuration(app)];
@@ -78,6 +86,10 @@ pub async fn examine(app: &App) -> Vec<Finding> {
     stripe(app, &mut findings).await;
     if stands {
         ledger(app, &mut findings).await;
+        match whereabouts::remarks(app).await {
+            Ok(remarks) => findings.extend(remarks.into_iter().map(Finding::from)),
+            Err(error) => findings.push(unreadable("home", &error)),
+        }
         if let Err(error) = secrets(app, &mut findings).await {
             findings.push(unreadable("secrets", &error));
         }

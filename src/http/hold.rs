@@ -33,9 +33,11 @@ pub fn owner_hash(headers: &HeaderMap) -> Option<String> {
 fn sent(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let value = pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()?;
-    let ours = value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    ours.then(|| value.to_owned())
+    // Another site of the same domain may have one of this name, and browsers send whichever they like first.
+    let ours = |value: &&str| {
+        value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).find(ours).map(str::to_owned)
 }
 
 fn hash(value: &str) -> String {

@@ -13,6 +13,7 @@
 )]
 
 mod accounts;
+mod backups;
 mod cases;
 mod chaos;
 mod checkout;
@@ -31,6 +32,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod money;
+mod moving;
 mod offers;
 mod openapi;
 mod orders;

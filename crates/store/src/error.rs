@@ -45,6 +45,9 @@ pub enum StoreError {
         /// What stands there.
         value: String,
     },
+    /// A table, or another program's database, is not what can be copied.
+    #[error("{0}")]
+    NotCopied(String),
     /// A batch changed fewer rows than it had: another instance was faster. Worth another try.
     #[error("another instance changed the same rows first")]
     Overtaken,

@@ -27,8 +27,10 @@ pub mod engine;
 pub mod error;
 pub mod feed;
 pub mod idempotency;
+pub mod import;
 pub mod ledger;
 pub mod limits;
+pub mod marks;
 mod migrate;
 pub mod offers;
 pub mod outbox;
@@ -37,6 +39,7 @@ pub mod privacy;
 pub mod refund_intents;
 mod row;
 pub mod sessions;
+pub mod transfer;
 pub mod users;
 
 pub use engine::Write;

@@ -5,7 +5,7 @@ use clock::Timestamp;
 use domain::ids::{InstanceId, OfferId};
 use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -173,6 +173,43 @@ async fn applied(store: &Store) -> Result<BTreeMap<i64, Vec<u8>>, StoreError> {
     };
     tx.rollback().await?;
     Ok(applied.into_iter().collect())
+}
+
+/// The newest migration that this database has; 0 if it has none.
+pub(super) async fn version(store: &Store) -> Result<i64, StoreError> {
+    Ok(applied(store).await?.keys().last().copied().unwrap_or(0))
+}
+
+/// The newest that this program knows.
+pub(super) fn newest() -> i64 {
+    known().keys().last().copied().unwrap_or(0)
+}
+
+/// The tables that the migrations make: whatever else stands in the same database is somebody else's.
+pub(super) fn own_tables() -> BTreeSet<String> {
+    let made = |sql: &str| -> Vec<String> {
+        let statements = sql.lines().filter_map(|line| line.strip_prefix("create table "));
+        statements.filter_map(|rest| Some(rest.split([' ', '(']).next()?.to_owned())).collect()
+    };
+    MIGRATIONS.iter().flat_map(|migration| made(migration.sql.as_str())).collect()
+}
+
+/// As [`run`], and no further than `version`.
+pub(super) async fn run_to(store: &Store, version: i64) -> Result<(), StoreError> {
+    match store {
+        Store::Postgres { pool, .. } => {
+            let mut connection = pool.acquire().await?.detach();
+            sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut connection).await?;
+            MIGRATIONS.run_to(version, &mut connection).await.map_err(explain)?;
+            connection.close().await?;
+        }
+        Store::Sqlite { writer, path, .. } => {
+            let _lock = lock_file(path.with_extension("migrate.lock")).await?;
+            let mut connection = Store::acquire_sqlite_writer(writer).await?;
+            MIGRATIONS.run_to(version, &mut *connection).await.map_err(explain)?;
+        }
+    }
+    Ok(())
 }
 
 fn explain(error: MigrateError) -> StoreError {

@@ -4,7 +4,7 @@ use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
 use super::{Caller, CheckoutError, HOLD, Started};
 use crate::app::App;
-use crate::flow::reconcile;
+use crate::flow::{closed, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -87,6 +87,13 @@ pub(super) async fn reserve(
                 KeyState::InFlight => return Err(CheckoutError::KeyInFlight),
                 KeyState::OtherRequest => return Err(CheckoutError::KeyReused),
             }
+        }
+        if closed::look(&mut tx).await?.is_some() {
+            tx.rollback().await?;
+            if let (true, Some((key, _))) = (key_is_ours, key) {
+                let_go(app, key).await;
+            }
+            return Err(CheckoutError::Closed);
         }
         if let Some(booking) = claim_seat(app, &mut tx, wish, offer, caller).await? {
             if let Some((key, _)) = key {

@@ -3,6 +3,7 @@
 use super::CheckoutError;
 use super::reserve::hold_from;
 use crate::app::App;
+use crate::flow::recall;
 use crate::stripe::StripeError;
 use crate::stripe::client::NewSession;
 use crate::stripe::objects::{CheckoutSession, Polled};
@@ -90,6 +91,7 @@ async fn create(
         cancel_url: &format!("{base}/cancel"),
         expires_at: expires_at.as_unix_seconds(),
         locale: lang.as_str(),
+        metadata: &recall::metadata(booking, offer, lang),
     };
     app.stripe.create_session(&session, &format!("{reference}-{attempt}")).await
 }
