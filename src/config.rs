@@ -5,6 +5,7 @@
 mod kept;
 mod place;
 mod reader;
+pub mod supervisor;
 mod variables;
 pub mod zones;
 

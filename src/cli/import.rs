@@ -10,8 +10,7 @@ use std::process::ExitCode;
 use store::{Store, StoreError};
 
 /// How it is used.
-pub const EXAMPLES: &str =
-    "Examples:\n  checkout-backend import node --from postgres://shop:password@db/shop --dry-run\n  \
+pub const EXAMPLES: &str = "Examples:\n  checkout-backend import node --from postgres://shop:password@db/shop --dry-run\n  \
      checkout-backend import node --from postgres://shop:password@db/shop";
 
 /// The arguments of `import`.
@@ -57,7 +56,9 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let currency = Currency::parse(&code).map_err(|_| wrong())?;
             let usable = amount >= 0;
             if !usable {
-                return Err(Misuse("--amount: give a number of minor units, 6000 for 60.00".to_owned()).into());
+                return Err(
+                    Misuse("--amount: give a number of minor units, 6000 for 60.00".to_owned()).into()
+                );
             }
             Some(Money { amount, currency })
         }
@@ -123,7 +124,9 @@ fn tell(report: &Report, place: &str) {
     if report.dry_run {
         eprintln!("Nothing was changed. Next: the same without --dry-run");
     } else if report.is_clean() {
-        eprintln!("Everything is here as it was there. Next: checkout-backend reconcile, then docs/GOING-LIVE.md");
+        eprintln!(
+            "Everything is here as it was there. Next: checkout-backend reconcile, then docs/GOING-LIVE.md"
+        );
     }
 }
 

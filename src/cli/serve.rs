@@ -2,7 +2,7 @@
 
 use super::{open, simulator};
 use crate::app::App;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, supervisor};
 use crate::flow::accounts::FirstStart;
 use crate::flow::{background, closed, effects, reconcile, whereabouts, zone};
 use crate::http;
@@ -72,7 +72,10 @@ pub async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
     tokio::spawn(async move { timed.accounts.time_hashing().await });
     let background = background::start(&app);
 
-    let ended = http::server::serve(&app, listener, http::server::signals()?).await;
+    let signals = http::server::signals()?;
+    tell_supervisor("READY=1");
+    let ended = http::server::serve(&app, listener, signals).await;
+    tell_supervisor("STOPPING=1");
     if ended == Ended::Forced {
         tracing::warn!(module = "process", action = "process.forced", "requests in flight were cut off");
     }
@@ -162,6 +165,13 @@ async fn noted(config: &Config, simulator: &Sim) -> Option<std::fs::File> {
     }
 }
 
+/// It serves all the same if nobody hears it.
+fn tell_supervisor(state: &str) {
+    if let Err(error) = supervisor::tell(state) {
+        tracing::warn!(module = "process", action = "sys_supervisor", "{error}");
+    }
+}
+
 /// What whoever starts it may not know of its database: that it is a copy, or was restored.
 async fn tell_where_it_is(app: &App) -> anyhow::Result<()> {
     for remark in whereabouts::remarks(app).await? {
@@ -172,7 +182,12 @@ async fn tell_where_it_is(app: &App) -> anyhow::Result<()> {
         }
     }
     if let Some(restored) = closed::restored(app).await? {
-        tracing::warn!(module = "process", action = "sys_closed", "restored from a backup of {}", restored.taken_at);
+        tracing::warn!(
+            module = "process",
+            action = "sys_closed",
+            "restored from a backup of {}",
+            restored.taken_at
+        );
         let text = format!(
             "checkout-backend: this database was restored from a backup of {}. Nothing is sold until Stripe has been \
              asked about everything since: run `checkout-backend reconcile`, or wait: the service does so itself.\n",

@@ -54,9 +54,7 @@ pub fn start(app: &Shared) -> Background {
     every("cleanup", 300, |app| Box::pin(async move { discard(privacy::clean_up(&app).await) }));
     every("sessions", 600, |app| Box::pin(async move { discard(app.accounts.forget_ended().await) }));
     every("other", 5, |app| Box::pin(async move { discard(doctor::keep_observations(&app).await) }));
-    every("restored", 10, |app| {
-        Box::pin(async move { discard(closed::follow_restoration(&app).await) })
-    });
+    every("restored", 10, |app| Box::pin(async move { discard(closed::follow_restoration(&app).await) }));
     match app.config.poll_events {
         PollEvents::Off => {}
         PollEvents::Auto => {

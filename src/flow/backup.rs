@@ -112,12 +112,7 @@ struct MoneySum {
 impl From<&Money> for MoneySum {
     fn from(money: &Money) -> Self {
         let Money { currency, paid_bookings, paid, refunded } = money;
-        Self {
-            currency: currency.clone(),
-            paid_bookings: *paid_bookings,
-            paid: *paid,
-            refunded: *refunded,
-        }
+        Self { currency: currency.clone(), paid_bookings: *paid_bookings, paid: *paid, refunded: *refunded }
     }
 }
 
@@ -472,7 +467,9 @@ pub async fn restore(
     let mut tx = store.begin_transfer().await?;
     let loaded = load(&mut tx, store, path, header, contents, replace).await;
     let loaded = match loaded {
-        Ok(()) if header.schema == newest => closed::close(&mut tx, backup.taken_at(), now).await.map_err(Into::into),
+        Ok(()) if header.schema == newest => {
+            closed::close(&mut tx, backup.taken_at(), now).await.map_err(Into::into)
+        }
         loaded => loaded,
     };
     if let Err(error) = loaded {

@@ -204,7 +204,11 @@ const BOOKING: [Field; 13] = [
     ("date", true, &["date", "slotdate", "bookingdate", "day"]),
     ("time", true, &["time", "slottime", "bookingtime", "hour", "heure"]),
     ("status", true, &["status", "state", "statut"]),
-    ("Stripe session", true, &["stripesessionid", "sessionid", "checkoutsessionid", "stripecheckoutsessionid"]),
+    (
+        "Stripe session",
+        true,
+        &["stripesessionid", "sessionid", "checkoutsessionid", "stripecheckoutsessionid"],
+    ),
     ("payment intent", false, &["paymentintentid", "stripepaymentintentid"]),
     ("amount", false, &["amount", "amounttotal", "amountcents", "price", "pricecents"]),
     ("currency", false, &["currency"]),
@@ -246,7 +250,8 @@ async fn read(url: &str, report: &mut Report) -> Result<Original, ImportError> {
     };
     let names = || tables.keys().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let Some(bookings) = find("booking") else {
-        let there = if tables.is_empty() { "it has no tables".to_owned() } else { format!("it has {}", names()) };
+        let there =
+            if tables.is_empty() { "it has no tables".to_owned() } else { format!("it has {}", names()) };
         return Err(ImportError::NotTheOriginal(format!("the database has no table \"Booking\": {there}")));
     };
     let (events, users) = (find("paymentevent"), find("user"));
@@ -325,7 +330,11 @@ async fn take_users(
             continue;
         };
         let Some(hash) = table.text(row, "password hash").filter(|hash| original::is_bcrypt(hash)) else {
-            report.conflict(table, &id, "its password is no bcrypt hash: not taken over, make the account anew");
+            report.conflict(
+                table,
+                &id,
+                "its password is no bcrypt hash: not taken over, make the account anew",
+            );
             continue;
         };
         let told = table.text(row, "role");
@@ -432,17 +441,22 @@ fn read_booking(
     let usual = options.price.unwrap_or(offer.price);
     let price = Money {
         amount: match text("amount") {
-            Some(amount) => whole(amount).ok_or_else(|| format!("its amount {amount:?} is no number of minor units"))?,
+            Some(amount) => {
+                whole(amount).ok_or_else(|| format!("its amount {amount:?} is no number of minor units"))?
+            }
             None => usual.amount,
         },
         currency: match text("currency") {
-            Some(code) => Currency::parse(&code.to_lowercase()).map_err(|_| format!("its currency {code:?} is not known"))?,
+            Some(code) => Currency::parse(&code.to_lowercase())
+                .map_err(|_| format!("its currency {code:?} is not known"))?,
             None => usual.currency,
         },
     };
     let id = BookingId::from(own_id("booking", &old_id));
     let session = match text("Stripe session") {
-        Some(session) => Some(SessionId::parse(session).map_err(|_| "its session's id cannot be one".to_owned())?),
+        Some(session) => {
+            Some(SessionId::parse(session).map_err(|_| "its session's id cannot be one".to_owned())?)
+        }
         None => None,
     };
     let now = app.clock.now();
@@ -451,7 +465,8 @@ fn read_booking(
     let intent = text("payment intent").and_then(|intent| PaymentIntentId::parse(intent).ok());
     let paid = || -> Result<Payment, String> {
         // Paid by hand, say: its seat and its status count all the same.
-        let made_up = || SessionId::parse(&format!("import_{id}")).map_err(|_| "it has no session".to_owned());
+        let made_up =
+            || SessionId::parse(&format!("import_{id}")).map_err(|_| "it has no session".to_owned());
         let session = session.clone().map_or_else(made_up, Ok)?;
         Ok(Payment { session, intent: intent.clone(), amount: price.amount, at: updated_at })
     };
@@ -461,11 +476,14 @@ fn read_booking(
         Status::Expired => Progress::Expired,
         Status::Failed => Progress::Failed,
         Status::Cancelled => Progress::Cancelled,
-        Status::Paid | Status::PartiallyRefunded | Status::Refunded | Status::Disputed => Progress::Paid(paid()?),
+        Status::Paid | Status::PartiallyRefunded | Status::Refunded | Status::Disputed => {
+            Progress::Paid(paid()?)
+        }
     };
     let refunds = match status {
         Status::Refunded if price.amount > 0 => vec![Refund {
-            id: RefundId::parse(&format!("import_{id}")).map_err(|_| "its refund cannot be named".to_owned())?,
+            id: RefundId::parse(&format!("import_{id}"))
+                .map_err(|_| "its refund cannot be named".to_owned())?,
             intent: intent.clone(),
             amount: price.amount,
             status: RefundStatus::Succeeded,
@@ -522,14 +540,20 @@ async fn take_booking(
         paid.amount = paid.amount.saturating_add(payment.amount);
     };
     count(&mut report.paid, booking.payment());
-    let told = booking.session.as_ref().and_then(|session| events.remove(session.as_str())).unwrap_or_default();
+    let told =
+        booking.session.as_ref().and_then(|session| events.remove(session.as_str())).unwrap_or_default();
     if let Some(here) = tx.booking(booking.id).await? {
         report.bookings.already_here += 1;
         count(&mut report.paid_here, booking.payment().and(here.payment()));
         if (here.slot, &here.session, here.price) != (booking.slot, &booking.session, booking.price) {
-            report.conflict(table, old_id, "it is here already with another slot, session or price: left as it is");
+            report.conflict(
+                table,
+                old_id,
+                "it is here already with another slot, session or price: left as it is",
+            );
         } else if booking.payment().is_some() && here.payment().is_none() {
-            let why = format!("it was paid since it was taken over and is {} here: run reconcile", here.status());
+            let why =
+                format!("it was paid since it was taken over and is {} here: run reconcile", here.status());
             report.conflict(table, old_id, why);
         } else if booking.keeps_seat() && here.keeps_seat() && here.seat.is_none() {
             report.conflict(table, old_id, FULL);
@@ -543,7 +567,11 @@ async fn take_booking(
     if let Some(id) = &session {
         let handle = Handle::Session(id.to_string());
         if tx.bookings_by_handle(std::slice::from_ref(&handle)).await?.contains_key(&handle) {
-            report.conflict(table, old_id, "its session is that of another booking here: taken over without it");
+            report.conflict(
+                table,
+                old_id,
+                "its session is that of another booking here: taken over without it",
+            );
             session = None;
         }
     }

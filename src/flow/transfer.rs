@@ -125,7 +125,9 @@ async fn copy_rows(source: &mut Tx, target: &mut Tx, to: &Store) -> Result<(Cont
         let columns = table.column_names();
         let goes_to = find(&there, &table.name)?;
         source
-            .each_row(table, &columns, async |rows| Ok::<_, StoreError>(target.insert_rows(goes_to, &columns, &rows).await?))
+            .each_row(table, &columns, async |rows| {
+                Ok::<_, StoreError>(target.insert_rows(goes_to, &columns, &rows).await?)
+            })
             .await?;
     }
     compare(target, &there, &original).await?;
@@ -146,7 +148,12 @@ pub async fn contents(tx: &mut Tx, tables: &[Table]) -> Result<Contents, StoreEr
 }
 
 /// Makes room: what every database has from its start goes; what else is there only if that was asked for.
-pub(super) async fn empty(tx: &mut Tx, tables: &[Table], store: &Store, replace: bool) -> Result<(), TransferError> {
+pub(super) async fn empty(
+    tx: &mut Tx,
+    tables: &[Table],
+    store: &Store,
+    replace: bool,
+) -> Result<(), TransferError> {
     let filled = tx.filled(tables).await?;
     if !replace && !filled.is_empty() {
         let held: Vec<_> = filled.iter().map(|(table, rows)| format!("{rows} {table}")).collect();

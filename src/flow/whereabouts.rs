@@ -53,7 +53,9 @@ fn mode(live: bool) -> &'static str {
 async fn after_a_restoration(app: &App) -> Result<Remark, StoreError> {
     let check = "restored";
     Ok(match closed::restored(app).await? {
-        None => Remark { check, message: "no restored backup waits for a reconciliation".to_owned(), fix: None },
+        None => {
+            Remark { check, message: "no restored backup waits for a reconciliation".to_owned(), fix: None }
+        }
         Some(restored) => Remark {
             check,
             message: format!(
@@ -80,7 +82,11 @@ async fn moved_in(app: &App) -> Result<Remark, StoreError> {
             fix: Some("checkout-backend import node --from \"$DATABASE_URL\" --dry-run".to_owned()),
         }
     } else {
-        Remark { check, message: "nothing of the original service waits to be taken over".to_owned(), fix: None }
+        Remark {
+            check,
+            message: "nothing of the original service waits to be taken over".to_owned(),
+            fix: None,
+        }
     })
 }
 

@@ -26,7 +26,8 @@ pub async fn reckon(app: &App) -> Result<usize, StoreError> {
     let slots = tx.slots_after(same.then(|| now.minus(BEGUN))).await?;
     let mut changed = 0;
     for (date, time, kept) in slots {
-        let Some(starts_at) = Slot::parse(&date, &time).ok().and_then(|slot| slot.starts_at(zone).ok()) else {
+        let Some(starts_at) = Slot::parse(&date, &time).ok().and_then(|slot| slot.starts_at(zone).ok())
+        else {
             tracing::warn!(module = "zone", action = "zone.no_such_time", date, time, zone = name);
             continue;
         };

@@ -45,3 +45,4 @@ mod shop;
 mod store;
 mod tidy;
 mod webhook;
+mod whereabouts;

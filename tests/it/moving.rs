@@ -216,7 +216,10 @@ async fn what_cannot_be_taken_over_is_named_row_by_row(db: TestDatabase) {
     named.sort_unstable();
     assert_eq!(named, ["b1", "b3", "b4", "b5", "u1", "u2", "u3"], "{report:?}");
     // Who has paid sits; who only waits has no seat, and it was said.
-    assert_eq!(db.texts("select first_name from bookings where seat is not null order by 1").await, ["C", "K"]);
+    assert_eq!(
+        db.texts("select first_name from bookings where seat is not null order by 1").await,
+        ["C", "K"]
+    );
     assert_eq!(report.bookings.imported, 3);
     assert_eq!(db.texts("select role from users").await, ["READONLY"]);
     assert_eq!(db.number("select count(*) from payment_events where outcome = 'ignored'").await, 1);
@@ -279,7 +282,9 @@ async fn a_database_moves_to_the_other_engine_and_back(db: TestDatabase) {
     back.store.close().await;
     let (code, _) = command(&db, &["migrate-db", "--from", &db.url, "--to", &back.url]).await;
     assert_eq!(code, Some(1), "a database that holds something else is not overwritten");
-    for (from, to) in [(&db.url, &db.url), (&db.url, &"mysql://x".to_owned()), (&"sqlite://nowhere.db".to_owned(), &db.url)] {
+    for (from, to) in
+        [(&db.url, &db.url), (&db.url, &"mysql://x".to_owned()), (&"sqlite://nowhere.db".to_owned(), &db.url)]
+    {
         assert_eq!(command(&db, &["migrate-db", "--from", from, "--to", to]).await.0, Some(2), "{from} {to}");
     }
     let store = Store::open(&there.url).unwrap();

@@ -548,9 +548,7 @@ fn name(path: &str, text: &str, faults: &mut Vec<Fault>) -> String {
 /// direction of what stands around them, or nothing to be seen at all. None if nothing is.
 #[must_use]
 pub fn unseen(text: &str) -> Option<&'static str> {
-    let turns = |c: char| {
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let hidden = |c: char| {
         matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'
@@ -559,9 +557,7 @@ pub fn unseen(text: &str) -> Option<&'static str> {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
     };
     // These join letters or choose their form, in Persian, Hindi or Japanese names: not on their own.
-    let shapes = |c: char| {
-        matches!(c, '\u{200c}' | '\u{200d}' | '\u{180b}'..='\u{180d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
-    };
+    let shapes = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{180b}'..='\u{180d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}');
     let ends_unseen = text.starts_with(shapes) || text.ends_with(['\u{200c}', '\u{200d}']);
     if text.contains(turns) {
         Some("must not contain characters that turn the direction of the text around them")
@@ -713,7 +709,8 @@ mod tests {
         ] {
             assert!(unseen(bad).is_some(), "{bad:?}");
         }
-        let typed = BookingRequest { first_name: "\u{200b}".into(), last_name: "A\u{202e}b".into(), ..request() };
+        let typed =
+            BookingRequest { first_name: "\u{200b}".into(), last_name: "A\u{202e}b".into(), ..request() };
         assert_eq!(faults(&typed), ["firstName control", "lastName control"]);
     }
 

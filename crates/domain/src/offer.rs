@@ -74,7 +74,8 @@ impl OfferTerms {
     pub fn check(draft: OfferDraft, mut faults: Vec<Fault>) -> Result<Self, Vec<Fault>> {
         let name = draft.name.map(|name| name.trim().to_owned());
         let sound = |name: &String| {
-            (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+            (1..=MAX_NAME_CHARS).contains(&name.chars().count())
+                && !name.chars().any(char::is_control)
                 && unseen(name).is_none()
         };
         if name.as_ref().is_some_and(|name| !sound(name)) {

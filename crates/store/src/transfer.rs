@@ -265,7 +265,9 @@ impl Tx {
         for column in columns {
             let kind = kind_of(table, column)?;
             values.push(match (postgres, kind) {
-                (false, Kind::Boolean) => format!("json(case {column} when 0 then 'false' when 1 then 'true' end)"),
+                (false, Kind::Boolean) => {
+                    format!("json(case {column} when 0 then 'false' when 1 then 'true' end)")
+                }
                 _ => column.clone(),
             });
         }
@@ -392,7 +394,12 @@ impl Tx {
             .await)?;
         let money = rows.into_iter();
         Ok(money
-            .map(|(currency, paid_bookings, paid, refunded)| Money { currency, paid_bookings, paid, refunded })
+            .map(|(currency, paid_bookings, paid, refunded)| Money {
+                currency,
+                paid_bookings,
+                paid,
+                refunded,
+            })
             .collect())
     }
 }
@@ -417,10 +424,14 @@ fn canonical(table: &str, row: &str) -> Result<String, StoreError> {
 fn in_order(mut tables: BTreeMap<String, Table>) -> Result<Vec<Table>, StoreError> {
     let mut ordered: Vec<Table> = Vec::with_capacity(tables.len());
     while !tables.is_empty() {
-        let next = tables.values().find(|table| table.refers_to.iter().all(|other| !tables.contains_key(other)));
+        let next =
+            tables.values().find(|table| table.refers_to.iter().all(|other| !tables.contains_key(other)));
         let Some(name) = next.map(|table| table.name.clone()) else {
             let left: Vec<_> = tables.into_keys().collect();
-            return Err(StoreError::NotCopied(format!("tables refer to each other in a circle: {}", left.join(", "))));
+            return Err(StoreError::NotCopied(format!(
+                "tables refer to each other in a circle: {}",
+                left.join(", ")
+            )));
         };
         ordered.extend(tables.remove(&name));
     }
