@@ -12,6 +12,14 @@ run:
 test *NAMES:
     ./test {{NAMES}}
 
+# Everything that is released: archive, image, SBOM, completions, checksums
+dist:
+    deploy/dist
+
+# The tests of the database on other majors of PostgreSQL: `just majors 15 16`
+majors *MAJORS:
+    deploy/postgres-majors {{MAJORS}}
+
 # What must hold before a change lands
 ci:
     .ci/run

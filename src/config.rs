@@ -6,7 +6,9 @@ mod dotenv;
 mod kept;
 mod place;
 mod reader;
+pub mod supervisor;
 mod variables;
+pub mod zones;
 
 pub use place::Place;
 pub use reader::{ConfigError, Mistake};
@@ -253,12 +255,8 @@ impl Config {
                 .unwrap_or(0),
             allowed_origins: read_allowed_origins(r),
             timezone: r
-                .parse("APP_TIMEZONE", "a name of the time zone database, as Europe/Paris", |text| {
-                    jiff::tz::TimeZone::get(text).ok()
-                })
-                .unwrap_or_else(|| {
-                    jiff::tz::TimeZone::get("Europe/Paris").unwrap_or(jiff::tz::TimeZone::UTC)
-                }),
+                .parse("APP_TIMEZONE", "a name of the time zone database, as Europe/Paris", zones::named)
+                .unwrap_or_else(|| zones::named("Europe/Paris").unwrap_or(jiff::tz::TimeZone::UTC)),
             payload_retention_days: r
                 .parse("PAYLOAD_RETENTION_DAYS", "a number of days from 1 to 3650", |text| {
                     text.parse().ok().filter(|days| (1..=3650).contains(days))

@@ -2,16 +2,22 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 misuse (wrong arguments or configuration).
 
+pub mod adopt;
+pub mod backup;
 pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod gdpr;
+pub mod import;
 pub mod migrate;
+pub mod migrate_db;
 mod open;
 pub mod reconcile;
+pub mod restore;
 pub mod seed;
 pub mod serve;
 mod simulator;
+mod transferred;
 pub mod trigger;
 pub mod users;
 
@@ -23,6 +29,11 @@ use stripe_sim::cli::SimulateArgs;
 
 /// Misuse: wrong arguments or configuration.
 pub const MISUSE: u8 = 2;
+
+/// A command that cannot be carried out as it was typed: exit 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
 
 /// A payments backend for Stripe Checkout.
 #[derive(Debug, Parser)]
@@ -60,6 +71,21 @@ enum Command {
     /// Check configuration, database, clock, Stripe and ledger; say what to do
     #[command(after_help = doctor::EXAMPLE)]
     Doctor(doctor::Args),
+    /// Take over the bookings, ledger and accounts of another program
+    #[command(subcommand, after_help = import::EXAMPLES)]
+    Import(import::Args),
+    /// Copy a whole database into an empty one, also of the other engine
+    #[command(after_help = migrate_db::EXAMPLE)]
+    MigrateDb(migrate_db::Args),
+    /// Write the whole database into one file, while the service runs
+    #[command(after_help = backup::EXAMPLE)]
+    Backup(backup::Args),
+    /// Put a backup into an empty database
+    #[command(after_help = restore::EXAMPLE)]
+    Restore(restore::Args),
+    /// Say that the database is at home here: mails leave from where it is at home, not from its copies
+    #[command(after_help = adopt::EXAMPLE)]
+    Adopt(adopt::Args),
     /// Export what is kept about a person, or forget it
     #[command(subcommand, after_help = gdpr::EXAMPLES)]
     Gdpr(gdpr::Args),
@@ -102,12 +128,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("checkout-backend: {error:#}");
-            match error.downcast_ref::<ConfigError>() {
-                Some(_) => ExitCode::from(MISUSE),
-                // Nothing that another start would find better.
-                None if error.is::<serve::Unfit>() => ExitCode::from(MISUSE),
-                None => ExitCode::FAILURE,
-            }
+            // What another start would not find better.
+            let misuse = error.is::<ConfigError>() || error.is::<Misuse>() || error.is::<serve::Unfit>();
+            if misuse { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -142,6 +165,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(args, open::config()?).await,
         Command::Explain(args) => explain::run(args, open::config()?).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::MigrateDb(args) => migrate_db::run(args).await,
+        Command::Adopt(args) => adopt::run(args, open::config()?).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => restore::run(args).await,
         Command::Gdpr(args) => gdpr::run(args, open::config()?).await,
         Command::Trigger(args) => trigger::run(args).await,
         Command::Simulate(args) => stripe_sim::cli::simulate(args).await,

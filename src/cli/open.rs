@@ -4,6 +4,7 @@ use super::simulator;
 use crate::app::{App, Shared, StartError};
 use crate::config::{Config, Place};
 use crate::stripe::Client;
+use anyhow::Context;
 use clock::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
@@ -38,6 +39,63 @@ pub(super) async fn app(config: Config) -> anyhow::Result<Shared> {
     let store = Store::open(config.database_url.expose_secret())?;
     store.ready().await?;
     parts(config, store).await
+}
+
+/// The database of `DATABASE_URL`; an SQLite file is made if there is none. Nothing else need be configured.
+///
+/// # Errors
+/// What is wrong with the address.
+pub(super) fn store() -> anyhow::Result<Store> {
+    Ok(Store::open(Place::from_env()?.database_url.expose_secret())?)
+}
+
+/// The same for a database that must be there.
+///
+/// # Errors
+/// [`NoDatabase`], or what is wrong with the address.
+pub(super) fn existing() -> anyhow::Result<Store> {
+    let place = Place::from_env()?;
+    match Store::missing_file(place.database_url.expose_secret()) {
+        Some(path) => Err(NoDatabase(path).into()),
+        None => Ok(Store::open(place.database_url.expose_secret())?),
+    }
+}
+
+/// A second writer on the same file is refused: SQLite has one, and that is the service, or this command.
+///
+/// # Errors
+/// If the file is in use.
+pub(super) fn only_one(store: &Store) -> anyhow::Result<Option<std::fs::File>> {
+    let Store::Sqlite { path, .. } = store else { return Ok(None) };
+    let lock = path.with_extension("serve.lock");
+    let mut private = std::fs::OpenOptions::new();
+    private.write(true).create(true).truncate(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut private, 0o600);
+    let file = private.open(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
+            "{} is in use by another checkout-backend: stop it, or set DATABASE_URL to another file",
+            path.display()
+        ),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", lock.display()))
+        }
+    }
+}
+
+/// The same for a PostgreSQL database, as far as its server tells.
+///
+/// # Errors
+/// If the service is connected to it.
+pub(super) async fn nobody_connected(store: &Store) -> anyhow::Result<()> {
+    match store.others_connected().await? {
+        0 => Ok(()),
+        count => anyhow::bail!(
+            "{} is in use by another checkout-backend ({count} connections): stop every instance first",
+            store.place()
+        ),
+    }
 }
 
 async fn parts(config: Config, store: Store) -> anyhow::Result<Shared> {

@@ -79,6 +79,9 @@ fn lines(report: &Report) -> String {
     let mut text = String::new();
     let booking =
         |difference: &Difference| difference.booking_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    for booking in &report.made_again {
+        let _ = writeln!(text, "{booking}  made again of what its session at Stripe remembers");
+    }
     for difference in &report.healed {
         let change = match (difference.before, difference.after) {
             (Some(before), Some(after)) => format!("{before} -> {after}  "),

@@ -1,10 +1,10 @@
 //! `serve`: the whole service in one process, with a simulated Stripe if no key is configured.
 
-use super::simulator;
+use super::{open, simulator};
 use crate::app::App;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, supervisor};
 use crate::flow::accounts::FirstStart;
-use crate::flow::{background, effects, reconcile};
+use crate::flow::{background, closed, effects, reconcile, whereabouts, zone};
 use crate::http;
 use crate::http::server::Ended;
 use crate::telemetry;
@@ -64,7 +64,7 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     }
 
     let store = Store::open(config.database_url.expose_secret())?;
-    let _lock = only_one(&store)?;
+    let _lock = open::only_one(&store)?;
     migrate(&store, &clock).await.with_context(|| format!("cannot use {}", store.place()))?;
     look_at(&store, &config, &clock).await?;
 
@@ -92,6 +92,8 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     let app = App::start(config, store, &base, key, audience, clock).await?;
     let first = app.accounts.first_start(&app.config).await?;
     greet(&app, simulator.as_ref(), first);
+    tell_where_it_is(&app).await?;
+    zone::reckon(&app).await?;
 
     if let Err(error) = reconcile::catch_up(&app).await {
         tracing::warn!(module = "reconcile", action = "reconcile.catch_up_failed", "{error}");
@@ -100,7 +102,10 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     tokio::spawn(async move { timed.accounts.time_hashing().await });
     let background = background::start(&app);
 
-    let ended = http::server::serve(&app, listener, http::server::signals()?).await;
+    let signals = http::server::signals()?;
+    tell_supervisor("READY=1");
+    let ended = http::server::serve(&app, listener, signals).await;
+    tell_supervisor("STOPPING=1");
     if ended == Ended::Forced {
         tracing::warn!(module = "process", action = "process.forced", "requests in flight were cut off");
     }
@@ -115,26 +120,6 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     tracing::info!(module = "process", action = "sys_shutdown", "stopped");
     telemetry::flush(Duration::from_secs(2));
     Ok(ExitCode::SUCCESS)
-}
-
-/// A second `serve` on the same file is refused: SQLite has one writer, and that is us.
-fn only_one(store: &Store) -> anyhow::Result<Option<std::fs::File>> {
-    let Store::Sqlite { path, .. } = store else { return Ok(None) };
-    let lock = path.with_extension("serve.lock");
-    let mut private = std::fs::OpenOptions::new();
-    private.write(true).create(true).truncate(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut private, 0o600);
-    let file = private.open(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
-            "{} is in use by another checkout-backend: stop it, or set DATABASE_URL to another file",
-            path.display()
-        ),
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", lock.display()))
-        }
-    }
 }
 
 /// Verifies what the database must be, and takes the recorder's connections before visitors can.
@@ -257,6 +242,39 @@ async fn noted(config: &Config, simulator: &Sim) -> Option<std::fs::File> {
             None
         }
     }
+}
+
+/// It serves all the same if nobody hears it.
+fn tell_supervisor(state: &str) {
+    if let Err(error) = supervisor::tell(state) {
+        tracing::warn!(module = "process", action = "sys_supervisor", "{error}");
+    }
+}
+
+/// What whoever starts it may not know of its database: that it is a copy, or was restored.
+async fn tell_where_it_is(app: &App) -> anyhow::Result<()> {
+    for remark in whereabouts::remarks(app).await? {
+        if let (Some(fix), "home" | "original") = (&remark.fix, remark.check) {
+            tracing::warn!(module = "process", action = "sys_whereabouts", "{}", remark.message);
+            let text = format!("checkout-backend: {}\n  -> {fix}\n", remark.message);
+            let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        }
+    }
+    if let Some(restored) = closed::restored(app).await? {
+        tracing::warn!(
+            module = "process",
+            action = "sys_closed",
+            "restored from a backup of {}",
+            restored.taken_at
+        );
+        let text = format!(
+            "checkout-backend: this database was restored from a backup of {}. Nothing is sold until Stripe has been \
+             asked about everything since: run `checkout-backend reconcile`, or wait: the service does so itself.\n",
+            restored.taken_at
+        );
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+    Ok(())
 }
 
 /// Says where everything is. On standard error, since standard output is the log; on a terminal both are one, so

@@ -3,7 +3,7 @@
 //! **Invariants.** A round that fails, or even panics, is logged and counted, and the next one comes. No
 //! loop keeps state: whatever a round finds is in the database, shared by lease with other instances.
 
-use super::{doctor, effects, privacy, reconcile, refund};
+use super::{closed, doctor, effects, privacy, reconcile, refund};
 use crate::app::Shared;
 use crate::config::PollEvents;
 use domain::backoff::Backoff;
@@ -55,6 +55,7 @@ pub fn start(app: &Shared) -> Background {
     every("cleanup", 300, |app| Box::pin(async move { discard(privacy::clean_up(&app).await) }));
     every("sessions", 600, |app| Box::pin(async move { discard(app.accounts.forget_ended().await) }));
     every("other", 5, |app| Box::pin(async move { discard(doctor::keep_observations(&app).await) }));
+    every("restored", 10, |app| Box::pin(async move { discard(closed::follow_restoration(&app).await) }));
     match app.config.poll_events {
         PollEvents::Off => {}
         PollEvents::Auto => {

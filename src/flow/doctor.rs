@@ -5,6 +5,7 @@
 use super::health::{self, LITTLE_ROOM, Trouble};
 use super::invariants::{self, Audit, RECENT, Scope};
 use super::reconcile::FEED_READ;
+use super::whereabouts::{self, Remark};
 use crate::app::App;
 use crate::config::{Config, PollEvents};
 use crate::metrics::{CLOCKS_DIFFER, Refusal};
@@ -96,6 +97,13 @@ pub struct Outside<'a> {
     pub clock: &'a Clock,
 }
 
+impl From<Remark> for Finding {
+    fn from(Remark { check, message, fix }: Remark) -> Self {
+        let status = if fix.is_some() { Health::Warn } else { Health::Ok };
+        Self { check, status, message, fix }
+    }
+}
+
 /// Checks everything. What cannot be checked is a finding too.
 ///
 /// Of the ledger, what is recent: in seconds, however much there is.
@@ -112,6 +120,10 @@ pub async fn examine_in(app: &App, scope: Scope) -> Vec<Finding> {
     effects_are_reachable(&app.config, &mut findings).await;
     if stands {
         ledger(app, scope, &mut findings).await;
+        match whereabouts::remarks(app).await {
+            Ok(remarks) => findings.extend(remarks.into_iter().map(Finding::from)),
+            Err(error) => findings.push(unreadable(app, "home", &error)),
+        }
         for (check, done) in [
             ("secrets", secrets(app, &mut findings).await),
             ("signatures", signatures(app, &mut findings).await),

@@ -6,6 +6,7 @@
 
 mod mail;
 
+use super::home;
 use crate::app::App;
 use crate::config::{Config, NotifySettings};
 use crate::failpoint;
@@ -48,6 +49,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`StoreError`]. A receiver that fails is no error: the delivery is tried again.
 pub async fn deliver_due(app: &App) -> Result<usize, StoreError> {
+    let mut tx = app.store.begin().await?;
+    let at_home = home::is_here(&mut tx, app).await?;
+    tx.commit().await?;
+    if !at_home {
+        // A copy of the database: what happened is told where it is at home.
+        return Ok(0);
+    }
     while fan_out(app).await? {}
     let mut tx = app.store.begin().await?;
     let due = tx.take_due_deliveries(app.clock.now(), LEASE, AT_ONCE).await?;

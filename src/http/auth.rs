@@ -28,6 +28,8 @@ use store::StoreError;
 
 /// The session cookie's name.
 pub const COOKIE: &str = "sid";
+/// Cookies of that name that are looked at: each costs a signature.
+const MAX_COOKIES: usize = 8;
 /// What every failed sign-in is called, whyever it failed.
 const REFUSED: &str = "Identifiants invalides";
 
@@ -86,8 +88,15 @@ pub async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<User>, S
 }
 
 fn session_of(app: &App, headers: &HeaderMap) -> Option<SessionToken> {
-    let jar = SignedCookieJar::from_headers(headers, app.cookie_key.clone());
-    SessionToken::parse(jar.get(COOKIE)?.value())
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let named = |pair: &&str| pair.trim().split_once('=').is_some_and(|(name, _)| name == COOKIE);
+    let pairs = cookies.flat_map(|value| value.split(';')).filter(named).take(MAX_COOKIES);
+    // Another site of the same domain may have one of this name: ours is the one that we signed.
+    pairs.filter_map(|pair| HeaderValue::from_str(pair.trim()).ok()).find_map(|pair| {
+        let alone = HeaderMap::from_iter([(header::COOKIE, pair)]);
+        let jar = SignedCookieJar::from_headers(&alone, app.cookie_key.clone());
+        SessionToken::parse(jar.get(COOKIE)?.value())
+    })
 }
 
 fn unauthenticated() -> Problem {

@@ -202,6 +202,13 @@ impl From<CheckoutError> for Problem {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many unpaid bookings", message)
                     .retry_after(seconds)
             }
+            CheckoutError::Closed => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Closed until reconciled",
+                "A backup was restored, and Stripe has not been asked yet what was sold since: nothing is sold until \
+                 `checkout-backend reconcile` has succeeded, which the service also tries by itself. Try again shortly.",
+            )
+            .retry_after(30),
             CheckoutError::AlreadyPaid(_) => conflict(
                 "Already paid",
                 "This booking is paid, or its payment is on its way: there is nothing left to pay.",

@@ -138,6 +138,9 @@ pub struct NewSession<'a> {
     pub expires_at: i64,
     /// The language of the payment page.
     pub locale: &'a str,
+    /// What else the session remembers: names of at most 40 characters, values of at most 500, and no more than
+    /// 40 of them.
+    pub metadata: &'a [(&'static str, String)],
 }
 
 impl Client {
@@ -161,7 +164,12 @@ impl Client {
     ) -> Result<Polled<CheckoutSession>, StripeError> {
         let amount = session.amount.to_string();
         let expires_at = session.expires_at.to_string();
-        let form = [
+        let named: Vec<(String, &str)> = session
+            .metadata
+            .iter()
+            .map(|(name, value)| (format!("metadata[{name}]"), value.as_str()))
+            .collect();
+        let mut form = vec![
             ("mode", "payment"),
             ("line_items[0][quantity]", "1"),
             ("line_items[0][price_data][currency]", session.currency),
@@ -184,6 +192,7 @@ impl Client {
             ("payment_intent_data[metadata][booking_id]", session.reference),
             ("payment_intent_data[metadata][instance]", session.instance),
         ];
+        form.extend(named.iter().map(|(name, value)| (name.as_str(), *value)));
         polled(self.post("/v1/checkout/sessions", &form, idempotency_key).await?)
     }
 

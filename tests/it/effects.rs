@@ -2,15 +2,15 @@
 //! forgotten.
 
 use crate::harness::process::command;
-use crate::harness::{TestDatabase, eventually, on_each_engine};
+use crate::harness::{TestApp, TestDatabase, eventually, on_each_engine};
 use crate::shop::{ADMIN, Shop, VISA};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use checkout_backend::flow::{effects, refund};
-use domain::booking::Status;
+use checkout_backend::flow::{effects, home, refund, whereabouts};
+use domain::booking::{BookingRequest, Status};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -28,6 +28,9 @@ on_each_engine! {
     a_receiver_that_never_answers_well_is_given_up_visibly_and_can_be_tried_again,
     a_crash_between_sending_and_marking_tells_it_again_under_the_same_key,
     customer_and_owner_get_mails_in_their_language,
+    a_mail_says_that_a_program_wrote_it_and_goes_to_a_host_by_its_name_in_ascii,
+    a_copy_of_the_database_elsewhere_tells_nobody_until_it_is_said_that_it_moved,
+    a_copy_whose_waiting_mails_are_discarded_tells_only_what_happens_to_it,
     a_mail_that_comes_late_confirms_no_booking_that_was_given_back,
     a_mail_server_that_does_not_let_us_in_gets_the_mail_once_it_does,
     a_receiver_that_hangs_holds_up_no_other_booking,
@@ -221,6 +224,70 @@ async fn strict_mail_server(greeting: Arc<AtomicU16>) -> (String, Arc<Mutex<Vec<
     (url, mails)
 }
 
+async fn a_mail_says_that_a_program_wrote_it_and_goes_to_a_host_by_its_name_in_ascii(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let shop = Shop::open_with(&db, &[("SMTP_URL", &url), ("MAIL_FROM", "cabinet@example.org")]).await;
+    let request = BookingRequest { email: "elise@exämple.org".into(), ..Shop::request() };
+    let checkout = shop.book_as(&request).await;
+    shop.pay(&checkout, VISA).await;
+    shop.deliver_all().await;
+    assert_eq!(deliver(&shop).await, 2);
+    let got = mails.lock().unwrap().clone();
+    assert!(got.iter().any(|mail| mail.contains("elise@xn--exmple-cua.org")), "{got:?}");
+    assert!(got.iter().all(|mail| mail.contains("Auto-Submitted: auto-generated")), "{got:?}");
+}
+
+/// A shop whose customer waits for a mail that could not leave, and the same database started elsewhere.
+async fn copied(db: &TestDatabase, there: &[(&str, &str)]) -> (Shop, TestApp) {
+    let nobody = [("SMTP_URL", "smtp://127.0.0.1:1"), ("MAIL_FROM", "cabinet@example.org")];
+    let at_home = [("APP_URL", "https://shop.example.org")];
+    let shop = Shop::open_with(db, &[&nobody[..], &at_home[..]].concat()).await;
+    assert_eq!(deliver(&shop).await, 0);
+    shop.paid().await;
+    deliver(&shop).await;
+    db.execute("update outbox_deliveries set next_try_at = 0 where state = 'pending'").await;
+    let copy = TestApp::start_with(db, there, &shop.sim.base_url()).await;
+    (shop, copy)
+}
+
+async fn a_copy_of_the_database_elsewhere_tells_nobody_until_it_is_said_that_it_moved(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let there = [
+        ("SMTP_URL", url.as_str()),
+        ("MAIL_FROM", "x@example.org"),
+        ("APP_URL", "https://staging.example.org"),
+    ];
+    let (_shop, copy) = copied(&db, &there).await;
+    assert_eq!(effects::deliver_due(&copy.app).await.unwrap(), 0);
+    assert!(mails.lock().unwrap().is_empty());
+    let remarks = whereabouts::remarks(&copy.app).await.unwrap();
+    let home = remarks.iter().find(|remark| remark.check == "home").unwrap();
+    assert!(home.message.contains("https://shop.example.org"), "{home:?}");
+    assert!(home.fix.as_ref().unwrap().contains("checkout-backend adopt"), "{home:?}");
+
+    assert_eq!(home::adopt(&copy.app, false).await.unwrap(), 0);
+    assert_eq!(effects::deliver_due(&copy.app).await.unwrap(), 2);
+    assert_eq!(mails.lock().unwrap().len(), 2);
+    let remarks = whereabouts::remarks(&copy.app).await.unwrap();
+    assert!(remarks.iter().any(|remark| remark.check == "home" && remark.fix.is_none()), "{remarks:?}");
+}
+
+async fn a_copy_whose_waiting_mails_are_discarded_tells_only_what_happens_to_it(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let there = [
+        ("SMTP_URL", url.as_str()),
+        ("MAIL_FROM", "x@example.org"),
+        ("APP_URL", "https://staging.example.org"),
+    ];
+    let (shop, copy) = copied(&db, &there).await;
+    assert_eq!(home::adopt(&copy.app, true).await.unwrap(), 2);
+    assert_eq!(effects::deliver_due(&copy.app).await.unwrap(), 0);
+    shop.paid().await;
+    assert_eq!(effects::deliver_due(&copy.app).await.unwrap(), 2);
+    assert_eq!(mails.lock().unwrap().len(), 2);
+    db.assert_sound().await;
+}
+
 async fn customer_and_owner_get_mails_in_their_language(db: TestDatabase) {
     let (url, mails) = mail_server().await;
     let shop = Shop::open_with(
@@ -245,6 +312,7 @@ async fn customer_and_owner_get_mails_in_their_language(db: TestDatabase) {
     let link = format!("/success?session_id={}", checkout.session);
     assert!(unfolded(&customer).contains(&link), "{customer}");
     assert!(customer.contains("Message-ID: <msg_"), "{customer}");
+    assert!(got.iter().all(|mail| mail.contains("Auto-Submitted: auto-generated")), "{customer}");
     let owner = to("owner@example.org");
     assert!(owner.contains("/dashboard/bookings/"), "{owner}");
     assert!(owner.contains("Ada Lovelace <ada@example.org>"), "{owner}");

@@ -14,6 +14,7 @@
 
 mod accounts;
 mod attacks;
+mod backups;
 mod cases;
 mod chaos;
 mod checkout;
@@ -37,6 +38,7 @@ mod metrics;
 mod migrations;
 mod model;
 mod money;
+mod moving;
 mod offers;
 mod openapi;
 mod orders;
@@ -51,3 +53,4 @@ mod shop;
 mod store;
 mod tidy;
 mod webhook;
+mod whereabouts;

@@ -93,6 +93,7 @@ impl Shop {
             cancel_url: "http://localhost/cancel",
             expires_at: booking.hold_expires_at.as_unix_seconds(),
             locale: "fr",
+            metadata: &[],
         };
         let object = self.app.app.stripe.create_session(&session, &reference).await.unwrap();
         object.id.to_string()

@@ -515,6 +515,10 @@ impl NewBooking {
             faults.push(required("email"));
         } else if !is_email(email) {
             faults.push(Fault::coded("email", "email", "must be an e-mail address such as name@example.org"));
+        } else if mail_address(email).is_none() {
+            let text = "must be an e-mail address that every mail server takes: before the @ only letters without \
+                        accents, digits and signs, as in name@example.org";
+            faults.push(Fault::coded("email", "email", text));
         }
         let date = request.date.trim();
         if date.is_empty() {
@@ -578,8 +582,46 @@ fn name(path: &str, text: &str, faults: &mut Vec<Fault>) -> String {
         faults.push(Fault::coded(path, "too_long", format!("must have at most {MAX_NAME_CHARS} characters")));
     } else if text.chars().any(char::is_control) {
         faults.push(Fault::coded(path, "control", "must not contain control characters"));
+    } else if let Some(text) = unseen(text) {
+        faults.push(Fault::coded(path, "control", text));
     }
     text.to_owned()
+}
+
+/// What is wrong with a text that shows something else than it holds: characters that are not seen or that turn the
+/// direction of what stands around them, or nothing to be seen at all. None if nothing is.
+#[must_use]
+pub fn unseen(text: &str) -> Option<&'static str> {
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |c: char| {
+        matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'
+            | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
+    };
+    // These join letters or choose their form, in Persian, Hindi or Japanese names: not on their own.
+    let shapes = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{180b}'..='\u{180d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}');
+    let ends_unseen = text.starts_with(shapes) || text.ends_with(['\u{200c}', '\u{200d}']);
+    if text.contains(turns) {
+        Some("must not contain characters that turn the direction of the text around them")
+    } else if text.contains(hidden) || ends_unseen {
+        Some("must not contain invisible characters")
+    } else if text.chars().all(|c| c.is_whitespace() || shapes(c)) {
+        Some("must have something to be seen in it")
+    } else {
+        None
+    }
+}
+
+/// The address as every mail server takes it, in ASCII: the host in the form that its name has in the network. None if
+/// it has none, as with an accent before the `@`, which only some servers take.
+#[must_use]
+pub fn mail_address(email: &str) -> Option<String> {
+    let (local, host) = email.rsplit_once('@')?;
+    let host = idna::domain_to_ascii(host).ok().filter(|host| host.is_ascii() && !host.is_empty())?;
+    let address = format!("{local}@{host}");
+    (local.is_ascii() && is_email(&address)).then_some(address)
 }
 
 /// Enough of an address for mail to be tried: one `@`, something before it, a dotted host after it,
@@ -663,6 +705,57 @@ mod tests {
         {
             assert!(!is_email(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_address_is_refused_that_a_mail_server_may_not_take() {
+        assert_eq!(mail_address("elise@exämple.org").as_deref(), Some("elise@xn--exmple-cua.org"));
+        assert_eq!(mail_address("o'neil+x@example.ie").as_deref(), Some("o'neil+x@example.ie"));
+        for bad in ["élise@example.org", "名前@example.jp", "a@xn--a.org", "a", "a@"] {
+            assert_eq!(mail_address(bad), None, "{bad}");
+        }
+        let typed = BookingRequest { email: "élise@example.org".into(), ..request() };
+        assert_eq!(faults(&typed), ["email email"]);
+        let typed = BookingRequest { email: "elise@exämple.org".into(), ..request() };
+        assert_eq!(faults(&typed), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_name_shows_what_it_holds() {
+        for good in [
+            "Ada",
+            "O'Neil-Müller Jr.",
+            "李小龍",
+            "محمد",
+            "علی\u{200c}رضا",
+            "葛\u{e0100}城",
+            "שרה",
+            "Zoë\u{301}",
+            "क्\u{200d}ष",
+        ] {
+            assert_eq!(unseen(good), None, "{good:?}");
+        }
+        for bad in [
+            "\u{200b}",
+            "\u{200b}\u{2060}",
+            "Ada\u{202e}gro.elpmaxe",
+            "\u{2067}Ada",
+            "A\u{200f}da",
+            "A\u{ad}da",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{feff}Ada",
+            "\u{200d}",
+            "Ada\u{200c}",
+            "\u{fe0f}",
+            "A\u{e0041}",
+            "A\u{2028}B",
+        ] {
+            assert!(unseen(bad).is_some(), "{bad:?}");
+        }
+        let typed =
+            BookingRequest { first_name: "\u{200b}".into(), last_name: "A\u{202e}b".into(), ..request() };
+        assert_eq!(faults(&typed), ["firstName control", "lastName control"]);
     }
 
     #[test]

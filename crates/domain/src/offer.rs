@@ -1,6 +1,7 @@
 //! What can be booked, and what it costs. Prices live on the server only.
 
 use super::Fault;
+use super::booking::unseen;
 use super::ids::OfferId;
 use super::money::{Currency, Money};
 use clock::Timestamp;
@@ -97,7 +98,9 @@ impl OfferTerms {
     pub fn check(draft: OfferDraft, mut faults: Vec<Fault>) -> Result<Self, Vec<Fault>> {
         let name = draft.name.map(|name| name.trim().to_owned());
         let sound = |name: &String| {
-            (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+            (1..=MAX_NAME_CHARS).contains(&name.chars().count())
+                && !name.chars().any(char::is_control)
+                && unseen(name).is_none()
         };
         if name.as_ref().is_some_and(|name| !sound(name)) {
             let text = format!("must have 1 to {MAX_NAME_CHARS} printable characters");

@@ -63,6 +63,9 @@ pub enum StoreError {
         /// What stands there.
         value: String,
     },
+    /// A table, or another program's database, is not what can be copied.
+    #[error("{0}")]
+    NotCopied(String),
     /// A batch changed fewer rows than it had: another instance was faster. Worth another try.
     #[error("another instance changed the same rows first")]
     Overtaken,
@@ -109,7 +112,7 @@ impl StoreError {
             Self::Locked(_) | Self::Collision(_) | Self::Overtaken => return Cause::Locked,
             Self::Newer { .. } => return Cause::Newer,
             Self::NotMigrated => return Cause::NotMigrated,
-            Self::Corrupt { .. } => return Cause::Other,
+            Self::Corrupt { .. } | Self::NotCopied(_) => return Cause::Other,
             Self::Unavailable(error) | Self::Stale(error) | Self::Cancelled(error) | Self::Other(error) => error,
         };
         match error {

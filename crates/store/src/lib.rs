@@ -31,8 +31,10 @@ pub mod feed;
 mod health;
 pub mod holds;
 pub mod idempotency;
+pub mod import;
 pub mod ledger;
 pub mod limits;
+pub mod marks;
 mod migrate;
 pub mod offers;
 pub mod outbox;
@@ -44,6 +46,7 @@ pub mod server;
 pub mod sessions;
 mod stale;
 pub mod settings;
+pub mod transfer;
 pub mod users;
 
 pub use engine::Write;

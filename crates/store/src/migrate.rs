@@ -9,7 +9,7 @@ use clock::Timestamp;
 use domain::ids::{InstanceId, OfferId};
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -82,14 +82,7 @@ pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<Vec<Migratio
     // Nearly every start finds everything done: it takes no lock then, and no connection of its own.
     let before = applied(store).await?;
     if before != known() {
-        match store {
-            Store::Postgres(server) => run_on_server(server).await?,
-            Store::Sqlite { writer, path, .. } => {
-                let _lock = lock_file(path.with_extension("migrate.lock")).await?;
-                let mut connection = Store::acquire_sqlite_writer(writer).await?;
-                MIGRATIONS.run(&mut *connection).await.map_err(explain)?;
-            }
-        }
+        run_to(store, newest_known()).await?;
     }
     first_rows(store, now).await?;
     codes(store).await?;
@@ -97,11 +90,24 @@ pub(super) async fn deploy(store: &Store, now: Timestamp) -> Result<Vec<Migratio
     Ok(new.map(|migration| described(migration, true)).collect())
 }
 
+/// Applies what is missing up to and with `version`.
+pub(super) async fn run_to(store: &Store, version: i64) -> Result<(), StoreError> {
+    match store {
+        Store::Postgres(server) => run_on_server(server, version).await?,
+        Store::Sqlite { writer, path, .. } => {
+            let _lock = lock_file(path.with_extension("migrate.lock")).await?;
+            let mut connection = Store::acquire_sqlite_writer(writer).await?;
+            MIGRATIONS.run_to(version, &mut *connection).await.map_err(explain)?;
+        }
+    }
+    Ok(())
+}
+
 /// Each migration in a transaction of its own, with all that it needs in it: so it goes through a pooler, which may
 /// lend another connection to the next.
-async fn run_on_server(server: &Server) -> Result<(), StoreError> {
+async fn run_on_server(server: &Server, version: i64) -> Result<(), StoreError> {
     let mut connection = server.pool().await?.acquire().await?.detach();
-    for migration in MIGRATIONS.iter() {
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version <= version) {
         apply(&mut connection, migration).await?;
     }
     connection.close().await?;
@@ -250,7 +256,7 @@ pub(super) async fn altered_in(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
     Ok(altered.map(|(version, _)| *version).collect())
 }
 
-fn newest_known() -> i64 {
+pub(super) fn newest_known() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
@@ -286,6 +292,20 @@ async fn applied_in(tx: &mut Tx) -> Result<BTreeMap<i64, Applied>, StoreError> {
     let rows: Vec<(i64, String, Vec<u8>)> = on_engine!(tx, conn => sqlx::query_as(
         "select version, description, checksum from _sqlx_migrations where success").fetch_all(conn).await)?;
     Ok(rows.into_iter().map(|(version, name, checksum)| (version, Applied { name, checksum })).collect())
+}
+
+/// The newest migration that this database has; 0 if it has none.
+pub(super) async fn version(store: &Store) -> Result<i64, StoreError> {
+    Ok(applied(store).await?.keys().last().copied().unwrap_or(0))
+}
+
+/// The tables that the migrations make: whatever else stands in the same database is somebody else's.
+pub(super) fn own_tables() -> BTreeSet<String> {
+    let made = |sql: &str| -> Vec<String> {
+        let statements = sql.lines().filter_map(|line| line.strip_prefix("create table "));
+        statements.filter_map(|rest| Some(rest.split([' ', '(']).next()?.to_owned())).collect()
+    };
+    MIGRATIONS.iter().flat_map(|migration| made(migration.sql.as_str())).collect()
 }
 
 fn explain(error: MigrateError) -> StoreError {

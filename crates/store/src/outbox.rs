@@ -285,6 +285,26 @@ impl Tx {
         Ok(())
     }
 
+    /// Nobody is to be told of anything that waits. Returns how much that was.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn discard_waiting(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let unplanned = on_engine!(self, conn => sqlx::query(
+            "update outbox set fanned_out_at = $1 where fanned_out_at is null")
+            .bind(now.as_micros())
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        let planned = on_engine!(self, conn => sqlx::query(
+            "update outbox_deliveries set state = 'done', last_error = 'discarded', next_try_at = null
+             where state = 'pending'")
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(unplanned + planned)
+    }
+
     /// Gives what was given up another round. Returns how many.
     ///
     /// # Errors

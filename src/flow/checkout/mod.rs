@@ -78,6 +78,9 @@ pub enum CheckoutError {
         /// When the first of them ends.
         retry_after: Duration,
     },
+    /// A backup was restored, and Stripe was not asked yet what was sold since it was taken.
+    #[error("a backup was restored, and no reconciliation has followed")]
+    Closed,
     /// The caller has paid already: for this slot, or for the one that this was to replace.
     #[error("the booking is paid or its payment is on its way")]
     AlreadyPaid(BookingId),

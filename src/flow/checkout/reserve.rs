@@ -4,7 +4,7 @@ use super::give_up::give_up;
 use super::key::{SCOPE, let_go, read_answer};
 use super::{Caller, CheckoutError, HOLD, Started, unknown_offer};
 use crate::app::App;
-use crate::flow::{holds, hours, reconcile};
+use crate::flow::{closed, holds, hours, reconcile};
 use clock::Timestamp;
 use domain::booking::{Booking, NewBooking, Progress, Status};
 use domain::code::Code;
@@ -186,6 +186,9 @@ async fn look(
         tx.commit().await?;
         *key_is_ours = key.is_some();
         return Ok(Look::Resume(Box::new(held), offer));
+    }
+    if closed::look(&mut tx).await?.is_some() {
+        return Err(CheckoutError::Closed);
     }
     // Whoever it needs may have been sold to somebody else meanwhile.
     let unhindered = hours::is_unhindered(&mut tx, &offer, &wish.slot, wish.starts_at).await?;

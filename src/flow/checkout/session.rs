@@ -5,7 +5,7 @@ use super::key::SCOPE;
 use super::reserve::{hold_from, is_paid};
 use super::{CheckoutError, Started};
 use crate::app::App;
-use crate::flow::reconcile;
+use crate::flow::{recall, reconcile};
 use crate::stripe::StripeError;
 use crate::stripe::client::NewSession;
 use crate::stripe::objects::{CheckoutSession, Polled};
@@ -197,6 +197,7 @@ async fn create(
         cancel_url: &format!("{base}/cancel"),
         expires_at: expires_at.as_unix_seconds(),
         locale: lang.as_str(),
+        metadata: &recall::metadata(booking, offer, lang),
     };
     app.stripe.create_session(&session, &format!("{reference}-{attempt}")).await
 }

@@ -9,7 +9,8 @@ use domain::lang::Lang;
 use domain::money::Money;
 use domain::payment::EffectKind;
 use domain::plain_name::plain_name;
-use lettre::message::{Mailbox, header};
+use lettre::message::Mailbox;
+use lettre::message::header::{self, HeaderName, HeaderValue};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(super) async fn send(
             (app.config.admin_email.as_deref().unwrap_or(settings.from.as_str()), Lang::default())
         }
     };
+    let to = domain::booking::mail_address(to).unwrap_or_else(|| to.to_owned());
     let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
     let (subject, body) = match delivery.target {
         Target::Customer => {
@@ -58,6 +60,11 @@ pub(super) async fn send(
         // The same for each try: mail programs show a repetition once.
         .message_id(Some(format!("<{key}@{domain}>")))
         .header(header::ContentType::TEXT_PLAIN)
+        // Absence notices and other programs do not answer a program (RFC 3834).
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ))
         .body(body)
         .map_err(|_| Failure::last(Trouble::Unwritable))?;
     let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(settings.smtp_url.expose_secret())

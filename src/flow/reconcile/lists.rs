@@ -4,6 +4,7 @@ use super::compare::{AT_ONCE, compare, unknown_here};
 use super::report::Report;
 use super::{CLOCKS_DIFFER, ReconcileError};
 use crate::app::App;
+use crate::flow::recall::{self, Recalled};
 use crate::stripe::list::Listed;
 use crate::stripe::objects::{CheckoutSession, Dispute, Polled, Refund};
 use clock::Timestamp;
@@ -57,10 +58,16 @@ pub(super) async fn read(
 trait Tells: Listed {
     fn claim(&self) -> &Claim;
     fn seen(&self) -> Option<Event>;
+    /// The booking that it remembers, should that be lost.
+    fn recalled(&self, app: &App) -> Option<Recalled>;
+}
+
+fn nothing<T>(_: &App, _: &T) -> Option<Recalled> {
+    None
 }
 
 macro_rules! tells {
-    ($($object:ty),*) => {$(
+    ($($object:ty: $recalled:path),*) => {$(
         impl Tells for Polled<$object> {
             fn claim(&self) -> &Claim {
                 &self.claim
@@ -69,11 +76,15 @@ macro_rules! tells {
             fn seen(&self) -> Option<Event> {
                 Self::seen(self)
             }
+
+            fn recalled(&self, app: &App) -> Option<Recalled> {
+                $recalled(app, self)
+            }
         }
     )*};
 }
 
-tells!(CheckoutSession, Refund, Dispute);
+tells!(CheckoutSession: recall::read, Refund: nothing, Dispute: nothing);
 
 /// Reads the objects of a list and takes over those states that differ from ours. One that cannot be does not
 /// keep the others from being.
@@ -87,6 +98,11 @@ async fn read_list<T: Tells>(
     let mut failed = None;
     while let Some(objects) = pages.next().await.map_err(|error| (T::PATH, error.into()))? {
         report.objects += objects.len() as u64;
+        if !dry_run {
+            let recalled = objects.iter().filter_map(|object| object.recalled(app)).collect();
+            let made = recall::make_again(app, recalled).await;
+            report.made_again.extend(made.map_err(|error| (T::PATH, error.into()))?);
+        }
         let ours = objects.iter().filter(|object| may_be_ours(app, object.claim()));
         let unknown = unknown_here(app, ours.filter_map(Tells::seen).collect()).await;
         let unknown = unknown.map_err(|error| (T::PATH, error.into()))?;

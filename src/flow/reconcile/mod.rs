@@ -17,6 +17,7 @@ pub use lists::follow_objects;
 pub use report::{Difference, MAX_LISTED, Report};
 
 use super::recorder::RecordError;
+use super::{closed, recall};
 use crate::app::App;
 use crate::stripe::StripeError;
 use clock::Timestamp;
@@ -40,6 +41,18 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
     let mut report = Report { dry_run: options.dry_run, ..Report::default() };
     let now = app.clock.now();
 
+    let restored = closed::restored(app).await?;
+    // Whatever the database knows to be unsettled, it knows nothing of what came after the backup.
+    let since = options.since.or(oldest).unwrap_or(now);
+    let since = restored.as_ref().map_or(since, |restored| since.min(restored.taken_at)).minus(CLOCKS_DIFFER);
+    if restored.is_some() && options.objects && !options.dry_run {
+        // Before anything is said of bookings that are not here: it would only be parked.
+        match recall::lost(app, since).await {
+            Ok(made) => report.made_again.extend(made),
+            Err(error) => report.fail("lost bookings", &error),
+        }
+    }
+
     if options.feed
         && let Err(error) = feed::read(app, options.since, made, options.dry_run, &mut report).await
     {
@@ -52,7 +65,6 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
         {
             report.fail("sessions to close", &error);
         }
-        let since = options.since.or(oldest).unwrap_or(now).minus(CLOCKS_DIFFER);
         for (list, error) in lists::read(app, since, options.dry_run, &mut report).await {
             report.fail(list, &error);
         }
@@ -63,6 +75,12 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
     // Who only looks writes nothing.
     if !options.dry_run {
         keep_drift(app, report.remaining).await?;
+    }
+    if let (Some(restored), true) = (restored, report.failures.is_empty()) {
+        let everything = options.feed && options.objects && !options.dry_run;
+        if everything && closed::open(app, restored).await? {
+            tracing::info!(module = "reconcile", action = "reconcile.opened", "the storefront sells again");
+        }
     }
     tracing::info!(
         module = "reconcile",

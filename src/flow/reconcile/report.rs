@@ -43,6 +43,8 @@ pub struct Report {
     pub events: u64,
     /// Objects read.
     pub objects: u64,
+    /// Bookings that were not here any more, and were made again of what their sessions remember.
+    pub made_again: Vec<BookingId>,
     /// What was healed, or would be.
     pub healed: Vec<Difference>,
     /// How many there were; the list above stops at [`MAX_LISTED`].

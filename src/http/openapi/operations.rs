@@ -77,6 +77,7 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
                 (415, "The body is not application/json.", Some("Problem")),
                 (422, "The Idempotency-Key was used with another body.", Some("Problem")),
                 (429, "Too many tries from this address.", Some("Problem")),
+                (503, "A backup was restored and not reconciled yet, or Stripe does not answer.", Some("Problem")),
             ],
         )
         .takes(&["Idempotency-Key"])

@@ -445,10 +445,20 @@ async fn refuse(
             };
             (StatusCode::CONFLICT, Faults::default(), FormError::general(&text))
         }
-        CheckoutError::Stripe { .. } => {
+        CheckoutError::Closed | CheckoutError::Stripe { .. } => {
+            let closed = matches!(error, CheckoutError::Closed);
             let problem = Problem::from(error);
             let refused = problem.status == StatusCode::BAD_GATEWAY;
-            let text = if refused { t.stripe_refused } else { t.stripe_down };
+            let text = match (closed, refused) {
+                (true, _) => page.lang.pick(
+                    "Les réservations rouvrent dans quelques instants : le service vérifie ce qui est déjà réservé. \
+                     Rien n'a été débité.",
+                    "Bookings open again in a moment: the service is checking what is booked already. Nothing was \
+                     charged.",
+                ),
+                (false, true) => t.stripe_refused,
+                (false, false) => t.stripe_down,
+            };
             let view = view(app, page, typed, headers, Faults::default(), FormError::general(text)).await?;
             let mut response = view.page.show_as(problem.status, &view);
             response.headers_mut().extend(problem.headers);

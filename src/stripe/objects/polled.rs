@@ -1,8 +1,9 @@
 //! What was seen by asking Stripe, told as events: the same state seen again is the same fact, and the webhook
 //! that tells it later changes nothing.
 
-use super::read::{claim, flag, text};
+use super::read::{claim, flag, member, seconds, text};
 use super::{CheckoutSession, Dispute, METADATA_BOOKING, METADATA_INSTANCE, Object, Refund};
+use clock::Timestamp;
 use domain::booking::RefundStatus;
 use domain::event::{Event, EventKey, Fact, NoSessionFact, PaymentStatus, SessionMoment, Source};
 use domain::ids::{BookingId, InstanceId, SessionId};
@@ -49,6 +50,25 @@ impl<T: Object> Polled<T> {
 }
 
 impl Polled<CheckoutSession> {
+    /// What it was asked to remember under this name, in its metadata.
+    #[must_use]
+    pub fn remembers(&self, name: &str) -> Option<&str> {
+        text(member(&self.value, "metadata"), name).filter(|text| !text.is_empty())
+    }
+
+    /// Who pays: as we told it, else as the customer typed it.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        let typed = || text(member(&self.value, "customer_details"), "email");
+        text(&self.value, "customer_email").or_else(typed)
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn created(&self) -> Option<Timestamp> {
+        seconds(&self.value, "created")
+    }
+
     /// What it says. None while it is open: then nothing has happened.
     #[must_use]
     pub fn seen(&self) -> Option<Event> {

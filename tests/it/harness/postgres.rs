@@ -1,8 +1,8 @@
 //! A private PostgreSQL server: started in a temporary folder, and gone with the test process, however
 //! that ends.
 
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -44,10 +44,16 @@ impl Cluster {
             std::os::unix::fs::chown(&folder, Some(uid), Some(gid)).unwrap();
         }
         let data = folder.join("data");
+        // What a server for people sorts by, so that nothing leans on the order of bytes.
+        let sorts: &[&str] = if is_before_15() {
+            &["--locale=C.UTF-8"]
+        } else {
+            &["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
+        };
         let made = program("initdb")
-            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username", USER])
-            // What a server for people sorts by, so that nothing leans on the order of bytes.
-            .args(["--locale-provider=icu", "--icu-locale=en-US", "--pgdata"])
+            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--username", USER])
+            .args(sorts)
+            .arg("--pgdata")
             .arg(&data)
             .output()
             .unwrap_or_else(|error| panic!("cannot run initdb ({error}): {INSTALL}"));
@@ -129,14 +135,7 @@ impl Cluster {
     }
 
     fn wait_until_it_answers(&self, child: &mut Child, deadline: Instant) -> Result<(), String> {
-        let asked = || {
-            Command::new(binary("pg_isready"))
-                .args(["--quiet", "--host=127.0.0.1", "--port"])
-                .arg(self.port.to_string())
-                .status()
-                .is_ok_and(|status| status.success())
-        };
-        while !asked() {
+        while !answers(self.port) {
             if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let mut log = String::new();
                 std::fs::File::open(self.log()).unwrap().read_to_string(&mut log).unwrap();
@@ -162,6 +161,35 @@ impl Drop for Cluster {
     }
 }
 
+/// Whether a server says of itself that it takes connections: to a request for encryption it answers, yes or no,
+/// also while it starts, so it is asked for a session, and whether it refuses that.
+fn answers(port: u16) -> bool {
+    let asked = || -> std::io::Result<bool> {
+        let mut connection = TcpStream::connect(("127.0.0.1", port))?;
+        connection.set_read_timeout(Some(Duration::from_secs(3)))?;
+        let parameters = format!("user\0{USER}\0database\0postgres\0\0");
+        let length = u32::try_from(8 + parameters.len()).unwrap();
+        // Version 3.0 of the protocol.
+        connection.write_all(
+            &[&length.to_be_bytes()[..], &196_608_u32.to_be_bytes(), parameters.as_bytes()].concat(),
+        )?;
+        let mut first = [0];
+        connection.read_exact(&mut first)?;
+        // R: the sign-in goes on. E: an error, as "the database system is starting up".
+        Ok(first == *b"R")
+    };
+    asked().unwrap_or(false)
+}
+
+/// Whether the server is one that cannot sort by ICU as a whole.
+fn is_before_15() -> bool {
+    let said = Command::new(binary("postgres")).arg("--version").output();
+    let said = said.unwrap_or_else(|error| panic!("cannot run postgres ({error}): {INSTALL}")).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let version = said.split_whitespace().rev().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
+    version.unwrap_or_else(|| panic!("{said}")) < 15
+}
+
 const INSTALL: &str = "the tests need PostgreSQL's server programs, 15 or newer: `./test` installs them on \
                        Debian and Ubuntu (package postgresql), elsewhere install them by hand, or give the \
                        address of a server as TEST_POSTGRES_URL=postgres://user@host:port";
@@ -177,8 +205,11 @@ fn program(name: &str) -> Command {
     command
 }
 
-/// Where one of PostgreSQL's programs is: the newest that a distribution has installed, or in the `PATH`.
+/// Where one of PostgreSQL's programs is: in the folder of `TEST_POSTGRES_BIN`, else the newest that a distribution has installed, or in the `PATH`.
 fn binary(name: &str) -> PathBuf {
+    if let Some(folder) = environment("TEST_POSTGRES_BIN") {
+        return PathBuf::from(folder).join(name);
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let installed = versions
         .filter_map(|entry| {
