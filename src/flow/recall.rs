@@ -15,7 +15,7 @@ use domain::code::Code;
 use domain::ids::{BookingId, OfferId};
 use domain::lang::Lang;
 use domain::money::{Currency, Money};
-use domain::offer::{Offer, OfferTerms};
+use domain::offer::{Offer, OfferTerms, USUAL_DURATION};
 use domain::slot::Slot;
 use std::time::Duration;
 use store::{StoreError, Tx};
@@ -179,10 +179,19 @@ async fn store_again(tx: &mut Tx, recalled: Recalled, now: Timestamp) -> Result<
             capacity: booking.seat.unwrap_or(1).max(1),
             active: false,
             grid: Vec::new(),
+            duration: USUAL_DURATION,
+            step: None,
+            resource: None,
         };
         tx.insert_offer(booking.offer, &terms, now).await?;
     }
     let session = booking.session.take();
+    // Its seat may be another's by now. Without any seat, its payment becomes a case.
+    if let Some(seat) = booking.seat.take() {
+        let slot = tx.lock_slot(booking.offer, &booking.slot).await?;
+        let is_free = slot.is_some_and(|(_, seats)| seats.left() > 0 && !seats.taken.contains(&seat));
+        booking.seat = if is_free { Some(seat) } else { recorder::free_seat(tx, &booking).await? };
+    }
     for nth in 1..TRIES {
         if tx.insert_booking(&booking, None, lang, now).await? {
             if let Some(session) = &session {
@@ -193,18 +202,13 @@ async fn store_again(tx: &mut Tx, recalled: Recalled, now: Timestamp) -> Result<
         if tx.booking(booking.id).await?.is_some() {
             return Ok(false);
         }
-        // Its seat or its code is another's by now. Without any seat, its payment becomes a case.
-        match booking.seat {
-            Some(seat) if tx.taken_seats(booking.offer, &booking.slot).await?.contains(&seat) => {
-                booking.seat = recorder::free_seat(tx, &booking).await?;
-            }
-            Some(_) | None => booking.code = Code::of(booking.id, nth),
-        }
+        // Its code is another's by now.
+        booking.code = Code::of(booking.id, nth);
     }
     Ok(false)
 }
 
-/// How often another seat or code is tried.
+/// How often another code is tried.
 const TRIES: u32 = 50;
 
 #[cfg(test)]
@@ -223,6 +227,9 @@ mod tests {
             capacity: 1000,
             active: true,
             grid: Vec::new(),
+            duration: USUAL_DURATION,
+            step: None,
+            resource: None,
             created_at: at,
             updated_at: at,
         };

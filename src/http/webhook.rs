@@ -102,7 +102,7 @@ fn refuse_body(app: &Shared, status: StatusCode) -> Problem {
 
 /// Others' bodies fill the memory that bodies may have. Stripe tries again.
 fn no_room(app: &Shared) -> Problem {
-    app.counters.webhook_rejected("no_room");
+    app.counters.webhook_rejected("no_room", app.clock.now());
     tracing::error!(
         module = "webhook",
         action = "stripe.webhook.processing_failed",
