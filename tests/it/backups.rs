@@ -200,7 +200,7 @@ async fn a_backup_of_an_older_schema_is_restored_and_migrated(db: TestDatabase) 
     let all = Migrator::new(root.join("crates/store/migrations")).await.unwrap();
     for version in 1..=7 {
         match &old.store {
-            Store::Postgres { pool, .. } => all.run_to(version, pool).await.unwrap(),
+            Store::Postgres(server) => all.run_to(version, server.pool().await.unwrap()).await.unwrap(),
             Store::Sqlite { writer, .. } => all.run_to(version, writer).await.unwrap(),
         }
         let rows = std::fs::read_to_string(root.join(format!("tests/it/fixtures/{version:04}.sql"))).unwrap();

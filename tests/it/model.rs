@@ -226,6 +226,7 @@ impl World {
             owner_hash: (self.dice.below(2) == 0).then(|| format!("browser-{person}")),
             lang: Lang::Fr,
             instead: self.dice.below(4) == 0,
+            client: None,
         };
         drop(checkout::start(&app.app, &request, &caller).await);
     }
