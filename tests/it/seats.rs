@@ -298,7 +298,7 @@ async fn a_seat_given_away_while_its_page_is_made_is_not_sold_twice(db: TestData
     let other = async {
         // Who wants the same seat when its hold is over asks Stripe, by a list that was read before the page was made.
         let none = no_session(first, None, shop.app.app.instance);
-        shop.app.app.recorder.record(none).await.unwrap();
+        let _ = shop.app.app.recorder.record(none).await.unwrap();
         book(&shop.app, &wish("10:00"), &[]).await
     };
     let (answer, other) = while_the_page_is_made(&shop, &key, other).await;

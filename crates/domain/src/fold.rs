@@ -68,6 +68,8 @@ pub fn would_change(booking: &Booking, told: &Told, sessions: &[SessionTold]) ->
         return false;
     }
     let mut again = payment::decide_among(booking, &told.event, context(told, None), sessions).booking;
+    // Other figures of what an open case was about went with it: told after that was closed, they open another.
+    again.cases.clone_from(&booking.cases);
     if !booking.refunds.is_empty() {
         // The charge's own sum counts only while no refund is known by id.
         again.charge_refunded = booking.charge_refunded;

@@ -8,16 +8,11 @@ use crate::booking::{Dispute, DisputeStatus};
 use crate::case::{CaseAbout, CaseKind, Facts};
 use crate::event::DisputeFact;
 use crate::lang::Words;
-use crate::money::MAX_MINOR_UNITS;
-
-/// Nobody disputes more than this many times what was paid. Rates move what a bank asks for a little.
-const MOST_TIMES: i64 = 2;
 
 impl Rules<'_> {
     pub(super) fn dispute(&self, fact: &DisputeFact) -> Decision {
-        let amount = fact.amount.filter(|amount| self.can_be_disputed(*amount, fact.currency.as_deref()));
-        let is_odd = fact.unreadable || amount != fact.amount;
-        let fact = &DisputeFact { amount, ..fact.clone() };
+        let is_odd = fact.is_odd();
+        let fact = &DisputeFact { amount: fact.countable(), ..fact.clone() };
         let mut booking = self.before.clone();
         let known = booking.disputes.iter_mut().find(|dispute| dispute.id == fact.id);
         let before = known.as_deref().cloned();
@@ -60,7 +55,11 @@ impl Rules<'_> {
         }
         let decision = self.applied(booking, Reason::DisputeRecorded, effects);
         if self.is_to_be_seen(before.as_ref(), &is) {
-            let detail = dispute_detail(fact.id.as_str(), is.status);
+            let detail = if is_odd {
+                odd_amount(fact, is.status)
+            } else {
+                dispute_detail(fact.id.as_str(), is.status)
+            };
             return self.with_new_case(decision, self.case_of(fact, is.status, detail));
         }
         if is_odd && !self.shows(fact) {
@@ -76,20 +75,8 @@ impl Rules<'_> {
     }
 
     fn odd_case(&self, fact: &DisputeFact, status: DisputeStatus) -> NewCase {
-        let id = &fact.id;
-        let detail = Words::new(
-            format!("le litige {id} n'a pas de montant avec lequel compter ; regardez-le chez Stripe"),
-            format!("dispute {id} has no amount that can be counted with; look at it at Stripe"),
-        );
+        let detail = odd_amount(fact, status);
         NewCase { facts: Facts::one("amount"), ..self.case_of(fact, status, detail) }
-    }
-
-    /// Whether so much can be in dispute. What is more, or less than nothing, is taken for not told.
-    fn can_be_disputed(&self, amount: i64, currency: Option<&str>) -> bool {
-        let own = self.another_currency(currency).is_none();
-        let paid = self.before.payment().map_or(self.before.price.amount, |payment| payment.amount);
-        let most = if own { paid.saturating_mul(MOST_TIMES) } else { MAX_MINOR_UNITS };
-        (0..=most.clamp(1, MAX_MINOR_UNITS)).contains(&amount)
     }
 
     /// Whether a person is to see how far the dispute has come. While a case about it is open they do; after that
@@ -127,6 +114,14 @@ impl Rules<'_> {
             detail,
         }
     }
+}
+
+fn odd_amount(fact: &DisputeFact, status: DisputeStatus) -> Words {
+    let Words { fr, en } = dispute_detail(fact.id.as_str(), status);
+    Words::new(
+        format!("{fr} et dit un montant qui ne peut pas en être un"),
+        format!("{en}, and tells an amount that cannot be one"),
+    )
 }
 
 /// How far a dispute has come when this is told of it. A decision told after it was contested is that on the
