@@ -479,13 +479,15 @@ async fn overtake(shared: &Arc<Shared>, route: &Route, reply: &mut Reply) {
         shared.read(|world| (world.faults.webhook_before_answer, world.faults.pay_before_answer.clone()));
     let created =
         route.path == "/v1/checkout/sessions" && route.method == Method::POST && reply.status == 200;
+    let paid = created && card.is_some();
     if let (true, Some(card)) = (created, card) {
         let id =
             serde_json::from_str::<Value>(&reply.body).ok().and_then(|v| v["id"].as_str().map(str::to_owned));
-        let paid = shared.pay(&id.unwrap_or_default(), &card);
-        reply.events.extend(paid.map(|(_, events)| events).unwrap_or_default());
+        let outcome = shared.pay(&id.unwrap_or_default(), &card);
+        reply.events.extend(outcome.map(|(_, events)| events).unwrap_or_default());
     }
-    if (wait || created) && !reply.events.is_empty() {
+    // A session in setup mode tells of its setup intent; nobody waits for that.
+    if (wait || paid) && !reply.events.is_empty() {
         shared.attempted(&reply.events, WEBHOOK_WAIT).await;
     }
 }
