@@ -9,9 +9,7 @@ mod login;
 mod sessions;
 
 pub use hashing::Overloaded;
-pub use login::{
-    Allowance, LOGIN_LIMIT, LOGIN_WINDOW, LoggedIn, LoginAttempt, LoginError, PLACE_LIFETIME,
-};
+pub use login::{Allowance, LOGIN_LIMIT, LOGIN_WINDOW, LoggedIn, LoginAttempt, LoginError, PLACE_LIFETIME};
 pub use sessions::{ABSOLUTE_END, IDLE_END, SessionToken};
 
 use crate::config::{Config, SessionStore};

@@ -113,7 +113,9 @@ impl StoreError {
             Self::Newer { .. } => return Cause::Newer,
             Self::NotMigrated => return Cause::NotMigrated,
             Self::Corrupt { .. } | Self::NotCopied(_) => return Cause::Other,
-            Self::Unavailable(error) | Self::Stale(error) | Self::Cancelled(error) | Self::Other(error) => error,
+            Self::Unavailable(error) | Self::Stale(error) | Self::Cancelled(error) | Self::Other(error) => {
+                error
+            }
         };
         match error {
             sqlx::Error::PoolTimedOut => Cause::Starved,

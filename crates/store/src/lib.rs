@@ -44,8 +44,8 @@ pub mod refund_intents;
 mod row;
 pub mod server;
 pub mod sessions;
-mod stale;
 pub mod settings;
+mod stale;
 pub mod transfer;
 pub mod users;
 

@@ -77,7 +77,8 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn lock_offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
         let sql = format!(
-            "select id, name, amount, currency, capacity, active, grid, created_at, updated_at
+            "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
+                created_at, updated_at
              from offers where id = $1 {}",
             self.for_no_key_update()
         );

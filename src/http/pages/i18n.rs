@@ -332,7 +332,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     edit_offer: "Modifier la prestation" / "Edit the offer",
     save: "Enregistrer" / "Save",
     saved: "C’est enregistré." / "Saved.",
-    saved_overfull: "C’est enregistré. Des créneaux ont déjà plus de places prises que cette capacité : elles restent prises, et rien n’y est vendu avant qu’il y ait à nouveau de la place." /
+    saved_overfull: "C’est enregistré. Des créneaux ont déjà plus de places prises que cette capacité : elles restent prises, et rien n’y est vendu avant qu’il y ait à nouveau de la place." /
         "Saved. Some slots already have more seats taken than this capacity: those seats stay taken, and nothing is sold there until there is room again.",
     offer_keeps: "Les réservations existantes gardent leur prix." / "Existing bookings keep their price.",
     new_user: "Nouveau compte" / "New account",
