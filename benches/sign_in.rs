@@ -43,7 +43,8 @@ async fn main() {
             clock.advance(Duration::from_secs(2 * 3600));
             let password = if *email == KINDS[2] { "correct horse battery" } else { "wrong horse battery" };
             let address = IpAddr::from([192, 0, 2, 1]);
-            let attempt = LoginAttempt { email, password, address, old_session: None, request_id: None };
+            let attempt =
+                LoginAttempt { email, password, address, device: None, old_session: None, request_id: None };
             let began = Instant::now();
             let refused = accounts.login(attempt).await;
             times.push(began.elapsed());

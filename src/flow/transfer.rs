@@ -125,9 +125,7 @@ async fn copy_rows(source: &mut Tx, target: &mut Tx, to: &Store) -> Result<(Cont
         let columns = table.column_names();
         let goes_to = find(&there, &table.name)?;
         source
-            .each_row(table, &columns, async |rows| {
-                Ok::<_, StoreError>(target.insert_rows(goes_to, &columns, &rows).await?)
-            })
+            .each_row(table, &columns, async |rows| target.insert_rows(goes_to, &columns, &rows).await)
             .await?;
     }
     compare(target, &there, &original).await?;

@@ -31,7 +31,7 @@ impl From<CaseError> for Problem {
             }
             CaseError::Closed(_) => Self::new(StatusCode::CONFLICT, "Case closed", text),
             CaseError::RefundUnderWay(refund) => Self {
-                refund: refund.as_deref().map(refund_json),
+                refund: refund.as_deref().map(|refund| Box::new(refund_json(refund))),
                 ..Self::new(StatusCode::CONFLICT, "Refund under way", text)
             },
             CaseError::NoteNeeded => Self::fault("note", "is required: say why, in 1 to 1000 characters"),

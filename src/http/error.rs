@@ -30,7 +30,7 @@ pub struct Problem {
     /// Each faulty member of the request.
     pub details: Vec<Fault>,
     /// The refund that is in the way, as the API shows it.
-    pub refund: Option<serde_json::Value>,
+    pub refund: Option<Box<serde_json::Value>>,
     /// Further headers, such as `Retry-After`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -120,7 +120,7 @@ impl Problem {
             message: &self.message,
             request_id,
             details: &self.details,
-            refund: self.refund.as_ref(),
+            refund: self.refund.as_deref(),
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }

@@ -323,7 +323,7 @@ impl Client {
         let kinds = kinds.unwrap_or_default().iter().map(|kind| ("enabled_events[]", kind.as_str()));
         let form: Vec<_> = std::iter::once(("disabled", "false")).chain(kinds).collect();
         // Whoever says it again means it again.
-        self.post(&path, &form, &format!("mend-{}", uuid::Uuid::from(clock::new_id()))).await
+        self.post(&path, &form, &format!("mend-{}", clock::new_id())).await
     }
 
     /// Every object of a list, all pages, as Stripe orders them (newest first). Lists longer than

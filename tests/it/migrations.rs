@@ -112,7 +112,7 @@ async fn every_migration_keeps_what_is_in_the_tables(db: TestDatabase) {
             (session, session)
         ]
     );
-    assert_eq!(said.len(), 3);
+    assert_eq!(said.len(), 4);
     for booking in &bookings {
         tx.refund_intents_of(booking.id).await.unwrap();
         tx.deliveries_of(booking.id).await.unwrap();

@@ -112,7 +112,31 @@ fn percent_is_whole(user: &str) -> Result<(), String> {
     let begins_a_code =
         |at: usize| bytes.get(at + 1..at + 3).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
     let whole = (0..bytes.len()).filter(|at| bytes[*at] == b'%').all(begins_a_code);
-    if whole { Ok(()) } else { Err("the password holds a % as it is: percent-encode it, as %25".to_owned()) }
+    if whole && is_text_when_decoded(bytes) {
+        Ok(())
+    } else {
+        Err("the password holds a % as it is: percent-encode it, as %25".to_owned())
+    }
+}
+
+/// A `%` that stands for itself may happen to be followed by two digits of such a code.
+fn is_text_when_decoded(bytes: &[u8]) -> bool {
+    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                at += 3;
+            }
+            _ => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 fn without_prefix(error: &str) -> String {

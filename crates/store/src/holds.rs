@@ -60,7 +60,8 @@ impl Tx {
             .await)?;
         let by_email: (i64, Option<i64>) = on_engine!(self, conn => sqlx::query_as(
             "select count(*), min(hold_expires_at) from bookings
-             where status = 'en attente' and hold_expires_at > $2 and lower(email) = lower($1)")
+             where status = 'en attente' and hold_expires_at > $2
+               and cast(lower(email) as key_text) = lower($1)")
             .bind(email)
             .bind(now.as_micros())
             .fetch_one(conn)

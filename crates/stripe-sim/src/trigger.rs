@@ -166,10 +166,8 @@ fn call(
     handler: fn(&mut World, &Call) -> Answer,
 ) -> Result<String, NotTriggered> {
     let params: Params = schema::check(fields, sent)?;
-    let answer = handler(
-        world,
-        &Call { id: id.to_owned(), params, version: crate::versions::NEWEST.to_owned(), ..Call::default() },
-    )?;
+    let answer =
+        handler(world, &Call { id: id.to_owned(), params, version: crate::versions::NEWEST.to_owned() })?;
     Ok(answer.get("id").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 

@@ -51,7 +51,9 @@ pub(super) async fn read(
     let sessions = read_list::<Polled<CheckoutSession>>(app, since, dry_run, report).await;
     let refunds = read_list::<Polled<Refund>>(app, since, dry_run, report).await;
     let disputes = read_list::<Polled<Dispute>>(app, since, dry_run, report).await;
-    [sessions, refunds, disputes].into_iter().filter_map(Result::err).collect()
+    let paths = [Polled::<CheckoutSession>::PATH, Polled::<Refund>::PATH, Polled::<Dispute>::PATH];
+    let read = paths.into_iter().zip([sessions, refunds, disputes]);
+    read.filter_map(|(path, read)| Some((path, read.err()?))).collect()
 }
 
 /// An object by which a fact can be seen.
@@ -93,20 +95,19 @@ async fn read_list<T: Tells>(
     since: Timestamp,
     dry_run: bool,
     report: &mut Report,
-) -> Result<(), (&'static str, ReconcileError)> {
+) -> Result<(), ReconcileError> {
     let mut pages = app.stripe.by_created::<T>(since, app.clock.now());
     let mut failed = None;
-    while let Some(objects) = pages.next().await.map_err(|error| (T::PATH, error.into()))? {
+    while let Some(objects) = pages.next().await? {
         report.objects += objects.len() as u64;
         if !dry_run {
             let recalled = objects.iter().filter_map(|object| object.recalled(app)).collect();
             let made = recall::make_again(app, recalled).await;
-            report.made_again.extend(made.map_err(|error| (T::PATH, error.into()))?);
+            report.made_again.extend(made?);
         }
         let ours = objects.iter().filter(|object| may_be_ours(app, object.claim()));
         let unknown = unknown_here(app, ours.filter_map(Tells::seen).collect()).await;
-        let unknown = unknown.map_err(|error| (T::PATH, error.into()))?;
-        let compared: Vec<_> = unknown.into_iter().map(|event| compare(app, event, dry_run)).collect();
+        let compared: Vec<_> = unknown?.into_iter().map(|event| compare(app, event, dry_run)).collect();
         let mut compared = futures_util::stream::iter(compared).buffered(AT_ONCE);
         while let Some(result) = compared.next().await {
             match result {
@@ -117,7 +118,7 @@ async fn read_list<T: Tells>(
             }
         }
     }
-    failed.map_or(Ok(()), |error| Err((T::PATH, error)))
+    failed.map_or(Ok(()), Err)
 }
 
 /// A session without our mark may still name a booking of ours. What moves its money bears the mark of the

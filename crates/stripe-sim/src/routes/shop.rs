@@ -26,9 +26,13 @@ fn metadata(p: &Params) -> Metadata {
 /// A decimal text as the number that Stripe shows.
 fn number(text: Option<&str>) -> Value {
     let parsed = text.and_then(|t| serde_json::from_str::<serde_json::Number>(t).ok());
-    let whole = parsed.as_ref().and_then(serde_json::Number::as_f64).filter(|n| n.fract() == 0.0);
+    // A whole number without its point: 20, not 20.0.
+    let whole = text.and_then(|t| {
+        let (whole, fraction) = t.split_once('.')?;
+        fraction.bytes().all(|b| b == b'0').then(|| whole.parse::<i64>().ok()).flatten()
+    });
     match whole {
-        Some(n) => json!(n as i64),
+        Some(n) => json!(n),
         None => parsed.map_or(Value::Null, Value::Number),
     }
 }
