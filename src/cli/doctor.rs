@@ -5,7 +5,7 @@ use super::{print, simulator};
 use crate::app::App;
 use crate::config::Config;
 use crate::flow::doctor::{self, Finding, Health};
-use crate::flow::invariants::{RECENT, Scope};
+use crate::flow::invariants::Scope;
 use clock::Clock;
 use secrecy::ExposeSecret;
 use std::fmt::Write;
@@ -43,8 +43,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 if args.fix {
                     mend(&app).await;
                 }
-                let scope = if args.full { Scope::Full } else { RECENT };
-                doctor::examine_in(&app, scope).await
+                if args.full {
+                    doctor::examine_in(&app, Scope::Full).await
+                } else {
+                    doctor::examine(&app).await
+                }
             }
             Err(error) => match error.downcast_ref::<StoreError>() {
                 // All else is looked at.

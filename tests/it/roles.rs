@@ -67,6 +67,7 @@ async fn ask(app: &TestApp, method: &str, path: &str, cookie: Option<&str>) -> u
         .replace("{version}", "0")
         .replace("{name}", "nothing.css")
         .replace("{action}", "nothing")
+        .replace("{code}", "AAAAAA")
         .replace("{id}", "01890000-0000-7000-8000-000000000000");
     assert!(!path.contains('{'), "give {path} a value here");
     let method = Method::from_bytes(method.as_bytes()).unwrap();

@@ -35,6 +35,7 @@ fn example(path: &str) -> String {
         .replace("{version}", "0")
         .replace("{name}", "nothing.css")
         .replace("{action}", "nothing")
+        .replace("{code}", "AAAAAA")
         .replace("{id}", "01890000-0000-7000-8000-000000000000")
 }
 
@@ -83,7 +84,11 @@ async fn every_answer_carries_the_protective_headers() {
             // S38
             assert!(cookie.is_some() || !format!("{answer:?}").contains(VERSION), "{what}");
             let kept = answer.headers["cache-control"].to_str().unwrap();
-            assert!(kept == "no-store" || (answer.status == 200 && path.starts_with("/assets/")), "{what}");
+            let public = ["/api/offers", "/api/slots"].iter().any(|open| path.starts_with(open));
+            let kept_by_all = path.starts_with("/assets/")
+                || ["/favicon.ico", "/robots.txt"].contains(&path.as_str())
+                || public && cookie.is_none() && *method == "GET";
+            assert!(kept == "no-store" || (answer.status == 200 && kept_by_all), "{what}: {kept}");
         }
     }
 }
@@ -262,8 +267,10 @@ async fn bodies_over_the_limit_are_refused() {
     let chunk =
         || Ok::<_, std::io::Error>(hyper::body::Frame::data(bytes::Bytes::from(vec![b' '; 64 * 1024])));
     let chunks = http_body_util::StreamBody::new(futures_util::stream::iter((0..40).map(move |_| chunk())));
-    let request = app.http.post(format!("{}/webhook", app.url)).body(reqwest::Body::wrap(chunks));
-    assert_eq!(send(request).await.status, 413);
+    // Only a delivery that may be Stripe's is read at all.
+    let signature = format!("t={},v1={}", app.clock.now().as_unix_seconds(), "0".repeat(64));
+    let request = app.http.post(format!("{}/webhook", app.url)).header("stripe-signature", signature);
+    assert_eq!(send(request.body(reqwest::Body::wrap(chunks))).await.status, 413);
 }
 
 /// S30
@@ -343,6 +350,11 @@ async fn what_the_database_says_is_for_the_log_only(db: TestDatabase) {
         let answer = ask(&app, method, &example(path), &headers, &booking.to_string()).await;
         if answer.status >= 500 {
             failed += 1;
+            // Probes say in their own form why no webhook could be recorded, and no more.
+            if ["/health", "/readyz"].contains(&path) {
+                assert!(answer.json()["db"].is_string(), "{answer:?}");
+                continue;
+            }
             assert_eq!(problem(&answer)["error"], "Internal error", "{method} {path}");
             for word in ["gone_", "no such table", "relation", "sqlx", "select ", "insert "] {
                 assert!(!answer.body.contains(word), "{method} {path}: {word:?} in {answer:?}");

@@ -74,11 +74,11 @@ pub fn unknown_booking(event: &Event, known: &[KnownCase], asked_for: &AskedFor)
     if same().next().is_none() {
         return Unmatched::Case(Box::new(case));
     }
-    if same().any(|known| covers(known, &case)) {
-        return Unmatched::Seen;
-    }
     if same().any(|known| known.open) {
         return Unmatched::Joins(about, case.facts);
+    }
+    if same().any(|known| covers(known, &case)) {
+        return Unmatched::Seen;
     }
     Unmatched::Case(Box::new(case))
 }
