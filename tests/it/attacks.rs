@@ -581,9 +581,8 @@ async fn who_never_paid_is_forgotten_after_a_while(db: TestDatabase) {
 }
 
 fn device(answer: &Answer) -> String {
-    let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
-    let cookie =
-        cookies.filter(|cookie| cookie.starts_with("device=")).next_back().expect("no device cookie");
+    let mut cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let cookie = cookies.rfind(|cookie| cookie.starts_with("device=")).expect("no device cookie");
     assert!(
         cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"),
         "{cookie}"

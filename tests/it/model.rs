@@ -9,6 +9,7 @@
 //! `MODEL_SEED` repeats the operations of a run, though not how they met.
 
 use crate::harness::app::{delivery, try_send};
+use crate::harness::postgres::environment;
 use crate::harness::{Engine, TestApp, TestDatabase, lost, on_each_engine};
 use crate::shop::{ADMIN, DISPUTED, FAILED_REFUND, HOLD, Shop, VISA};
 use checkout_backend::flow::checkout::{self, Caller};
@@ -24,7 +25,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use store::bookings::BookingFilter;
 use store::page::PageRequest;
 
@@ -100,11 +101,9 @@ const DEEDS: [(Deed, u64); 12] = [
 ];
 
 async fn whatever_people_and_stripe_do_at_once_the_books_are_what_stripe_has(db: TestDatabase) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let number = |name: &str| environment(name).and_then(|text| text.parse::<u64>().ok());
     let seconds = number("MODEL_SECONDS").unwrap_or(6);
-    let first = number("MODEL_SEED").unwrap_or_else(|| {
-        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-    });
+    let first = number("MODEL_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut seed = first;
     while seed == first || Instant::now() < until {

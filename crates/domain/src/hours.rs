@@ -808,7 +808,7 @@ mod tests {
         let one = slot("2027-03-28 01:00").1;
         let other = OfferId::parse("0193b5a0-0000-7000-8000-00000000000b").unwrap();
         let taken = Occupied { offer: other, starts_at: one, minutes: 60, seats: 1 };
-        assert_eq!(seats_left(&rules, slot("2027-03-28 03:00").1, &[taken.clone()]), 1);
+        assert_eq!(seats_left(&rules, slot("2027-03-28 03:00").1, std::slice::from_ref(&taken)), 1);
         assert_eq!(seats_left(&rules, slot("2027-03-28 01:59").1, &[taken]), 0);
     }
 

@@ -108,7 +108,8 @@ fn what_was_not_said_is_told_from_what_cannot_be_counted_with() {
 fn no_part_of_any_kind_keeps_the_rest_from_being_read() {
     let odd =
         [json!(null), json!([]), json!({}), json!("…"), json!(-1), json!(1.5), json!(true), json!([{}])];
-    let is_read: [(Value, fn(&Value) -> bool); 6] = [
+    type IsRead = fn(&Value) -> bool;
+    let is_read: [(Value, IsRead); 6] = [
         (session(), |value| CheckoutSession::read(value).is_some()),
         (refund(), |value| Refund::read(value).is_some()),
         (dispute(), |value| Dispute::read(value).is_some()),
