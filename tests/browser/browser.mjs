@@ -336,6 +336,7 @@ test("choosing another slot gives the first one up", async () => {
   await page.click("a:has-text('Modifier ma réservation')");
   assert.match(await page.textContent("main"), /celui-ci sera libéré/);
   await page.check("input[name=time][value='17:00']");
+  await fillDetails(page, "Ada11");
   await page.click("#pay");
   await page.waitForURL(/\/c\/pay\//);
   assert.notEqual(page.url(), paymentPage);

@@ -397,7 +397,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "This slot has just been taken. Choose another of the free ones.",
     already_paid: "Cette réservation est déjà payée, ou son paiement est en route." /
         "This booking is already paid, or its payment is on its way.",
-    booking_ended: "Cette réservation a été annulée, ou sa place donnée, pendant l’ouverture du paiement. Rien n’a été payé : réservez à nouveau." /
+    booking_ended: "Cette réservation a été annulée, ou sa place donnée, pendant l’ouverture du paiement. Rien n’a été payé : réservez à nouveau." /
         "This booking was cancelled, or its seat given away, while the payment page was being opened. Nothing was paid: book again.",
     stripe_down: "La page de paiement ne répond pas pour le moment. Votre place reste gardée : réessayez dans un instant." /
         "The payment page does not answer right now. Your seat stays held: try again in a moment.",

@@ -24,6 +24,7 @@ pub(crate) fn create(world: &mut World, new: NewSetup) -> String {
     let created = world.now();
     let members = json!({
         "object": "setup_intent",
+        "allowed_payment_method_types": null,
         "application": null,
         "automatic_payment_methods": new.automatic,
         "cancellation_reason": null,
