@@ -101,9 +101,9 @@ async function paidBooking(who) {
   await book(buyer.page, { who });
   await pay(buyer.page);
   await buyer.page.waitForSelector("#result[data-status='payé']");
-  const id = await buyer.page.textContent("#result code");
+  const code = await buyer.page.textContent("#result code");
   await buyer.leave();
-  return `${SERVICE_URL}/dashboard/bookings/${id}`;
+  return `${SERVICE_URL}/dashboard/bookings/${code}`;
 }
 
 test("a customer books, pays and sees it confirmed without reloading", async () => {
@@ -492,7 +492,8 @@ test("an unknown session gives a friendly page and changes nothing", async () =>
 async function everyPage(page) {
   const date = dayIn(nextDay);
   const booking = await paidBooking("Ada6");
-  const id = booking.split("/").pop();
+  await page.goto(booking);
+  const id = page.url().split("/").pop();
   await page.goto(`${SERVICE_URL}/dashboard/ledger?bookingId=${id}`);
   const event = await page.getAttribute("td a >> nth=0", "href");
   await page.goto(`${SERVICE_URL}/dashboard/users`);

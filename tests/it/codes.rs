@@ -29,6 +29,8 @@ async fn a_booking_is_found_by_its_code_however_it_is_typed(db: TestDatabase) {
         assert_eq!((found.status, found.json()["id"].clone()), (200, json!(booking.id)), "{typed}");
         let story = app.get_as(&reader.cookie, &format!("/api/bookings/{typed}/explain")).await;
         assert!(story.json()["summary"].as_str().unwrap().contains(&code), "{typed}");
+        let page = app.get_as(&reader.cookie, &format!("/dashboard/bookings/{typed}")).await;
+        assert_eq!(page.headers["location"], format!("/dashboard/bookings/{}", booking.id), "{typed}");
         let page = app.get_as(&reader.cookie, &format!("/dashboard?who={typed}")).await;
         assert!(page.body.contains(&booking.id.to_string()), "{typed}");
     }

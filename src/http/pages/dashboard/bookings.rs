@@ -2,6 +2,7 @@
 
 use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
+use crate::flow::bookings;
 use crate::flow::cancel::{self, CancelError};
 use crate::flow::explain;
 use crate::flow::refund::{self, RefundError};
@@ -13,7 +14,7 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use domain::booking::{Booking, Status};
 use domain::ids::{BookingId, OfferId};
 use domain::lang::Lang;
@@ -219,6 +220,12 @@ pub async fn show(
     let mut query = query(&page);
     let done = done(&page, &mut query);
     query.finish()?;
+    // The code that a customer reads out leads here too.
+    if BookingId::parse(&id).is_err()
+        && let Some(named) = bookings::named(&app, &id).await?
+    {
+        return Ok(Redirect::to(&format!("/dashboard/bookings/{named}")).into_response());
+    }
     let view = view(&app, &page, &id).await?;
     let booking = BookingPage { errors: Vec::new(), done, view, page };
     Ok(booking.page.show(&booking))
