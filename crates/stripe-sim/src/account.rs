@@ -62,7 +62,8 @@ pub(crate) fn object(world: &World) -> Value {
         "object": "account",
         "business_profile": {
             "annual_revenue": null, "estimated_worker_count": null, "mcc": null, "minority_owned_business_designation": null,
-            "name": account.name, "product_description": null, "support_address": null, "support_email": null,
+            "name": account.name, "product_description": null, "specified_commercial_transactions_act_url": null,
+            "support_address": null, "support_email": null,
             "support_phone": null, "support_url": null, "url": null,
         },
         "business_type": "company",
@@ -93,6 +94,7 @@ pub(crate) fn object(world: &World) -> Value {
             "invoices": { "default_account_tax_ids": null, "hosted_payment_method_save": "offer" },
             "payments": {
                 "statement_descriptor": "SIMULATED STRIPE", "statement_descriptor_kana": null,
+                "statement_descriptor_prefix_kana": null, "statement_descriptor_prefix_kanji": null,
                 "statement_descriptor_kanji": null,
             },
             "payouts": {
