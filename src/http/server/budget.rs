@@ -24,10 +24,10 @@ pub const BODIES: usize = 24 * MIB;
 pub const DELIVERY_RESERVE: usize = MAX_CONNECTIONS * DELIVERY_BEGINNING;
 /// Stripe's events about sessions and payments have 3 to 6 KiB.
 pub const DELIVERY_BEGINNING: usize = 8 * KIB;
-/// What a connection costs by itself, measured: hyper's buffers for reading and writing, the task with the
+/// What a connection costs by itself, estimated with room to spare: hyper's buffers for reading and writing, the task with the
 /// request's state, and the system's own record of it.
 pub const CONNECTION: usize = 40 * KIB;
-/// The program itself, with its database connections, caches and queues, measured under load and rounded up.
+/// The program itself, with its database connections, caches and queues, estimated with room to spare.
 pub const PROGRAM: usize = 128 * MIB;
 /// The most memory that the program needs, in bytes, whatever is sent to it. A buffer that grows is copied
 /// to twice its size: what is counted in the pools is held twice at most.
