@@ -133,7 +133,8 @@ struct MonthLink {
 
 struct DayView {
     iso: String,
-    number: i8,
+    /// As the label names it, so that who speaks what they see presses it.
+    number: String,
     label: String,
     free: bool,
     chosen: bool,
@@ -661,7 +662,10 @@ fn day_view(lang: Lang, day: Date, times: &[Time], chosen: Date, mine: Option<&B
         .count();
     DayView {
         iso: day.to_string(),
-        number: day.day(),
+        number: match (lang, day.day()) {
+            (Lang::Fr, 1) => "1er".to_owned(),
+            (_, number) => number.to_string(),
+        },
         label: i18n::day_label(lang, &format::day(lang, day), free),
         free: free > 0,
         chosen: day == chosen,
