@@ -411,7 +411,8 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
-            let foreign = ["target", ".git", "data", "node_modules", "__pycache__", ".venv"].contains(&name);
+            let foreign = ["target", ".git", "data", "node_modules", "libraries", "__pycache__", ".venv"]
+                .contains(&name);
             if !foreign {
                 files.extend(walk(&path));
             }
