@@ -56,16 +56,20 @@ fn grid_text(terms: &OfferTerms) -> String {
     times.join(" ")
 }
 
+/// What an [`OfferRow`] is read from, whoever reads it.
+const SELECT: &str =
+    "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
+         created_at, updated_at
+     from offers";
+
 impl Tx {
     /// Every offer, oldest first; the first active one is what is booked if nobody chooses.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn offers(&mut self) -> Result<Vec<Offer>, StoreError> {
-        let rows: Vec<OfferRow> = on_engine!(self, conn => sqlx::query_as(
-            "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
-                 created_at, updated_at
-             from offers order by created_at, id limit 1000")
+        let sql = format!("{SELECT} order by created_at, id limit 1000");
+        let rows: Vec<OfferRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
             .fetch_all(conn)
             .await)?;
         rows.into_iter().map(OfferRow::into_offer).collect()
@@ -76,12 +80,11 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn lock_offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
-        let sql = format!(
-            "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
-                created_at, updated_at
-             from offers where id = $1 {}",
-            self.for_no_key_update()
-        );
+        self.read_offer(id, self.for_no_key_update()).await
+    }
+
+    async fn read_offer(&mut self, id: OfferId, lock: &str) -> Result<Option<Offer>, StoreError> {
+        let sql = format!("{SELECT} where id = $1 {lock}");
         let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
             .bind(id.to_string())
             .fetch_optional(conn)
@@ -122,14 +125,7 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
-        let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(
-            "select id, name, amount, currency, capacity, active, grid, duration_minutes, step_minutes, resource,
-                 created_at, updated_at
-             from offers where id = $1")
-            .bind(id.to_string())
-            .fetch_optional(conn)
-            .await)?;
-        row.map(OfferRow::into_offer).transpose()
+        self.read_offer(id, "").await
     }
 
     /// Stores a new offer.
