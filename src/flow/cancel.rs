@@ -8,7 +8,7 @@ use super::recorder::RecordError;
 use crate::app::App;
 use crate::stripe::StripeError;
 use crate::stripe::objects::SessionStatus;
-use domain::booking::{Booking, Progress, Status};
+use domain::booking::{Booking, Cancellation, Progress, Status};
 use domain::event::PaymentStatus;
 use domain::ids::BookingId;
 use domain::reconcile::AFTER_HOLD;
@@ -68,11 +68,17 @@ fn about_its_session<'c>(
     cases.iter().filter(move |case| session.is_some() && case.stripe_session_id.as_deref() == session)
 }
 
-/// Cancels an unpaid booking and gives its seat back. Cancelling again changes nothing.
+/// Cancels an unpaid booking and gives its seat back. Cancelling again changes nothing. `reason`: why, in the words
+/// of whoever does it; may be empty.
 ///
 /// # Errors
 /// A [`CancelError`].
-pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Booking, CancelError> {
+pub async fn cancel(
+    app: &App,
+    id: BookingId,
+    reason: &str,
+    actor: Actor<'_>,
+) -> Result<Booking, CancelError> {
     let mut tx = app.store.read().await?;
     let booking = tx.booking(id).await?;
     tx.rollback().await?;
@@ -132,6 +138,7 @@ pub async fn cancel(app: &App, id: BookingId, actor: Actor<'_>) -> Result<Bookin
     }
     locked.progress = Progress::Cancelled;
     locked.seat = None;
+    locked.cancelled = Some(Cancellation { at: now, reason: reason.to_owned() });
     locked.touch(now);
     tx.write(bookings::save(&[&locked])).await?;
     tx.audit(now, actor.name, "booking.cancelled", &id.to_string(), "", actor.request_id).await?;

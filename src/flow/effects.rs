@@ -147,7 +147,7 @@ async fn fan_out(app: &App) -> Result<bool, StoreError> {
 /// A dispute is between the owner and the bank: no mail of ours helps there.
 fn concerns_customer(kind: EffectKind) -> bool {
     match kind {
-        EffectKind::Paid | EffectKind::Failed | EffectKind::Refunded => true,
+        EffectKind::Paid | EffectKind::Failed | EffectKind::Refunded | EffectKind::Cancelled => true,
         EffectKind::Disputed => false,
     }
 }
@@ -398,6 +398,7 @@ fn still_true(kind: EffectKind, booking: &Booking) -> bool {
         EffectKind::Failed => booking.status() == Status::Failed,
         EffectKind::Refunded => booking.refunded_amount() > 0,
         EffectKind::Disputed => true,
+        EffectKind::Cancelled => booking.cancelled.is_some(),
     }
 }
 

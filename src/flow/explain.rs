@@ -268,6 +268,8 @@ impl Teller<'_> {
             (Some(EffectKind::Refunded), Lang::En) => "Telling of the refund",
             (Some(EffectKind::Disputed), Lang::Fr) => "Litige annoncé",
             (Some(EffectKind::Disputed), Lang::En) => "Telling of the dispute",
+            (Some(EffectKind::Cancelled), Lang::Fr) => "Annulation annoncée",
+            (Some(EffectKind::Cancelled), Lang::En) => "Telling of the cancellation",
             (None, _) => delivery.kind.as_str(),
         };
         let whom = match (Target::parse(&delivery.target), self.lang) {

@@ -107,7 +107,7 @@ pub async fn release(app: &App, pattern: &Pattern, actor: Actor<'_>) -> Result<R
     let mut result =
         Released { more: i64::try_from(holds.len()).is_ok_and(|n| n >= AT_ONCE), ..Released::default() };
     for booking in holds {
-        match cancel(app, booking, actor).await {
+        match cancel(app, booking, "", actor).await {
             Ok(_) => result.released.push(booking),
             Err(error) => result.kept.push(Kept { booking_id: booking, reason: error.to_string() }),
         }

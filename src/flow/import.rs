@@ -509,6 +509,7 @@ fn read_booking(
         hold_expires_at: created_at.plus(SESSION),
         charge_refunded: 0,
         charge_intent: None,
+        cancelled: None,
         refunds,
         disputes: Vec::new(),
         cases: Vec::new(),

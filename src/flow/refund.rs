@@ -13,7 +13,8 @@ use crate::stripe::StripeError;
 use crate::stripe::objects::{METADATA_BOOKING, METADATA_INSTANCE, METADATA_REFUND, Polled, Refund};
 use clock::Timestamp;
 use domain::backoff::Backoff;
-use domain::booking::{Progress, RefundStatus};
+use domain::booking::{Booking, Progress, RefundStatus};
+use domain::cancel::Due;
 use domain::case::CaseAction;
 use domain::ids::{BookingId, CaseId, PaymentIntentId};
 use domain::lang::Lang;
@@ -116,8 +117,57 @@ pub async fn refund(
         Some(_) | None => RefundError::TooMuch { left },
     })?;
     tx.commit().await?;
+    send(app, intent).await
+}
+
+/// Writes down the refund that goes with calling off a booking, in the transaction that does so and has it locked.
+/// Once that is committed, it is for [`send`].
+///
+/// # Errors
+/// Any [`StoreError`]; [`StoreError::Overtaken`] if another wrote one down meanwhile.
+pub(super) async fn intend_called_off(
+    app: &App,
+    tx: &mut Tx,
+    booking: &Booking,
+    due: Due,
+    requested: Option<i64>,
+    actor: Actor<'_>,
+) -> Result<RefundIntent, StoreError> {
+    let wish = Wish {
+        scope: called_off_scope(booking.id),
+        key: CALLED_OFF,
+        booking: Some(booking.id),
+        case: None,
+        payment: due.payment,
+        requested,
+        left: due.left,
+        currency: booking.price.currency.as_str().to_owned(),
+    };
+    intend(app, tx, wish, actor).await?.ok_or(StoreError::Overtaken)
+}
+
+/// What became of the refund that went with calling off a booking; none if none did.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub(super) async fn called_off(tx: &mut Tx, booking: BookingId) -> Result<Option<RefundIntent>, StoreError> {
+    tx.refund_intent_of_key(&called_off_scope(booking), CALLED_OFF).await
+}
+
+/// Sends a refund that was written down and committed.
+///
+/// # Errors
+/// A [`RefundError`].
+pub(super) async fn send(app: &App, intent: RefundIntent) -> Result<RefundIntent, RefundError> {
     failpoint::here("refund.after_intent");
     pursue(app, intent, Attempt::First).await
+}
+
+/// A booking is called off once.
+const CALLED_OFF: &str = "called off";
+
+fn called_off_scope(booking: BookingId) -> String {
+    format!("called-off:{booking}")
 }
 
 /// What the payment is that a case is about, as [`refund_case`] needs it.
@@ -206,7 +256,7 @@ pub async fn resolve_due(app: &App) -> Result<usize, StoreError> {
 }
 
 /// The same wish again: what became of it.
-fn repeat(known: RefundIntent, amount: Option<i64>) -> Result<RefundIntent, RefundError> {
+pub(super) fn repeat(known: RefundIntent, amount: Option<i64>) -> Result<RefundIntent, RefundError> {
     if known.requested_amount != amount {
         return Err(RefundError::KeyReused);
     }

@@ -108,6 +108,8 @@ pub fn booking_json(booking: &Booking) -> Value {
         "amountRefunded": booking.refunded_amount(),
         "paidAt": payment.map(|payment| payment.at),
         "holdExpiresAt": booking.hold_expires_at,
+        "cancelledAt": booking.cancelled.as_ref().map(|cancelled| cancelled.at),
+        "cancelReason": booking.cancelled.as_ref().map(|cancelled| &cancelled.reason),
         "refunds": booking.refunds.iter().map(|refund| json!({
             "id": refund.id, "amount": refund.amount, "status": refund.status.as_str(),
         })).collect::<Vec<_>>(),

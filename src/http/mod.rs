@@ -6,6 +6,7 @@ pub mod cases;
 pub mod checkout;
 pub mod error;
 pub mod events_api;
+pub mod export;
 pub mod health;
 pub mod hold;
 pub mod holds;
@@ -78,6 +79,8 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/api/checkout/{session}", Public, get(checkout::status)),
         route("GET", "/reservations", For(ReadOnly), get(bookings::list)),
         route("GET", "/api/bookings", For(ReadOnly), get(bookings::list)),
+        route("GET", "/api/bookings.csv", For(Admin), get(export::bookings)),
+        route("GET", "/api/payments.csv", For(Admin), get(export::payments)),
         route("GET", "/api/bookings/{id}", For(ReadOnly), get(bookings::show)),
         route("GET", "/api/bookings/{id}/explain", For(ReadOnly), get(refunds::explain)),
         route("POST", "/api/bookings/{id}/refund", For(Admin), post(refunds::refund)),

@@ -106,7 +106,8 @@ fn describe(method: &str, path: &str, access: Access, described: &Operation) -> 
         operation["parameters"] = parameters.into();
     }
     if let Some(body) = described.body {
-        operation["requestBody"] = json!({ "required": true, "content": content("application/json", body) });
+        operation["requestBody"] =
+            json!({ "required": !described.body_is_optional, "content": content("application/json", body) });
     }
     match access {
         Access::Public => {}

@@ -7,7 +7,8 @@ use super::checkout::json_object;
 use super::error::Problem;
 use super::request::RequestId;
 use crate::app::Shared;
-use crate::flow::cancel::{self, CancelError};
+use crate::flow::call_off::{self, CallOffError};
+use crate::flow::cancel::CancelError;
 use crate::flow::explain;
 use crate::flow::refund::{self, MAX_KEY, RefundError};
 use axum::body::Bytes;
@@ -15,7 +16,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use domain::Fault;
-use domain::ids::BookingId;
+use domain::cancel::{GiveBack, MAX_REASON};
 use domain::lang::Lang;
 use serde_json::{Map, Value, json};
 use store::refund_intents::{IntentState, RefundIntent};
@@ -65,6 +66,21 @@ impl From<CancelError> for Problem {
     }
 }
 
+impl From<CallOffError> for Problem {
+    fn from(error: CallOffError) -> Self {
+        let conflict = |title: &'static str, text: String| Self::new(StatusCode::CONFLICT, title, text);
+        match error {
+            CallOffError::SayWhatGoesBack(_) => conflict("Not cancellable", format!("{error}.")),
+            CallOffError::Disputed => conflict("Payment disputed", format!("{error}.")),
+            CallOffError::Already => conflict("Already cancelled", format!("{error}.")),
+            CallOffError::OffButNotRefunded(_) => conflict("Payment provider refused", format!("{error}.")),
+            CallOffError::Refund(error) => error.into(),
+            CallOffError::Cancel(error) => error.into(),
+            CallOffError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// Gives a payment back, whole or in part. 202 while it is not known what Stripe did: it is found out
 /// without anybody's help, and the same request says how it stands.
 pub async fn refund(
@@ -75,7 +91,7 @@ pub async fn refund(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
+    let id = named(&app, &id).await?;
     let members = if body.is_empty() { Map::new() } else { json_object(&headers, &body)? };
     let mut faults = Vec::new();
     for name in members.keys().filter(|name| *name != "amount") {
@@ -111,16 +127,61 @@ pub async fn refund(
     ))
 }
 
-/// Cancels an unpaid booking.
+/// Calls a booking off, paid or not. 202 while it is not known whether Stripe made the refund that goes with it.
 pub async fn cancel(
     State(app): State<Shared>,
     by: Signed,
     Extension(request_id): Extension<RequestId>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let id = BookingId::parse(&id).map_err(|_| Problem::not_found())?;
-    let booking = cancel::cancel(&app, id, by.actor(&request_id)).await?;
-    Ok(Json(json!({ "booking": booking_json(&booking) })))
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let id = named(&app, &id).await?;
+    let members = if body.is_empty() { Map::new() } else { json_object(&headers, &body)? };
+    let (wish, reason) = read_cancel(&members).map_err(Problem::invalid)?;
+    let off = call_off::call_off(&app, id, wish, reason, by.actor(&request_id)).await?;
+    let status = match off.refund.as_ref().map(|refund| refund.state) {
+        Some(IntentState::Open) => StatusCode::ACCEPTED,
+        Some(IntentState::Done | IntentState::Refused) | None => StatusCode::OK,
+    };
+    let refund = off.refund.as_ref().map(refund_json);
+    Ok((status, Json(json!({ "booking": booking_json(&off.booking), "refund": refund }))))
+}
+
+/// `{refund: "all" | "none" | AMOUNT, reason}`, or what is wrong with it.
+fn read_cancel(members: &Map<String, Value>) -> Result<(Option<GiveBack>, &str), Vec<Fault>> {
+    let mut faults = Vec::new();
+    for name in members.keys().filter(|name| !["refund", "reason"].contains(&name.as_str())) {
+        faults.push(Fault::new(name, "is not a member of this request"));
+    }
+    let wish = match members.get("refund") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let wish = match value.as_str() {
+                Some("all") => Some(GiveBack::All),
+                Some("none") => Some(GiveBack::Nothing),
+                Some(_) => None,
+                None => value.as_i64().filter(|amount| *amount > 0).map(GiveBack::Part),
+            };
+            if wish.is_none() {
+                let expected = "must be \"all\", \"none\" or a whole number above zero, in minor units";
+                faults.push(Fault::new("refund", expected));
+            }
+            wish
+        }
+    };
+    let reason = match members.get("reason") {
+        None | Some(Value::Null) => "",
+        Some(value) => match value.as_str().map(str::trim) {
+            Some(reason) if reason.chars().count() <= MAX_REASON => reason,
+            Some(_) | None => {
+                faults
+                    .push(Fault::new("reason", format!("must be a text of at most {MAX_REASON} characters")));
+                ""
+            }
+        },
+    };
+    if faults.is_empty() { Ok((wish, reason)) } else { Err(faults) }
 }
 
 /// The whole story of a booking, in words.

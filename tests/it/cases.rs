@@ -266,7 +266,7 @@ async fn a_late_payment_is_seated_again_when_a_seat_is_left(db: TestDatabase) {
     assert_eq!(case.kind, CaseKind::LatePayment);
     let full = decide(&shop, case.id, CaseAction::Reseat).await.unwrap_err();
     assert!(matches!(full, CaseError::Impossible(_)), "{full}");
-    cancel::cancel(&shop.app.app, other.booking, ADMIN).await.unwrap();
+    cancel::cancel(&shop.app.app, other.booking, "", ADMIN).await.unwrap();
     // The seat is free, but a person was asked: only they can say so now.
     let mut twin = completed(&shop, &late);
     twin["id"] = json!("evt_twin");
@@ -359,7 +359,7 @@ async fn a_case_never_closes_by_itself(db: TestDatabase) {
 async fn a_booking_whose_case_was_dismissed_can_be_cancelled(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     let checkout = paid_wrongly(&shop, 5900).await;
-    let cancel = async || cancel::cancel(&shop.app.app, checkout.booking, ADMIN).await;
+    let cancel = async || cancel::cancel(&shop.app.app, checkout.booking, "", ADMIN).await;
     // Stripe says in its own words that it was paid rightly: then it is paid, and no cancelling helps.
     db.execute("update bookings set amount = 9999").await;
     assert!(matches!(cancel().await, Err(CancelError::NotUnpaid(_))), "the case waits for a person");
@@ -380,7 +380,7 @@ async fn a_payment_on_its_way_in_another_account_is_given_up_by_a_person_and_not
     let mut begun = shop.app.paid("evt_begun", &booking, "cs_test_elsewhere");
     begun["data"]["object"]["payment_status"] = json!("unpaid");
     assert_eq!(shop.app.deliver(&begun).await.outcome(), "processed");
-    let cancel = async || cancel::cancel(&shop.app.app, checkout.booking, ADMIN).await;
+    let cancel = async || cancel::cancel(&shop.app.app, checkout.booking, "", ADMIN).await;
     assert!(matches!(cancel().await, Err(CancelError::SessionUnknown)));
     shop.advance(Duration::from_secs(2 * 86_400));
     let admin = shop.app.person(Role::Admin).await;

@@ -32,6 +32,7 @@ fn booking() -> Booking {
         hold_expires_at: at,
         charge_refunded: 0,
         charge_intent: None,
+        cancelled: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

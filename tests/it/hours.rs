@@ -313,7 +313,7 @@ async fn closing_a_day_with_bookings_on_it_tells_and_cancels_nothing(db: TestDat
     assert_eq!(db.number("select count(*) from audit_log where action = 'hours.changed'").await, 1);
 }
 
-async fn post_form(app: &TestApp, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn post_form(app: &TestApp, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request =
         app.http.post(format!("{}{path}", app.url)).header("cookie", cookie).header("accept", "text/html");

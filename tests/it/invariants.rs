@@ -25,7 +25,7 @@ async fn a_life_of_every_kind_breaks_no_invariant(db: TestDatabase) {
     let delayed = shop.book().await;
     shop.pay(&delayed, "sepa_debit").await;
     let cancelled = shop.book().await;
-    cancel::cancel(&shop.app.app, cancelled.booking, ADMIN).await.unwrap();
+    cancel::cancel(&shop.app.app, cancelled.booking, "", ADMIN).await.unwrap();
     shop.book().await;
     shop.deliver_all().await;
     shop.reconcile(checkout_backend::flow::reconcile::Options::default()).await;

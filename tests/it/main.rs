@@ -15,6 +15,7 @@
 mod accounts;
 mod attacks;
 mod backups;
+mod called_off;
 mod cases;
 mod chaos;
 mod checkout;
@@ -26,6 +27,7 @@ mod decide;
 mod doctor;
 mod edges;
 mod effects;
+mod exports;
 mod graceful;
 mod harness;
 mod health;

@@ -14,8 +14,9 @@ use crate::harness::{Engine, TestApp, TestDatabase, lost, on_each_engine};
 use crate::shop::{ADMIN, DISPUTED, FAILED_REFUND, HOLD, Shop, VISA};
 use checkout_backend::flow::checkout::{self, Caller};
 use checkout_backend::flow::reconcile::{self, Options};
-use checkout_backend::flow::{cancel, cases, refund, replay};
+use checkout_backend::flow::{call_off, cases, refund, replay};
 use domain::booking::{Booking, BookingRequest, Status};
+use domain::cancel::GiveBack;
 use domain::case::CaseAction;
 use domain::ids::BookingId;
 use domain::lang::Lang;
@@ -189,7 +190,16 @@ impl World {
             }
             Deed::Cancel => {
                 let Some(booking) = self.some_booking(&app).await else { return };
-                drop(cancel::cancel(&app.app, booking.id, ADMIN).await);
+                let wishes = [
+                    None,
+                    None,
+                    Some(GiveBack::All),
+                    Some(GiveBack::Nothing),
+                    Some(GiveBack::Part(1000)),
+                    Some(GiveBack::Part(6000)),
+                ];
+                let wish = *self.dice.of(&wishes).unwrap();
+                drop(call_off::call_off(&app.app, booking.id, wish, "by dice", ADMIN).await);
             }
             Deed::Case => self.settle_a_case(&app).await,
             Deed::Replay => {
@@ -469,6 +479,7 @@ impl World {
         // Seats: whoever is owed one has it, or a person knows; whoever is not has none.
         for booking in bookings.values() {
             let owed = match booking.status() {
+                _ if booking.is_called_off() => false,
                 Status::Pending | Status::Paid | Status::PartiallyRefunded => true,
                 Status::Processing | Status::Disputed => booking.seat.is_some(),
                 Status::Expired | Status::Failed | Status::Cancelled | Status::Refunded => false,

@@ -73,7 +73,7 @@ async fn a_lowered_capacity_sells_nothing_until_there_is_room(db: TestDatabase) 
         seated.push(id(&book(&shop.app, &wish("10:00"), &[]).await));
     }
     // Seat 1 is given back, and the capacity becomes what is taken.
-    cancel::cancel(&shop.app.app, seated[0], ADMIN).await.unwrap();
+    cancel::cancel(&shop.app.app, seated[0], "", ADMIN).await.unwrap();
     assert_eq!(patch(2).await["warning"], Value::Null, "two of two are taken: nothing to warn of");
     assert_eq!(book(&shop.app, &wish("10:00"), &[]).await.status, 409, "that number 1 is free is no seat");
     // Lower than what is taken: allowed, and said.
@@ -111,7 +111,7 @@ async fn a_lowered_capacity_sells_nothing_until_there_is_room(db: TestDatabase) 
         assert!(page.body.contains(words), "{lang}: {}", page.body);
     }
     // One of one is taken, then none, then there is room.
-    cancel::cancel(&shop.app.app, seated[1], ADMIN).await.unwrap();
+    cancel::cancel(&shop.app.app, seated[1], "", ADMIN).await.unwrap();
     assert_eq!(book(&shop.app, &wish("10:00"), &[]).await.status, 409);
     assert_eq!(patch(2).await["warning"], Value::Null);
     id(&book(&shop.app, &wish("10:00"), &[]).await);
@@ -276,7 +276,7 @@ async fn a_booking_that_is_cancelled_while_its_page_is_made_gets_none(db: TestDa
     let key = [("idempotency-key", "K")];
     let booking = without_a_page(&shop, &key).await;
     answers_are_lost(&shop);
-    let cancelled = async { cancel::cancel(&shop.app.app, booking, ADMIN).await.unwrap() };
+    let cancelled = async { cancel::cancel(&shop.app.app, booking, "", ADMIN).await.unwrap() };
     let (answer, cancelled) = while_the_page_is_made(&shop, &key, cancelled).await;
     assert_eq!(cancelled.status(), Status::Cancelled);
     assert_eq!((answer.status, &answer.json()["title"]), (409, &json!("Booking ended")), "{}", answer.body);
@@ -317,7 +317,7 @@ async fn a_session_that_nobody_waits_for_is_closed_later_if_not_at_once(db: Test
     let booking = without_a_page(&shop, &key).await;
     answers_are_lost(&shop);
     let cancelled = async {
-        cancel::cancel(&shop.app.app, booking, ADMIN).await.unwrap();
+        cancel::cancel(&shop.app.app, booking, "", ADMIN).await.unwrap();
         // From now on nothing can be closed.
         shop.fault(ApiFaultKind::ResetBefore, "POST", "/v1/checkout/sessions/", None);
     };

@@ -493,6 +493,7 @@ fn booking(offer: OfferId, seat: Option<i32>, created_at: Timestamp) -> Booking 
         hold_expires_at: created_at.plus(Duration::from_secs(2100)),
         charge_refunded: 0,
         charge_intent: None,
+        cancelled: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

@@ -112,6 +112,15 @@ pub struct Payment {
     pub at: Timestamp,
 }
 
+/// That a person called a booking off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    /// When.
+    pub at: Timestamp,
+    /// Why, in their words; empty if they gave no reason.
+    pub reason: String,
+}
+
 /// Who booked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
@@ -152,6 +161,8 @@ pub struct Booking {
     pub charge_refunded: i64,
     /// The payment whose charge says so, if it names one.
     pub charge_intent: Option<PaymentIntentId>,
+    /// That a person called it off. One that was paid stays paid: what goes back of that, its refunds say.
+    pub cancelled: Option<Cancellation>,
     /// Every refund known, by id.
     pub refunds: Vec<Refund>,
     /// Every dispute known, by id.
@@ -194,14 +205,21 @@ impl Booking {
     /// Whether its seat is its own: while a payment may come, and while the service is owed.
     ///
     /// Who got everything back is owed nothing, even if the same payment is disputed besides: so it
-    /// plays no part which of the two we hear of first.
+    /// plays no part which of the two we hear of first. Nor is anybody whose paid booking was called off, whatever
+    /// went back of it.
     #[must_use]
     pub fn keeps_seat(&self) -> bool {
         match &self.progress {
             Progress::Pending | Progress::Processing => true,
             Progress::Expired | Progress::Failed | Progress::Cancelled => false,
-            Progress::Paid(_) => !self.is_refunded(),
+            Progress::Paid(_) => !self.is_refunded() && self.cancelled.is_none(),
         }
+    }
+
+    /// Whether it was called off although it is paid.
+    #[must_use]
+    pub fn is_called_off(&self) -> bool {
+        self.payment().is_some() && self.cancelled.is_some()
     }
 
     /// Whether all of the payment has gone back.
@@ -236,10 +254,7 @@ impl Booking {
     /// id.
     #[must_use]
     pub fn refunded_amount(&self) -> i64 {
-        let is_of_it = |refund: &&Refund| {
-            self.concerns_payment(refund.intent.as_ref()) && self.can_be_of_the_payment(refund.amount)
-        };
-        let mut of_it = self.refunds.iter().filter(is_of_it).peekable();
+        let mut of_it = self.refunds.iter().filter(|refund| self.is_of_the_payment(refund)).peekable();
         if of_it.peek().is_none() {
             let counts = match &self.charge_intent {
                 None => self.refunds.is_empty(),
@@ -254,6 +269,16 @@ impl Booking {
         of_it
             .filter(|refund| refund.status.counts())
             .fold(0_i64, |sum, refund| sum.saturating_add(refund.amount))
+    }
+
+    /// Whether a refund is one of the payment that counts here, and has not come back.
+    #[must_use]
+    pub fn counts(&self, refund: &Refund) -> bool {
+        self.is_of_the_payment(refund) && refund.status.counts()
+    }
+
+    fn is_of_the_payment(&self, refund: &Refund) -> bool {
+        self.concerns_payment(refund.intent.as_ref()) && self.can_be_of_the_payment(refund.amount)
     }
 
     /// Whether so much can go back of what was paid.

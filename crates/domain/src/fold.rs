@@ -30,6 +30,7 @@ pub fn fold(booking: &Booking, told: &[Told]) -> Option<Booking> {
         seat: Some(1),
         charge_refunded: 0,
         charge_intent: None,
+        cancelled: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

@@ -77,6 +77,8 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
         .bigint_or_null("paid_at", |booking| booking.payment().map(|paid| paid.at.as_micros()))
         .bigint("charge_refunded", |booking| booking.charge_refunded)
         .text_or_null("charge_intent_id", |booking| booking.charge_intent.as_ref().map(|id| id.as_str()))
+        .bigint_or_null("cancelled_at", |booking| Some(booking.cancelled.as_ref()?.at.as_micros()))
+        .text_or_null("cancel_reason", |booking| Some(booking.cancelled.as_ref()?.reason.as_str()))
         .boolean("has_history", |booking| Some(has_history(booking)))
         .bigint("updated_at", |booking| booking.updated_at.as_micros())
         // Stripe is still to be asked about it.
@@ -94,6 +96,7 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
                  paid_session_id = r.paid_session_id, payment_intent_id = r.payment_intent_id,
                  paid_amount = r.paid_amount, paid_at = r.paid_at, charge_refunded = r.charge_refunded,
                  charge_intent_id = r.charge_intent_id,
+                 cancelled_at = r.cancelled_at, cancel_reason = r.cancel_reason,
                  has_history = r.has_history,
                  updated_at = case when r.updated_at > bookings.created_at then r.updated_at
                      else bookings.created_at end,
@@ -581,7 +584,7 @@ impl Tx {
         Ok((free, busy))
     }
 
-    async fn load_sorted<K: Ord>(
+    pub(super) async fn load_sorted<K: Ord>(
         &mut self,
         ids: &[String],
         key: impl Fn(&Booking) -> K,

@@ -247,7 +247,7 @@ const CHECKS: [Check; 26] = [
         "seats-are-given-back",
         "who has ended holds no seat",
         "select id from bookings where id between $1 and $2 and seat is not null
-           and status in ('expiré', 'échoué', 'annulé', 'remboursé')",
+           and (status in ('expiré', 'échoué', 'annulé', 'remboursé') or cancelled_at is not null)",
     ),
     // By the version of the capacity: lowering it below what is taken is no fault, a seat taken afterwards is.
     check(

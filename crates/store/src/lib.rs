@@ -27,6 +27,7 @@ pub mod checks;
 pub mod engine;
 pub mod environment;
 pub mod error;
+pub mod export;
 pub mod feed;
 mod health;
 pub mod holds;

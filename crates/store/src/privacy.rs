@@ -156,7 +156,8 @@ impl Tx {
             .map(drop))?;
         on_engine!(self, conn => sqlx::query(
             "update bookings set first_name = $2, last_name = $2, email = $3, owner_hash = null,
-                 client_hash = null, session_url = null, erased_at = $4, updated_at = $4
+                 client_hash = null, session_url = null,
+                 cancel_reason = case when cancelled_at is not null then '' end, erased_at = $4, updated_at = $4
              where id = $1")
             .bind(&id)
             .bind(ERASED)

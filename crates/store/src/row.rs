@@ -4,7 +4,7 @@
 use super::StoreError;
 use clock::Timestamp;
 use domain::booking::{
-    Booking, Customer, Dispute, DisputeStatus, Payment, Progress, Refund, RefundStatus, Status,
+    Booking, Cancellation, Customer, Dispute, DisputeStatus, Payment, Progress, Refund, RefundStatus, Status,
 };
 use domain::code::Code;
 use domain::ids::{BookingId, DisputeId, OfferId, PaymentIntentId, RefundId, SessionId};
@@ -34,6 +34,8 @@ pub(super) struct BookingRow {
     pub paid_at: Option<i64>,
     pub charge_refunded: i64,
     pub charge_intent_id: Option<String>,
+    pub cancelled_at: Option<i64>,
+    pub cancel_reason: Option<String>,
     pub has_history: bool,
     pub created_at: i64,
     pub updated_at: i64,
@@ -44,7 +46,7 @@ macro_rules! booking_columns {
     () => {
         "id, code, offer_id, first_name, last_name, email, slot_date, slot_time, starts_at, amount, currency, status, \
          seat, hold_expires_at, stripe_session_id, paid_session_id, payment_intent_id, paid_amount, paid_at, \
-         charge_refunded, charge_intent_id, has_history, created_at, updated_at"
+         charge_refunded, charge_intent_id, cancelled_at, cancel_reason, has_history, created_at, updated_at"
     };
 }
 pub(super) use booking_columns;
@@ -95,6 +97,10 @@ impl BookingRow {
                 .charge_intent_id
                 .as_deref()
                 .and_then(|text| PaymentIntentId::parse(text).ok()),
+            cancelled: self.cancelled_at.map(|at| Cancellation {
+                at: Timestamp::from_micros(at),
+                reason: self.cancel_reason.unwrap_or_default(),
+            }),
             refunds: Vec::new(),
             disputes: Vec::new(),
             cases: Vec::new(),

@@ -213,6 +213,7 @@ async fn look(
         hold_expires_at: hold_from(now),
         charge_refunded: 0,
         charge_intent: None,
+        cancelled: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),

@@ -136,6 +136,15 @@ fn to_customer(
                  no longer held. You can book again."
             ),
         ),
+        // What goes back is told once Stripe has said so.
+        (EffectKind::Cancelled, Lang::Fr) => (
+            format!("Réservation annulée : {offer}, {slot}"),
+            format!("Votre réservation a été annulée : {offer}, {slot}. La place n'est plus à vous."),
+        ),
+        (EffectKind::Cancelled, Lang::En) => (
+            format!("Booking cancelled: {offer}, {slot}"),
+            format!("Your booking has been cancelled: {offer}, {slot}. The seat is not yours any more."),
+        ),
         (EffectKind::Refunded | EffectKind::Disputed, Lang::Fr) => (
             format!("Remboursement : {offer}, {slot}"),
             format!(
@@ -193,6 +202,7 @@ fn to_owner(kind: EffectKind, booking: &Booking, offer: &str, app_url: &str, lan
         EffectKind::Failed => lang.pick("Paiement échoué", "Payment failed"),
         EffectKind::Refunded => lang.pick("Remboursé", "Refunded"),
         EffectKind::Disputed => lang.pick("Litige", "Dispute"),
+        EffectKind::Cancelled => lang.pick("Annulé", "Cancelled"),
     };
     let slot = calendar::slot(lang, &booking.slot);
     let price = money(booking, booking.price.amount, lang);

@@ -27,13 +27,23 @@ pub(super) struct Operation {
     pub(super) parameters: &'static [&'static str],
     /// The JSON body's schema.
     pub(super) body: Option<&'static str>,
+    /// Whether it goes without one.
+    pub(super) body_is_optional: bool,
     pub(super) media_type: &'static str,
     pub(super) answers: &'static [Answer],
 }
 
 impl Operation {
     const fn new(tag: &'static str, summary: &'static str, answers: &'static [Answer]) -> Self {
-        Self { tag, summary, parameters: &[], body: None, media_type: "application/json", answers }
+        Self {
+            tag,
+            summary,
+            parameters: &[],
+            body: None,
+            body_is_optional: false,
+            media_type: "application/json",
+            answers,
+        }
     }
 
     const fn takes(self, parameters: &'static [&'static str]) -> Self {
@@ -44,8 +54,16 @@ impl Operation {
         Self { body: Some(schema), ..self }
     }
 
+    const fn may_have(self, schema: &'static str) -> Self {
+        Self { body_is_optional: true, ..self.body(schema) }
+    }
+
     const fn text(self) -> Self {
         Self { media_type: "text/plain", ..self }
+    }
+
+    const fn csv(self) -> Self {
+        Self { media_type: "text/csv", ..self }
     }
 
     /// A page for people.
@@ -98,6 +116,20 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
             "Show a booking with its timeline",
             &[(200, "The booking.", Some("BookingWithTimeline"))],
         ),
+        ("GET", "/api/bookings.csv") => Operation::new(
+            "bookings",
+            "Download the bookings whose slots lie in a month, as CSV",
+            &[(200, "One line for each, sent as it is read.", Some("text"))],
+        )
+        .takes(&["month"])
+        .csv(),
+        ("GET", "/api/payments.csv") => Operation::new(
+            "bookings",
+            "Download what came in and went out in a month, as CSV",
+            &[(200, "One line for each movement, sent as it is read.", Some("text"))],
+        )
+        .takes(&["month"])
+        .csv(),
         ("GET", "/payments") => Operation::new(
             "bookings",
             "List the ledger, newest first",
@@ -121,15 +153,22 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
             ],
         )
         .takes(&["Idempotency-Key"])
-        .body("RefundRequest"),
+        .may_have("RefundRequest"),
         ("POST", "/api/bookings/{id}/cancel") => Operation::new(
             "bookings",
-            "Cancel an unpaid booking; its session is expired at Stripe first",
+            "Cancel a booking: an unpaid one after its session is expired at Stripe, a paid one with all, a part or nothing given back",
             &[
-                (200, "The booking.", Some("BookingAnswer")),
-                (409, "It is paid, or opening.", Some("Problem")),
+                (200, "It is off, and its seat free.", Some("CancelAnswer")),
+                (202, "It is off; the refund is under way: the same request tells how it stands.", Some("CancelAnswer")),
+                (
+                    409,
+                    "It is paid and refund is missing, disputed, opening, cancelled already in another way, or it is off and Stripe refused the refund.",
+                    Some("Problem"),
+                ),
+                (422, "More than is left.", Some("Problem")),
             ],
-        ),
+        )
+        .may_have("CancelRequest"),
         ("POST", "/api/holds/release") => Operation::new(
             "bookings",
             "Release all unpaid bookings of one client address, e-mail address or mail domain, each at Stripe first",
@@ -354,6 +393,9 @@ pub(super) fn parameter(name: &str) -> Value {
         "date" => ("query", "Only this day.", json!({ "type": "string", "format": "date" })),
         "email" => ("query", "Only this customer.", json!({ "type": "string" })),
         "offer" => ("query", "Only this offer's.", json!({ "type": "string", "format": "uuid" })),
+        "month" => {
+            ("query", "The month, as YYYY-MM.", json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}$" }))
+        }
         "from" => ("query", "The first day.", json!({ "type": "string", "format": "date" })),
         "to" => {
             ("query", "The last day, at most 61 days later.", json!({ "type": "string", "format": "date" }))

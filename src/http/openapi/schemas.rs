@@ -67,6 +67,8 @@ pub(super) fn schemas() -> Value {
         ("amountRefunded", minor_units()),
         ("paidAt", or_null(moment())),
         ("holdExpiresAt", moment()),
+        ("cancelledAt", or_null(moment())),
+        ("cancelReason", or_null(text())),
         ("refunds", list(object(&[("id", text()), ("amount", minor_units()), ("status", text())]))),
         (
             "disputes",
@@ -105,7 +107,12 @@ pub(super) fn schemas() -> Value {
     add("LedgerList", page("LedgerEntry"));
     add("TimelineEntry", object(&[&entry[..], &[("message", or_null(text()))]].concat()));
 
-    add("BookingAnswer", object(&[("booking", reference("Booking"))]));
+    let give_back = json!({ "anyOf": [words(["all", "none"]), minor_units()] });
+    add("CancelRequest", object(&[("refund?", give_back), ("reason?", text())]));
+    add(
+        "CancelAnswer",
+        object(&[("booking", reference("Booking")), ("refund", or_null(reference("RefundIntent")))]),
+    );
     add("ReleaseRequest", object(&[("address?", text()), ("email?", text())]));
     add(
         "Released",

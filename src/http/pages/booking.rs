@@ -110,7 +110,7 @@ fn view(app: &Shared, page: &Page, own: &Own) -> View {
     View {
         code: booking.code.to_string(),
         tone: i18n::status_tone(booking.status()),
-        status_name: i18n::status(lang, booking.status()),
+        status_name: i18n::status_of(lang, booking),
         lead: lead(page, booking),
         offer: own.offer.clone(),
         slot: format::slot(lang, &booking.slot),
@@ -138,6 +138,9 @@ fn takes_place(booking: &Booking) -> bool {
 
 fn lead(page: &Page, booking: &Booking) -> &'static str {
     let t = page.t;
+    if booking.is_called_off() {
+        return t.called_off_lead;
+    }
     match booking.status() {
         Status::Pending => t.pending_lead,
         Status::Processing => t.processing_lead,

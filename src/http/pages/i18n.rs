@@ -4,7 +4,7 @@
 //! space (U+202F) that its typography puts before `: ; ! ? »` and after `«`.
 
 use domain::Fault;
-use domain::booking::{DisputeStatus, RefundStatus, Status};
+use domain::booking::{Booking, DisputeStatus, RefundStatus, Status};
 use domain::lang::Lang;
 use domain::payment::Outcome;
 use domain::role::Role;
@@ -159,6 +159,8 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     failed_lead: "Votre banque l’a refusé et la place a été libérée. Vous pouvez réserver à nouveau." /
         "Your bank refused it and the seat is free again. You can book again.",
     cancelled_title: "Cette réservation est annulée" / "This booking is cancelled",
+    called_off_lead: "La place n’est plus à vous. Ce qui vous est rendu figure ici dès que Stripe l’a confirmé." /
+        "The seat is not yours any more. What goes back to you is shown here once Stripe has confirmed it.",
     cancelled_lead: "Rien n’a été débité. Vous pouvez réserver à nouveau." /
         "Nothing was charged. You can book again.",
     part_refunded_title: "Une partie vous a été remboursée" / "You were refunded in part",
@@ -255,6 +257,22 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "The payment session is closed at Stripe, then the seat is freed.",
     cancel_question: "Annuler cette réservation ?" / "Cancel this booking?",
     cancel_confirm: "Confirmer l’annulation" / "Confirm the cancellation",
+    export_title: "Un mois pour un tableur (CSV)" / "A month for a spreadsheet (CSV)",
+    export_money: "Mouvements d’argent" / "Money in and out",
+    call_off_hint: "La place est libérée et le client en est averti par e-mail." /
+        "The seat is freed, and the customer is told by e-mail.",
+    call_off_amount: "Montant rendu au client" / "Amount given back to the customer",
+    call_off_reason: "Motif (pour vous, pas pour le client)" / "Reason (for you, not for the customer)",
+    call_off_continue: "Vérifier l’annulation" / "Review the cancellation",
+    call_off_nothing: "Rien n’est rendu." / "Nothing goes back.",
+    call_off_already: "Cette réservation est déjà annulée. Remboursez ce qui doit l’être encore." /
+        "This booking is cancelled already. Refund what is still to go back.",
+    call_off_disputed: "Le paiement est en litige : la banque décide. Annulez sans rien rendre." /
+        "The payment is disputed: the bank decides. Cancel with nothing given back.",
+    call_off_not_refunded: "La réservation est annulée, mais Stripe a refusé le remboursement. La raison est dans l’historique." /
+        "The booking is cancelled, but Stripe refused the refund. The timeline says why.",
+    cancelled_on: "Annulé le" / "Cancelled on",
+    cancel_reason: "Motif de l’annulation" / "Reason for the cancellation",
     cancel_done: "La réservation est annulée." / "The booking is cancelled.",
     events_of_booking: "Événements de cette réservation" / "Events of this booking",
     event: "Événement" / "Event",
@@ -420,6 +438,28 @@ pub fn status(lang: Lang, status: Status) -> &'static str {
         Status::Disputed => "disputed",
     };
     lang.pick(status.as_str(), en)
+}
+
+/// A booking's status in the reader's words, and whether it was called off although it is paid.
+#[must_use]
+pub fn status_of(lang: Lang, booking: &Booking) -> &'static str {
+    let plain = status(lang, booking.status());
+    if !booking.is_called_off() {
+        return plain;
+    }
+    match booking.status() {
+        Status::Paid => lang.pick("annulé, payé", "cancelled, paid"),
+        Status::PartiallyRefunded => {
+            lang.pick("annulé, partiellement remboursé", "cancelled, partially refunded")
+        }
+        Status::Disputed => lang.pick("annulé, litige", "cancelled, disputed"),
+        Status::Pending
+        | Status::Processing
+        | Status::Expired
+        | Status::Failed
+        | Status::Cancelled
+        | Status::Refunded => plain,
+    }
 }
 
 /// The colour class of a status; its text says the same.

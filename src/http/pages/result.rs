@@ -162,6 +162,7 @@ fn success_view(
         Status::Disputed => ("!", t.disputed_title, t.disputed_lead),
     };
     let (mark, title, lead) = match stray {
+        Stray::None if booking.is_called_off() => ("–", t.cancelled_title, t.called_off_lead),
         Stray::None => (mark, title, lead),
         Stray::LookedAt => ("!", t.looked_at_title, t.looked_at_lead),
         Stray::GivenBack => (mark, title, t.given_back_lead),
@@ -180,7 +181,7 @@ fn success_view(
         (waits && looks < LOOKS).then(|| format!("/success?session_id={session}&looks={}", looks + 1));
     SuccessView {
         status: status.as_str(),
-        status_name: i18n::status(page.lang, status),
+        status_name: i18n::status_of(page.lang, booking),
         tone: i18n::status_tone(status),
         mark,
         title,

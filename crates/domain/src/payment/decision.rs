@@ -53,11 +53,13 @@ pub enum EffectKind {
     Refunded,
     /// A dispute was opened.
     Disputed,
+    /// A person called it off after it was paid.
+    Cancelled,
 }
 
 impl EffectKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Paid, Self::Failed, Self::Refunded, Self::Disputed];
+    pub const ALL: [Self; 5] = [Self::Paid, Self::Failed, Self::Refunded, Self::Disputed, Self::Cancelled];
 
     /// As the outbox and the notifications write it.
     #[must_use]
@@ -67,6 +69,7 @@ impl EffectKind {
             Self::Failed => "booking.failed",
             Self::Refunded => "booking.refunded",
             Self::Disputed => "booking.disputed",
+            Self::Cancelled => "booking.cancelled",
         }
     }
 

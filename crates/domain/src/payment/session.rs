@@ -109,6 +109,8 @@ impl Rules<'_> {
         let mut booking = self.before.clone();
         booking.session = Some(fact.id.clone());
         booking.seat = Some(seat);
+        // Called off while it was unpaid: the money came all the same, and there is a seat for it.
+        booking.cancelled = None;
         booking.progress = Progress::Paid(Payment {
             session: fact.id.clone(),
             intent: fact.intent.clone(),

@@ -32,6 +32,7 @@ fn pending() -> Booking {
         hold_expires_at: Timestamp::from_unix_seconds(1_795_002_100),
         charge_refunded: 0,
         charge_intent: None,
+        cancelled: None,
         refunds: Vec::new(),
         disputes: Vec::new(),
         cases: Vec::new(),
@@ -292,6 +293,82 @@ proptest! {
         prop_assert_eq!(decision.booking, booking);
         prop_assert!(decision.case.is_none() && decision.effects.is_empty());
     }
+}
+
+#[test]
+fn what_goes_back_of_a_booking_that_is_called_off() {
+    use crate::cancel::{GiveBack, Refusal, give_back};
+    use RefundStatus::{Failed, Succeeded};
+    let paid = || session(SessionMoment::Completed, PaymentStatus::Paid);
+    let refund = |amount, status| refund("re_1", amount, status);
+    let disputed = || dispute(DisputeStatus::NeedsResponse);
+    for (facts, under_way, wish, expected) in [
+        (vec![], 0, GiveBack::All, Err(Refusal::NotPaid)),
+        (vec![], 0, GiveBack::Nothing, Err(Refusal::NotPaid)),
+        (vec![paid()], 0, GiveBack::All, Ok(Some(PRICE))),
+        (vec![paid()], 0, GiveBack::Nothing, Ok(None)),
+        (vec![paid()], 0, GiveBack::Part(1), Ok(Some(1))),
+        (vec![paid()], 0, GiveBack::Part(PRICE), Ok(Some(PRICE))),
+        (vec![paid()], 0, GiveBack::Part(PRICE + 1), Err(Refusal::TooMuch { left: PRICE })),
+        (vec![paid()], 0, GiveBack::Part(0), Err(Refusal::NotAnAmount)),
+        (vec![paid()], 0, GiveBack::Part(-1), Err(Refusal::NotAnAmount)),
+        // What has gone back, or is asked for, cannot go back again.
+        (vec![paid(), refund(2000, Succeeded)], 0, GiveBack::All, Ok(Some(PRICE - 2000))),
+        (vec![paid(), refund(2000, Failed)], 0, GiveBack::All, Ok(Some(PRICE))),
+        (vec![paid()], 2000, GiveBack::All, Ok(Some(PRICE - 2000))),
+        (vec![paid()], 2000, GiveBack::Part(PRICE), Err(Refusal::TooMuch { left: PRICE - 2000 })),
+        (vec![paid()], PRICE, GiveBack::All, Ok(None)),
+        (vec![paid(), refund(PRICE, Succeeded)], 0, GiveBack::All, Ok(None)),
+        (vec![paid(), refund(PRICE, Succeeded)], 0, GiveBack::Part(1), Err(Refusal::TooMuch { left: 0 })),
+        // The bank has the money, or may take it.
+        (vec![paid(), disputed()], 0, GiveBack::All, Err(Refusal::Disputed)),
+        (vec![paid(), disputed()], 0, GiveBack::Part(1), Err(Refusal::Disputed)),
+        (vec![paid(), disputed()], 0, GiveBack::Nothing, Ok(None)),
+        (vec![paid(), disputed(), dispute(DisputeStatus::Won)], 0, GiveBack::All, Ok(Some(PRICE))),
+    ] {
+        let (booking, ..) = live(facts.clone());
+        let due = give_back(&booking, wish, under_way);
+        assert_eq!(due.map(|due| due.map(|due| due.amount)), expected, "{facts:?}, {under_way}, {wish:?}");
+    }
+}
+
+/// Whatever is told of its money afterwards: the seat may have been sold by then.
+#[test]
+fn a_paid_booking_that_was_called_off_never_takes_a_seat_again() {
+    for (facts, _) in lives() {
+        for called_off_after in 0..facts.len() {
+            let (mut booking, ..) = live(facts[..=called_off_after].iter().cloned());
+            if booking.payment().is_none() {
+                continue;
+            }
+            booking.cancelled =
+                Some(crate::booking::Cancellation { at: booking.updated_at, reason: String::new() });
+            booking.seat = None;
+            for (n, fact) in facts.iter().enumerate() {
+                let now = Timestamp::from_unix_seconds(1_795_000_900);
+                let context = Context { now, livemode: false, free_seat: Some(1) };
+                let decision = decide(&booking, &event(n, fact.clone()), context);
+                assert_eq!((decision.booking.seat, decision.booking.keeps_seat()), (None, false), "{fact:?}");
+                assert!(decision.booking.payment().is_some() && decision.booking.cancelled.is_some());
+                booking = decision.booking;
+            }
+        }
+    }
+}
+
+/// Its money came after all, and a seat is there: who paid comes.
+#[test]
+fn an_unpaid_booking_that_was_called_off_and_is_paid_late_is_no_longer_called_off() {
+    let mut booking = pending();
+    booking.progress = Progress::Cancelled;
+    booking.seat = None;
+    booking.cancelled = Some(crate::booking::Cancellation { at: booking.updated_at, reason: "ill".into() });
+    let now = Timestamp::from_unix_seconds(1_795_000_900);
+    let context = Context { now, livemode: false, free_seat: Some(1) };
+    let paid = event(1, session(SessionMoment::Completed, PaymentStatus::Paid));
+    let decision = decide(&booking, &paid, context);
+    assert_eq!(decision.booking.status(), Status::Paid);
+    assert_eq!((decision.booking.seat, decision.booking.cancelled), (Some(1), None));
 }
 
 #[test]

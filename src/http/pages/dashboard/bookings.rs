@@ -3,6 +3,7 @@
 use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
 use crate::flow::bookings;
+use crate::flow::call_off::{self, CallOffError};
 use crate::flow::cancel::{self, CancelError};
 use crate::flow::explain;
 use crate::flow::refund::{self, RefundError};
@@ -15,7 +16,9 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use domain::Fault;
 use domain::booking::{Booking, Status};
+use domain::cancel::{GiveBack, MAX_REASON};
 use domain::ids::{BookingId, OfferId};
 use domain::lang::Lang;
 use domain::money::Money;
@@ -43,6 +46,8 @@ struct Bookings {
     filtered: bool,
     rows: Vec<Row>,
     pager: Pager,
+    /// The month that is offered for download, to whom it may be.
+    month: Option<String>,
 }
 
 struct Row {
@@ -71,6 +76,7 @@ struct BookingView {
     id: String,
     refund: Option<RefundForm>,
     may_cancel: bool,
+    call_off: Option<CallOffForm>,
     name: String,
     status: &'static str,
     tone: &'static str,
@@ -119,6 +125,28 @@ struct CancelQuestion {
     id: String,
     name: String,
     slot: String,
+}
+
+/// To call off a booking that is paid.
+struct CallOffForm {
+    currency: String,
+    amount: String,
+    hint: String,
+    reason: String,
+    fault: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/call_off.html")]
+struct CallOffQuestion {
+    page: Page,
+    id: String,
+    name: String,
+    slot: String,
+    /// None if nothing goes back.
+    amount_text: Option<String>,
+    amount: String,
+    reason: String,
 }
 
 struct CaseView {
@@ -183,6 +211,10 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
             || filter.offer.is_some(),
         rows: bookings.items.iter().map(|booking| row(lang, &app.config.timezone, booking, &names)).collect(),
         pager: Pager::of(&page, bookings.next.as_ref()),
+        month: page.allows(Role::Admin).then(|| {
+            let today = app.config.timezone.to_datetime(app.clock.now().to_jiff()).date();
+            today.strftime("%Y-%m").to_string()
+        }),
         date: typed(&page, "date"),
         who: typed(&page, "who"),
         errors,
@@ -200,7 +232,7 @@ fn row(lang: Lang, zone: &TimeZone, booking: &Booking, offers: &HashMap<OfferId,
         email: booking.customer.email.clone(),
         slot: format::short_slot(lang, &booking.slot),
         offer: offers.get(&booking.offer).map(|name| (*name).to_owned()).unwrap_or_default(),
-        status: i18n::status(lang, booking.status()),
+        status: i18n::status_of(lang, booking),
         tone: i18n::status_tone(booking.status()),
         amount: format::money(lang, booking.price),
         created: format::moment(lang, zone, booking.created_at),
@@ -273,7 +305,7 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
     Ok(BookingView {
         id: booking.id.to_string(),
         name: full_name(&booking),
-        status: i18n::status(lang, booking.status()),
+        status: i18n::status_of(lang, &booking),
         tone: i18n::status_tone(booking.status()),
         story: story.steps.into_iter().map(|step| step_view(lang, zone, step)).collect(),
         // Stripe refuses to refund what the bank has taken back.
@@ -281,6 +313,8 @@ async fn view(app: &Shared, page: &Page, id: &str) -> Result<BookingView, Proble
             .filter(|_| page.allows(Role::Admin) && booking.status() != Status::Disputed)
             .map(|left| refund_form(page, left)),
         may_cancel: page.allows(Role::Admin) && cancel::is_offered(&booking, &cases),
+        call_off: (page.allows(Role::Admin) && booking.payment().is_some() && booking.cancelled.is_none())
+            .then(|| call_off_form(page, &booking, left)),
         cases: cases.iter().map(|case| case_view(page, case)).collect(),
         may_see_cases: page.allows(Role::Ops),
         refunds: refunds.collect(),
@@ -310,6 +344,12 @@ fn facts(page: &Page, zone: &TimeZone, booking: &Booking, offer: Option<&Offer>)
         facts.extend(payment.intent.as_ref().map(|intent| Fact::new(t.payment_intent, intent.as_str())));
     } else if booking.status() == Status::Pending {
         facts.push(Fact::new(t.held_until, moment(booking.hold_expires_at)));
+    }
+    if let Some(cancelled) = &booking.cancelled {
+        facts.push(Fact::new(t.cancelled_on, moment(cancelled.at)));
+        if !cancelled.reason.is_empty() {
+            facts.push(Fact::new(t.cancel_reason, cancelled.reason.as_str()));
+        }
     }
     facts.extend(booking.seat.map(|seat| Fact::new(t.seat, seat.to_string())));
     facts.extend(booking.session.as_ref().map(|session| Fact::new(t.session, session.as_str())));
@@ -352,6 +392,19 @@ fn refund_form(page: &Page, left: Money) -> RefundForm {
         currency: left.currency.as_str().to_ascii_uppercase(),
         amount: format::decimal(page.lang, left),
         hint: i18n::refund_left(page.lang, &format::money(page.lang, left)),
+        fault: None,
+    }
+}
+
+/// The form to call a paid booking off: all that can go back is offered, unless the bank has it.
+fn call_off_form(page: &Page, booking: &Booking, left: Option<Money>) -> CallOffForm {
+    let left = left.unwrap_or(Money { amount: 0, ..booking.price });
+    let offered = if booking.status() == Status::Disputed { Money { amount: 0, ..left } } else { left };
+    CallOffForm {
+        currency: left.currency.as_str().to_ascii_uppercase(),
+        amount: format::decimal(page.lang, offered),
+        hint: i18n::refund_left(page.lang, &format::money(page.lang, left)),
+        reason: String::new(),
         fault: None,
     }
 }
@@ -413,7 +466,7 @@ pub async fn refund(
     refused(&app, page, &id, status, text, Some(&typed)).await
 }
 
-/// Asks once more, then cancels an unpaid booking.
+/// Asks once more, then calls a booking off: an unpaid one, or a paid one with what goes back of it.
 pub async fn cancel(
     State(app): State<Shared>,
     page: Page,
@@ -423,29 +476,95 @@ pub async fn cancel(
     fields: Fields,
 ) -> Result<Response, Problem> {
     let booking = find(&app, &id).await?;
+    let (t, lang) = (page.t, page.lang);
+    let reason = fields.get("reason").trim().to_owned();
+    if reason.chars().count() > MAX_REASON {
+        let message = format!("must be a text of at most {MAX_REASON} characters");
+        return Err(Problem::invalid(vec![Fault::new("reason", message)]));
+    }
+    let typed = fields.sent("amount");
+    let money = match typed {
+        // The form of an unpaid one asks for no amount.
+        None => None,
+        Some(typed) => match Money::from_decimal(typed, booking.price.currency) {
+            Some(money) => Some(money),
+            None => {
+                let typed = Some((typed, reason.as_str()));
+                return not_called_off(&app, page, &id, StatusCode::BAD_REQUEST, t.not_an_amount, typed)
+                    .await;
+            }
+        },
+    };
     if fields.sent("confirmed").is_none() {
-        if !matches!(booking.status(), Status::Pending | Status::Processing) {
-            let text = page.t.conflict_lead;
-            return refused(&app, page, &id, StatusCode::CONFLICT, text, None).await;
-        }
-        let question = CancelQuestion {
-            name: full_name(&booking),
-            slot: format::slot(page.lang, &booking.slot),
-            page: page.at(&format!("/dashboard/bookings/{id}")),
+        let at = page.at(&format!("/dashboard/bookings/{id}"));
+        let (name, slot) = (full_name(&booking), format::slot(lang, &booking.slot));
+        let Some(money) = money else {
+            if booking.payment().is_some()
+                || !matches!(booking.status(), Status::Pending | Status::Processing)
+            {
+                return refused(&app, at, &id, StatusCode::CONFLICT, t.conflict_lead, None).await;
+            }
+            let question = CancelQuestion { name, slot, page: at, id };
+            return Ok(question.page.show(&question));
+        };
+        let question = CallOffQuestion {
+            name,
+            slot,
+            amount_text: (money.amount > 0).then(|| format::money(lang, money)),
+            amount: money.decimal(),
+            reason,
+            page: at,
             id,
         };
         return Ok(question.page.show(&question));
     }
-    let text = match cancel::cancel(&app, booking.id, signed.actor(&request_id)).await {
-        Ok(_) => return Ok(back(&format!("/dashboard/bookings/{id}"), "cancel")),
-        Err(CancelError::NotUnpaid(_)) => page.t.conflict_lead,
-        Err(CancelError::StillOpening | CancelError::SessionUnknown) => page.t.cancel_later,
-        Err(CancelError::NotFound) => return Err(Problem::not_found()),
-        Err(CancelError::Stripe(error)) => return Err(error.into()),
-        Err(CancelError::Record(error)) => return Err(error.into()),
-        Err(CancelError::Store(error)) => return Err(error.into()),
+    let wish =
+        money.map(|money| if money.amount == 0 { GiveBack::Nothing } else { GiveBack::Part(money.amount) });
+    let called_off = call_off::call_off(&app, booking.id, wish, &reason, signed.actor(&request_id)).await;
+    let (status, text) = match called_off {
+        Ok(off) => {
+            let open = off.refund.is_some_and(|refund| refund.state == IntentState::Open);
+            let done = if open { "refund_uncertain" } else { "cancel" };
+            return Ok(back(&format!("/dashboard/bookings/{id}"), done));
+        }
+        Err(CallOffError::Disputed) => (StatusCode::CONFLICT, t.call_off_disputed),
+        Err(CallOffError::Already) => (StatusCode::CONFLICT, t.call_off_already),
+        Err(CallOffError::OffButNotRefunded(_)) => (StatusCode::BAD_GATEWAY, t.call_off_not_refunded),
+        Err(CallOffError::Refund(RefundError::TooMuch { .. })) => (StatusCode::CONFLICT, t.refund_too_much),
+        Err(CallOffError::Cancel(CancelError::StillOpening | CancelError::SessionUnknown)) => {
+            (StatusCode::CONFLICT, t.cancel_later)
+        }
+        Err(
+            CallOffError::SayWhatGoesBack(_)
+            | CallOffError::Cancel(CancelError::NotUnpaid(_))
+            | CallOffError::Refund(RefundError::NothingPaid),
+        ) => (StatusCode::CONFLICT, t.conflict_lead),
+        Err(error) => return Err(error.into()),
     };
-    refused(&app, page, &id, StatusCode::CONFLICT, text, None).await
+    let typed = typed.map(|typed| (typed, reason.as_str()));
+    not_called_off(&app, page, &id, status, text, typed).await
+}
+
+/// The booking again, with why it was not called off and what was typed.
+async fn not_called_off(
+    app: &Shared,
+    page: Page,
+    id: &str,
+    status: StatusCode,
+    text: &str,
+    typed: Option<(&str, &str)>,
+) -> Result<Response, Problem> {
+    let page = page.at(&format!("/dashboard/bookings/{id}"));
+    let mut view = view(app, &page, id).await?;
+    let mut errors = FormError::general(text);
+    if let (Some((amount, reason)), Some(form)) = (typed, view.call_off.as_mut()) {
+        amount.clone_into(&mut form.amount);
+        reason.clone_into(&mut form.reason);
+        form.fault = Some(text.to_owned());
+        errors = vec![FormError { target: "back".to_owned(), message: text.to_owned() }];
+    }
+    let booking = BookingPage { errors, done: None, view, page };
+    Ok(booking.page.show_as(status, &booking))
 }
 
 async fn find(app: &Shared, id: &str) -> Result<Booking, Problem> {

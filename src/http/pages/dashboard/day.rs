@@ -69,7 +69,7 @@ pub async fn show(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         name: format!("{} {}", booking.customer.first_name, booking.customer.last_name),
         email: booking.customer.email.clone(),
         offer: names.get(&booking.offer).map(|name| (*name).to_owned()).unwrap_or_default(),
-        status: i18n::status(lang, booking.status()),
+        status: i18n::status_of(lang, booking),
         tone: i18n::status_tone(booking.status()),
     };
     let view = Day {
