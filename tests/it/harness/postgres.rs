@@ -190,7 +190,7 @@ fn is_before_15() -> bool {
     version.unwrap_or_else(|| panic!("{said}")) < 15
 }
 
-const INSTALL: &str = "the tests need PostgreSQL's server programs, 15 or newer: `./test` installs them on \
+const INSTALL: &str = "the tests need PostgreSQL's server programs, 14 or newer: `./test` installs them on \
                        Debian and Ubuntu (package postgresql), elsewhere install them by hand, or give the \
                        address of a server as TEST_POSTGRES_URL=postgres://user@host:port";
 
