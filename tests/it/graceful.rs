@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixDatagram};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -23,6 +23,28 @@ enum Slow {
     StopsInASecondHead,
     DripsItsSecondHead,
     ReadsNoAnswer,
+}
+
+/// As systemd does with `Type=notify`: what `systemctl restart` waits for.
+#[tokio::test]
+async fn the_supervisor_is_told_when_it_serves_and_when_it_stops() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let path = db.folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut text = [0; 64];
+        let length = tokio::time::timeout(Duration::from_secs(30), socket.recv(&mut text));
+        let length = length.await.expect("nothing was told").unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let port = free_port();
+    let mut process = TestProcess::start(&db, port, "http://127.0.0.1:1", &variables).await;
+    assert_eq!(told().await, "READY=1");
+    assert_eq!(send(process.http.get(format!("{}/livez", process.url))).await.status, 200);
+    process.terminate();
+    assert_eq!(told().await, "STOPPING=1");
+    assert!(process.ended().await.success());
 }
 
 /// R19
