@@ -77,7 +77,10 @@ impl App {
         clock: Clock,
     ) -> Result<Shared, StartError> {
         let instance = store.instance().await?;
-        let stripe = Client::new(stripe_base, stripe_key)?;
+        let counters = Counters::new(clock.now());
+        let calls = counters.stripe_calls();
+        let stripe = Client::new(stripe_base, stripe_key)?
+            .watched_by(move |call| calls.count(call.operation, call.status, call.took));
         let writer = Writer {
             store: store.clone(),
             clock: clock.clone(),
@@ -96,7 +99,7 @@ impl App {
             recorder,
             accounts,
             cookie_key,
-            counters: Counters::new(clock.now()),
+            counters,
             health: Health::default(),
             clock,
             reserving: Semaphore::new(RESERVING),

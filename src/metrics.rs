@@ -3,6 +3,7 @@
 //! Plain atomics: `/admin/metrics` needs exact numbers, and a scrape a few dozen lines of text. No
 //! label ever holds an id.
 
+mod process;
 mod text;
 
 pub use text::Exposition;
@@ -68,6 +69,7 @@ pub struct Counters {
     background_failures: Family<{ BACKGROUND.len() }>,
     connections: Arc<AtomicI64>,
     connections_refused: AtomicU64,
+    stripe: Arc<StripeCalls>,
 }
 
 type RouteCounts = [[AtomicU64; CLASSES.len()]; METHODS.len()];
@@ -148,7 +150,14 @@ impl Counters {
             background_failures: Family::new(BACKGROUND),
             connections: Arc::default(),
             connections_refused: AtomicU64::new(0),
+            stripe: Arc::default(),
         }
+    }
+
+    /// Where requests to Stripe are counted.
+    #[must_use]
+    pub fn stripe_calls(&self) -> Arc<StripeCalls> {
+        self.stripe.clone()
     }
 
     /// A delivery whose signature fits the secret at `secret_index`, signed at `signed_at` (unix seconds).
@@ -394,8 +403,65 @@ impl Counters {
         self.logins.expose(text, "result");
         text.counter("checkout_rate_limited_total", "Requests that a limit refused.");
         self.limited.expose(text, "limit");
+        self.stripe.expose(text);
+        process::expose(text);
         text.counter("checkout_log_lines_dropped_total", "Log lines lost because standard output took none.");
         text.sample(&[], crate::telemetry::dropped_lines());
+    }
+}
+
+/// How a request to Stripe ended, by class of status; the last is that no whole answer came.
+const STRIPE_CLASSES: [&str; 5] = ["2xx", "3xx", "4xx", "5xx", "none"];
+
+/// Requests to Stripe.
+#[derive(Debug)]
+pub struct StripeCalls {
+    /// By operation, of which the client knows a few.
+    counts: RwLock<BTreeMap<&'static str, [AtomicU64; STRIPE_CLASSES.len()]>>,
+    time: Histogram,
+}
+
+impl Default for StripeCalls {
+    fn default() -> Self {
+        Self { counts: RwLock::default(), time: Histogram::new(&LATENCY_BUCKETS) }
+    }
+}
+
+impl StripeCalls {
+    /// A request that ended with `status` after `took`; with none if no whole answer came.
+    pub fn count(&self, operation: &'static str, status: Option<u16>, took: Duration) {
+        self.time.observe(took);
+        let class =
+            status.map_or(STRIPE_CLASSES.len() - 1, |status| usize::from((status / 100).clamp(2, 5) - 2));
+        let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(classes) = counts.get(operation) {
+            add(&classes[class]);
+            return;
+        }
+        drop(counts);
+        let mut counts = self.counts.write().unwrap_or_else(PoisonError::into_inner);
+        add(&counts.entry(operation).or_default()[class]);
+    }
+
+    fn expose(&self, text: &mut Exposition) {
+        text.counter(
+            "checkout_stripe_requests_total",
+            "Requests to Stripe by operation and class of status; none: no whole answer came.",
+        );
+        let counts = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        for (operation, classes) in counts.iter() {
+            for (class, count) in STRIPE_CLASSES.iter().zip(classes) {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    text.sample(&[("operation", operation), ("status", class)], count);
+                }
+            }
+        }
+        text.histogram(
+            "checkout_stripe_request_duration_seconds",
+            "From a request to Stripe to its answer's end.",
+        );
+        self.time.expose(text);
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
+use store::pools::PoolState;
 use subtle::ConstantTimeEq;
 
 /// How long the database has to tell its numbers. Without it the others are told.
@@ -56,6 +57,7 @@ pub async fn prometheus(State(app): State<Shared>, request: Request) -> Result<R
     for known in Trouble::ALL {
         text.sample(&[("reason", known.as_str())], u8::from(trouble == Some(known)));
     }
+    expose_pools(&app.store.pools(), &mut text);
     if let Some(free) = app.store.free_bytes() {
         text.gauge("checkout_disk_free_bytes", "What is free where the database's file stands.");
         text.sample(&[], free);
@@ -67,6 +69,19 @@ pub async fn prometheus(State(app): State<Shared>, request: Request) -> Result<R
     }
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text.finish()).into_response())
+}
+
+/// The database's connections. A pool of which all are lent makes others wait.
+fn expose_pools(pools: &[PoolState], text: &mut Exposition) {
+    text.gauge("checkout_pool_limit", "The most connections that a pool opens to the database.");
+    for pool in pools {
+        text.sample(&[("pool", pool.name)], pool.limit);
+    }
+    text.gauge("checkout_pool_connections", "Open connections to the database: lent, or idle.");
+    for pool in pools {
+        text.sample(&[("pool", pool.name), ("state", "in_use")], pool.open - pool.idle);
+        text.sample(&[("pool", pool.name), ("state", "idle")], pool.idle);
+    }
 }
 
 /// What every instance sees alike, since it is in the database.

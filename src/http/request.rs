@@ -16,6 +16,10 @@ use tracing::Instrument;
 /// The header that carries a request's id.
 pub const X_REQUEST_ID: &str = "x-request-id";
 
+/// Asked every few seconds by machines: in a log of what people did they would be most of the lines. What fails is told
+/// of them too.
+const PROBES: [&str; 4] = ["/health", "/livez", "/readyz", "/metrics"];
+
 /// A request's id: the caller's if it has the accepted form, else one that we made.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
@@ -43,8 +47,13 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
     let page = problem::wants_page(request.headers())
         .then(|| Page::of(&app, request.method(), request.uri(), request.headers(), request.extensions()));
     let started = Instant::now();
+    let is_probe = PROBES.contains(&route.as_str());
     let mut response = async {
-        tracing::info!(module = "http", action = "http.request.received", %method, route, "received");
+        if is_probe {
+            tracing::debug!(module = "http", action = "http.request.received", %method, route, "received");
+        } else {
+            tracing::info!(module = "http", action = "http.request.received", %method, route, "received");
+        }
         let response = security::admit(&app, request, next).await;
         let status_code = response.status().as_u16();
         let took = started.elapsed();
@@ -53,7 +62,11 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
         if status_code >= 500 {
             tracing::error!(module = "http", action = "http.request.failed", %method, route, status_code, duration_ms, "failed");
         }
-        tracing::info!(module = "http", action = "http.request.completed", %method, route, status_code, duration_ms, "answered");
+        if is_probe {
+            tracing::debug!(module = "http", action = "http.request.completed", %method, route, status_code, duration_ms, "answered");
+        } else {
+            tracing::info!(module = "http", action = "http.request.completed", %method, route, status_code, duration_ms, "answered");
+        }
         response
     }
     .instrument(span)

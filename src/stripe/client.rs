@@ -4,6 +4,7 @@
 //! that may have been lost is repeated with the same `Idempotency-Key`, a few times and not for long;
 //! what is still unknown then is said to be unknown, never assumed.
 
+use super::calls::{self, Call, Watch};
 use super::event;
 use super::json::parse_tolerantly;
 use super::list::{ByCreated, Listed};
@@ -20,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The version of the API that our requests are written for.
 pub const API_VERSION: &str = "2026-10-28.endive";
@@ -42,6 +43,7 @@ pub struct Client {
     key: SecretString,
     /// The `Date` of Stripe's last answer, in unix seconds.
     dated: Arc<AtomicI64>,
+    watch: Watch,
 }
 
 /// Why Stripe did not do what was asked.
@@ -150,7 +152,19 @@ impl Client {
     /// [`HttpError`] if the HTTP client cannot be made.
     pub fn new(base: &str, key: SecretString) -> Result<Self, HttpError> {
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { http: HttpClient::new(TIMEOUT)?, base, key, dated: Arc::default() })
+        Ok(Self {
+            http: HttpClient::new(TIMEOUT)?,
+            base,
+            key,
+            dated: Arc::default(),
+            watch: Watch::default(),
+        })
+    }
+
+    /// The same, with somebody who is told of each request when it has ended.
+    #[must_use]
+    pub fn watched_by(self, watch: impl Fn(Call) + Send + Sync + 'static) -> Self {
+        Self { watch: Watch::by(watch), ..self }
     }
 
     /// Makes a checkout session. With the same `idempotency_key` and content it makes it once.
@@ -480,7 +494,14 @@ impl Client {
         if let Some(key) = idempotency_key {
             headers.push(("idempotency-key", key));
         }
-        self.http.send(method, url, &headers, body.into_bytes()).await.map_err(|error| match error {
+        let started = Instant::now();
+        let answer = self.http.send(method, url, &headers, body.into_bytes()).await;
+        self.watch.tell(Call {
+            operation: calls::operation(method, url.strip_prefix(&self.base).unwrap_or_default()),
+            status: answer.as_ref().ok().map(|answer| answer.status),
+            took: started.elapsed(),
+        });
+        answer.map_err(|error| match error {
             HttpError::Connect(cause) => StripeError::Unreachable(cause),
             HttpError::Lost(cause) | HttpError::Invalid(cause) => StripeError::Uncertain(cause),
         })

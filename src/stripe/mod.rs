@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows the database.
 
+pub mod calls;
 pub mod client;
 pub mod event;
 pub mod json;

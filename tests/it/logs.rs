@@ -71,6 +71,25 @@ fn the_lines_of_every_crate_of_the_workspace_keep_their_fields() {
     }
 }
 
+/// Fifty thousand lines a day that say nothing would hide those that do.
+#[tokio::test]
+async fn probes_that_are_answered_are_not_logged() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let process = TestProcess::start(&db, free_port(), "http://127.0.0.1:1", &[("LOG_LEVEL", "info")]).await;
+    for path in ["/health", "/livez", "/readyz", "/metrics", "/robots.txt"] {
+        assert_eq!(send(process.http.get(format!("{}{path}", process.url))).await.status, 200, "{path}");
+    }
+    let log = db.folder.path().join("log");
+    eventually("the last request is logged", async || {
+        std::fs::read_to_string(&log).unwrap().contains("\"route\":\"/robots.txt\",\"statusCode\":200")
+    })
+    .await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    for probe in ["/health", "/livez", "/readyz", "/metrics"] {
+        assert!(!text.contains(&format!("\"{probe}\"")), "{probe}: {text}");
+    }
+}
+
 #[test]
 fn a_line_for_eyes_stays_one_line() {
     let lines = logged(LogFormat::Text, tracing::Level::INFO, || {
@@ -257,7 +276,7 @@ async fn serve_until_lines_are_dropped(process: &TestProcess, before: u64) -> u6
     };
     let serving = async {
         loop {
-            for answer in join_all((0..64).map(|_| get("/livez"))).await {
+            for answer in join_all((0..64).map(|_| get("/robots.txt"))).await {
                 assert_eq!(answer.status, 200);
             }
             let metrics = get("/metrics").await.body;

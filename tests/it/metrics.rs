@@ -2,6 +2,7 @@
 
 use crate::harness::app::{Answer, send};
 use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
+use crate::shop::Shop;
 use domain::role::Role;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 on_each_engine! {
     operators_see_the_numbers_of_the_original_service,
     health_tells_whether_the_database_answers,
+    the_process_its_connections_and_what_it_asks_of_stripe_are_measured,
 }
 
 async fn operators_see_the_numbers_of_the_original_service(db: TestDatabase) {
@@ -47,6 +49,35 @@ async fn health_tells_whether_the_database_answers(db: TestDatabase) {
     );
     assert_eq!(told("/livez").await, (200, json!({ "status": "ok" })));
     assert_eq!(app.app.counters.http_5xx(), 2);
+}
+
+async fn the_process_its_connections_and_what_it_asks_of_stripe_are_measured(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    shop.paid().await;
+    let samples = read(&shop.app.get("/metrics").await);
+    let at = |name: &str| *samples.get(name).unwrap_or_else(|| panic!("{name}: {samples:?}"));
+    assert_eq!(at("checkout_stripe_requests_total{operation=\"create_session\",status=\"2xx\"}"), 1.0);
+    assert!(at("checkout_stripe_request_duration_seconds_count") >= 1.0);
+    assert!(at("checkout_process_resident_memory_bytes") > 1e6);
+    assert!(
+        at("checkout_process_resident_memory_peak_bytes") >= at("checkout_process_resident_memory_bytes")
+    );
+    assert!(at("checkout_process_cpu_seconds_total") > 0.0);
+    assert!((3.0..at("checkout_process_max_fds")).contains(&at("checkout_process_open_fds")));
+    let pools = if db.engine == Engine::Sqlite { ["writer", "readers"] } else { ["recorder", "others"] };
+    for pool in pools {
+        let lent = at(&format!("checkout_pool_connections{{pool=\"{pool}\",state=\"in_use\"}}"));
+        let idle = at(&format!("checkout_pool_connections{{pool=\"{pool}\",state=\"idle\"}}"));
+        let limit = at(&format!("checkout_pool_limit{{pool=\"{pool}\"}}"));
+        assert!(lent + idle >= 1.0 && lent + idle <= limit, "{pool}: {lent} + {idle} of {limit}");
+    }
+
+    // Nobody is there.
+    let alone = TestApp::start(&db).await;
+    let session = domain::ids::SessionId::parse("cs_test_nobody").unwrap();
+    assert!(alone.app.stripe.session(&session, None).await.is_err());
+    let samples = read(&alone.get("/metrics").await);
+    assert_eq!(samples["checkout_stripe_requests_total{operation=\"get_session\",status=\"none\"}"], 3.0);
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ mod migrate;
 pub mod offers;
 pub mod outbox;
 pub mod page;
+pub mod pools;
 pub mod privacy;
 pub mod refund_intents;
 mod row;

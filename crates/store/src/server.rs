@@ -5,6 +5,7 @@
 //! transaction must have (`synchronous_commit`, an end to each wait) holds behind a pooler too, which would drop what
 //! is set when a connection begins.
 
+use super::pools::PoolState;
 use super::{StoreError, address, stale, within};
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -185,6 +186,11 @@ impl Server {
             found.recording.close().await;
             found.pool.close().await;
         }
+    }
+
+    pub(super) fn pools(&self) -> Vec<PoolState> {
+        let Some(found) = self.found.get() else { return Vec::new() };
+        vec![PoolState::of("recorder", &found.recording), PoolState::of("others", &found.pool)]
     }
 
     pub(super) fn is_closed(&self) -> bool {
