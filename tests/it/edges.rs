@@ -1,15 +1,16 @@
 //! Money at the edges: each effect looks at the state that it acts on, and whatever happens to money is seen.
 
-use crate::harness::{TestApp, TestDatabase, events, on_each_engine};
+use crate::harness::{TestApp, TestDatabase, events, on_each_engine, waits_for_a_lock};
 use crate::shop::{ADMIN, Checkout, Shop, VISA};
 use checkout_backend::flow::cases::{self, CaseError, Decision};
-use checkout_backend::flow::refund;
-use domain::booking::{Booking, Status};
+use checkout_backend::flow::refund::{self, RefundError};
+use domain::booking::{Booking, Refund, RefundStatus, Status};
 use domain::case::{CaseAction, CaseKind};
-use domain::ids::{BookingId, CaseId};
+use domain::ids::{BookingId, CaseId, RefundId};
 use domain::role::Role;
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::bookings;
 use store::cases::CaseRecord;
 use store::page::PageRequest;
 use store::refund_intents::IntentState;
@@ -18,6 +19,7 @@ use stripe_sim::ApiFaultKind;
 on_each_engine! {
     a_refund_that_was_made_before_a_long_outage_is_found_and_not_sent_again,
     ten_requests_at_once_under_one_key_are_one_refund,
+    a_refund_counts_what_was_given_back_while_it_waited,
     two_facts_of_one_booking_at_the_same_moment_both_count,
     a_case_whose_refund_is_under_way_shows_it_and_takes_no_other_action,
     of_two_people_who_decide_at_the_same_moment_one_is_heard,
@@ -115,6 +117,25 @@ async fn ten_requests_at_once_under_one_key_are_one_refund(db: TestDatabase) {
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
     assert_eq!(shop.booking(&checkout).await.refunded_amount(), 1000);
+}
+
+/// Whoever holds the booking may be writing down a refund of it: what is left is what is left then.
+async fn a_refund_counts_what_was_given_back_while_it_waited(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.paid().await;
+    let mut first = db.store.begin().await.unwrap();
+    let mut locked = first.lock_bookings(&[checkout.booking]).await.unwrap().remove(0);
+    let (app, booking) = (shop.app.app.clone(), checkout.booking);
+    let second = tokio::spawn(async move { refund::refund(&app, booking, Some(2000), "k", ADMIN).await });
+    waits_for_a_lock(&db, &second).await;
+    let id = RefundId::parse("re_dashboard").unwrap();
+    let intent = locked.payment().unwrap().intent.clone();
+    locked.refunds.push(Refund { id, intent, amount: 5000, status: RefundStatus::Succeeded });
+    first.write(bookings::save(&[&locked])).await.unwrap();
+    first.commit().await.unwrap();
+    let refused = second.await.unwrap().unwrap_err();
+    assert!(matches!(&refused, RefundError::TooMuch { left } if left.amount == 1000), "{refused}");
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 0);
 }
 
 async fn two_facts_of_one_booking_at_the_same_moment_both_count(db: TestDatabase) {

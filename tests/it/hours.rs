@@ -1,7 +1,7 @@
 //! When it is open: what can be booked is shown, and what cannot is refused by the name of the rule.
 
 use crate::harness::app::{Answer, send};
-use crate::harness::{TestApp, TestDatabase, on_each_engine};
+use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
 use crate::shop::{Shop, VISA};
 use domain::role::Role;
 use jiff::ToSpan;
@@ -15,6 +15,7 @@ on_each_engine! {
     a_booking_outside_the_hours_is_refused_by_the_name_of_the_rule,
     offers_that_need_the_same_person_are_not_sold_for_the_same_time,
     two_who_want_the_same_person_at_once_do_not_both_get_her,
+    many_who_want_one_person_in_two_offers_at_once_all_get_their_times,
     a_late_payment_is_not_seated_again_beside_what_its_person_does_now,
     hours_that_overlap_are_refused_and_nothing_is_saved,
     closing_a_day_with_bookings_on_it_tells_and_cancels_nothing,
@@ -240,6 +241,28 @@ async fn two_who_want_the_same_person_at_once_do_not_both_get_her(db: TestDataba
         answers.sort_unstable();
         assert_eq!(answers, [200, 409], "{hour}");
     }
+}
+
+async fn many_who_want_one_person_in_two_offers_at_once_all_get_their_times(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    // On PostgreSQL half of them come to another instance.
+    let another = match db.engine {
+        Engine::Postgres => Some(shop.another().await),
+        Engine::Sqlite => None,
+    };
+    let (massage, check) = two_offers_of_anna(&shop).await;
+    let monday = monday(&shop.app);
+    let wishes = (0..5).flat_map(|day| (9..17).map(move |hour| (day, hour)));
+    let answers = futures_util::future::join_all(wishes.enumerate().map(async |(n, (day, hour))| {
+        let offer = if hour % 2 == 0 { &massage } else { &check };
+        let app = another.as_ref().filter(|_| n % 4 < 2).unwrap_or(&shop.app);
+        let wish = booking(monday.saturating_add(day.days()), &format!("{hour:02}:00"), offer);
+        app.post_json("/api/bookings", &wish, &[]).await
+    }))
+    .await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    assert!(refused.is_empty(), "{} were refused, as {:?}", refused.len(), refused[0]);
+    db.assert_sound().await;
 }
 
 async fn a_late_payment_is_not_seated_again_beside_what_its_person_does_now(db: TestDatabase) {

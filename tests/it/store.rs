@@ -1,12 +1,13 @@
 //! The store as its callers see it: what the database itself guarantees, whoever asks and however close
 //! together.
 
-use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
+use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine, waits_for_a_lock};
 use clock::Clock;
 use clock::Timestamp;
 use domain::booking::{Booking, Customer, Progress, Refund, RefundStatus};
 use domain::ids::{BookingId, LedgerId, OfferId, RefundId, SessionId};
 use domain::lang::Lang;
+use domain::offer::{Offer, OfferTerms};
 use domain::payment::Outcome;
 use domain::slot::Slot;
 use std::collections::BTreeSet;
@@ -32,6 +33,8 @@ on_each_engine! {
     due_entries_are_shared_out_and_come_back_after_their_lease,
     a_key_is_taken_once_and_answers_for_a_day,
     of_requests_with_one_key_at_once_one_goes_on,
+    a_booking_that_is_locked_is_waited_for_and_seen_as_it_was_left,
+    two_offers_of_one_person_are_locked_in_one_order,
     a_reader_does_not_wait_for_a_writer,
     a_commit_is_on_disk_before_it_returns,
     a_transaction_that_is_dropped_leaves_nothing,
@@ -365,6 +368,57 @@ async fn of_requests_with_one_key_at_once_one_goes_on(db: TestDatabase) {
         }
     }
     assert_eq!(taken, 1);
+}
+
+async fn a_booking_that_is_locked_is_waited_for_and_seen_as_it_was_left(db: TestDatabase) {
+    let id = TestApp::start(&db).await.pending_booking().await.id;
+    let mut first = db.store.begin().await.unwrap();
+    let mut locked = first.lock_bookings(&[id]).await.unwrap().remove(0);
+    let store = db.store.clone();
+    let second = tokio::spawn(async move {
+        let mut tx = store.begin().await.unwrap();
+        let seen = tx.lock_bookings(&[id]).await.unwrap().remove(0);
+        tx.rollback().await.unwrap();
+        seen
+    });
+    waits_for_a_lock(&db, &second).await;
+    locked.progress = Progress::Cancelled;
+    locked.seat = None;
+    first.write(bookings::save(&[&locked])).await.unwrap();
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap().progress, Progress::Cancelled);
+}
+
+/// Each begins with an offer of its own, and both need her: locked one's own first, either would wait for the other.
+async fn two_offers_of_one_person_are_locked_in_one_order(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    db.execute("update offers set resource = 'Anna'").await;
+    let mut tx = db.store.begin().await.unwrap();
+    let earlier = tx.offers().await.unwrap().remove(0);
+    let later = OfferId::from(clock::new_id());
+    let Offer { price, capacity, active, duration, step, .. } = earlier;
+    let resource = Some("Anna".to_owned());
+    let name = "Bilan".to_owned();
+    let terms = OfferTerms { name, price, capacity, active, grid: vec![], duration, step, resource };
+    tx.insert_offer(later, &terms, app.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(earlier.id < later);
+
+    let slot = app.pending_booking().await.slot;
+    let mut first = db.store.begin().await.unwrap();
+    let (of_later, _) = first.lock_slot(later, &slot).await.unwrap().unwrap();
+    let store = db.store.clone();
+    let second = tokio::spawn(async move {
+        let mut tx = store.begin().await.unwrap();
+        let (offer, _) = tx.lock_slot(earlier.id, &slot).await.unwrap().unwrap();
+        let both = tx.lock_sharing(&offer).await;
+        tx.rollback().await.unwrap();
+        both
+    });
+    waits_for_a_lock(&db, &second).await;
+    assert_eq!(first.lock_sharing(&of_later).await.unwrap(), [earlier.id, later]);
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap().unwrap(), [earlier.id, later]);
 }
 
 async fn a_reader_does_not_wait_for_a_writer(db: TestDatabase) {

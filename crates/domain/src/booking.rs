@@ -675,6 +675,39 @@ pub fn is_email(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    impl Booking {
+        pub(crate) const SAMPLE_PRICE: i64 = 6000;
+
+        /// One that waits for its payment page, for the tables of the rules.
+        pub(crate) fn sample() -> Self {
+            let id = BookingId::from(clock::new_id());
+            Self {
+                id,
+                code: crate::code::Code::of(id, 0),
+                offer: OfferId::from(clock::new_id()),
+                customer: Customer { first_name: "A".into(), last_name: "L".into(), email: "a@b.fr".into() },
+                slot: Slot::parse("2027-01-15", "10:00").unwrap(),
+                starts_at: Timestamp::from_unix_seconds(1_800_000_000),
+                price: Money {
+                    amount: Self::SAMPLE_PRICE,
+                    currency: crate::money::Currency::parse("eur").unwrap(),
+                },
+                progress: Progress::Pending,
+                session: None,
+                seat: Some(1),
+                hold_expires_at: Timestamp::from_unix_seconds(1_795_002_100),
+                charge_refunded: 0,
+                charge_intent: None,
+                cancelled: None,
+                refunds: Vec::new(),
+                disputes: Vec::new(),
+                cases: Vec::new(),
+                created_at: Timestamp::from_unix_seconds(1_795_000_000),
+                updated_at: Timestamp::from_unix_seconds(1_795_000_000),
+            }
+        }
+    }
+
     fn request() -> BookingRequest {
         BookingRequest {
             first_name: "Ada".into(),

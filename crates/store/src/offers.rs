@@ -75,21 +75,23 @@ impl Tx {
         rows.into_iter().map(OfferRow::into_offer).collect()
     }
 
-    /// One offer, locked until the end of the transaction: nobody else changes it, or takes one of its seats.
+    /// One offer, locked until the end of the transaction with those that need the same as it does: nobody else
+    /// changes it, or takes one of their seats. All of them in one statement and in the order of their ids: of two
+    /// who each locked one's own offer first, either would wait for the other's.
     ///
     /// # Errors
     /// Any [`StoreError`].
     pub async fn lock_offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
-        self.read_offer(id, self.for_no_key_update()).await
-    }
-
-    async fn read_offer(&mut self, id: OfferId, lock: &str) -> Result<Option<Offer>, StoreError> {
-        let sql = format!("{SELECT} where id = $1 {lock}");
-        let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+        let sql = format!(
+            "{SELECT} where id = $1 or resource = (select resource from offers where id = $1) order by id {}",
+            self.for_no_key_update()
+        );
+        let rows: Vec<OfferRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
             .bind(id.to_string())
-            .fetch_optional(conn)
+            .fetch_all(conn)
             .await)?;
-        row.map(OfferRow::into_offer).transpose()
+        let own = rows.into_iter().find(|row| row.id == id.to_string());
+        own.map(OfferRow::into_offer).transpose()
     }
 
     /// The slots from `now` on in which more seats are taken than the offer has, with how many: the first
@@ -125,7 +127,12 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn offer(&mut self, id: OfferId) -> Result<Option<Offer>, StoreError> {
-        self.read_offer(id, "").await
+        let sql = format!("{SELECT} where id = $1");
+        let row: Option<OfferRow> = on_engine!(self, conn => sqlx::query_as(AssertSqlSafe(sql))
+            .bind(id.to_string())
+            .fetch_optional(conn)
+            .await)?;
+        row.map(OfferRow::into_offer).transpose()
     }
 
     /// Stores a new offer.

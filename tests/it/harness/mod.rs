@@ -54,6 +54,19 @@ pub(crate) async fn lost<E: AsRef<str>>(
     ids.filter(|id| !stored.contains(id)).collect()
 }
 
+/// Waits until `task` waits for a lock of PostgreSQL's. On SQLite who begins second waits, and nobody can see it.
+///
+/// # Panics
+/// If it ends instead: then there is no lock.
+pub(crate) async fn waits_for_a_lock<T>(db: &TestDatabase, task: &tokio::task::JoinHandle<T>) {
+    const WAITING: &str = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    if db.engine == Engine::Postgres {
+        eventually("somebody waits", async || task.is_finished() || db.number(WAITING).await > 0).await;
+    }
+    assert!(!task.is_finished(), "nothing was locked");
+}
+
 /// Waits until `condition` holds, looking again every few milliseconds.
 ///
 /// # Panics

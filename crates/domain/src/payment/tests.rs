@@ -1,44 +1,21 @@
 //! The rules held against any order and any repetition of what can happen to a booking.
 
 use super::*;
-use crate::booking::{Customer, DisputeStatus, Progress, RefundStatus, Status};
+use crate::booking::{DisputeStatus, Progress, RefundStatus, Status};
 use crate::case::KnownCase;
 use crate::event::{
     ChargeRefundedFact, Claim, DisputeFact, EventKey, PaymentStatus, RefundFact, SessionMoment, Source,
 };
-use crate::ids::{BookingId, ChargeId, DisputeId, EventId, OfferId, PaymentIntentId, RefundId, SessionId};
+use crate::ids::{ChargeId, DisputeId, EventId, PaymentIntentId, RefundId, SessionId};
 use crate::lang::Lang;
-use crate::money::{Currency, Money};
-use crate::slot::Slot;
 use clock::Timestamp;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-const PRICE: i64 = 6000;
+const PRICE: i64 = Booking::SAMPLE_PRICE;
 
 fn pending() -> Booking {
-    let id = BookingId::from(clock::new_id());
-    Booking {
-        id,
-        code: crate::code::Code::of(id, 0),
-        offer: OfferId::from(clock::new_id()),
-        customer: Customer { first_name: "A".into(), last_name: "L".into(), email: "a@b.fr".into() },
-        slot: Slot::parse("2027-01-15", "10:00").unwrap(),
-        starts_at: Timestamp::from_unix_seconds(1_800_000_000),
-        price: Money { amount: PRICE, currency: Currency::parse("eur").unwrap() },
-        progress: Progress::Pending,
-        session: None,
-        seat: Some(1),
-        hold_expires_at: Timestamp::from_unix_seconds(1_795_002_100),
-        charge_refunded: 0,
-        charge_intent: None,
-        cancelled: None,
-        refunds: Vec::new(),
-        disputes: Vec::new(),
-        cases: Vec::new(),
-        created_at: Timestamp::from_unix_seconds(1_795_000_000),
-        updated_at: Timestamp::from_unix_seconds(1_795_000_000),
-    }
+    Booking::sample()
 }
 
 fn intent() -> Option<PaymentIntentId> {
