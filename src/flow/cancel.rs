@@ -1,9 +1,11 @@
 //! Cancelling an unpaid booking.
 //!
-//! **Invariant.** Its session is expired at Stripe first: a cancelled booking cannot be paid any more. Where Stripe
-//! knows no such session, or it was paid as it should not have been, a person has looked at the case and settled it.
+//! **Invariant.** Its session is expired at Stripe first: a cancelled booking cannot be paid any more. One that knows of
+//! no session is looked for in Stripe's list: its session may have been made and not written down. Where Stripe knows no
+//! such session, or it was paid as it should not have been, a person has looked at the case and settled it.
 
 use super::accounts::Actor;
+use super::reconcile;
 use super::recorder::RecordError;
 use crate::app::App;
 use crate::stripe::StripeError;
@@ -90,8 +92,16 @@ pub async fn cancel(
             return Err(CancelError::NotUnpaid(booking.status()));
         }
     }
+    let session = match &booking.session {
+        Some(session) => Some(session.clone()),
+        None if app.clock.now().since(booking.created_at) < STILL_OPENING => {
+            return Err(CancelError::StillOpening);
+        }
+        // Whoever asked for it may have died before writing it down.
+        None => reconcile::find_session(app, &booking).await?,
+    };
     let mut decided_at_stripe = false;
-    match &booking.session {
+    match &session {
         Some(session) => match app.stripe.expire_session(session).await {
             Ok(_) => {}
             // Not open any more: expired by itself, or complete.
@@ -110,9 +120,6 @@ pub async fn cancel(
             Err(StripeError::NotFound) => return Err(CancelError::SessionUnknown),
             Err(error) => return Err(error.into()),
         },
-        None if app.clock.now().since(booking.created_at) < STILL_OPENING => {
-            return Err(CancelError::StillOpening);
-        }
         None => {}
     }
 
@@ -123,7 +130,7 @@ pub async fn cancel(
     let looked_for = was_looked_for(&locked, &cases);
     match locked.progress {
         // Expired: Stripe told of our own expiring before we came here.
-        Progress::Pending | Progress::Expired if booking.session.is_none() == locked.session.is_none() => {}
+        Progress::Pending | Progress::Expired if locked.session.is_none() || locked.session == session => {}
         Progress::Pending | Progress::Expired => return Err(CancelError::StillOpening),
         Progress::Processing if decided_at_stripe && booking.session == locked.session && looked_for => {}
         Progress::Cancelled => return Ok(locked),

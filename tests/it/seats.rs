@@ -3,10 +3,12 @@
 
 use crate::harness::app::{Answer, send};
 use crate::harness::{Engine, TestApp, TestDatabase, on_each_engine};
-use crate::shop::{ADMIN, Shop};
+use crate::shop::{ADMIN, Shop, VISA};
+use checkout_backend::flow::cancel::CancelError;
+use checkout_backend::flow::reconcile::Options;
 use checkout_backend::flow::{cancel, reconcile};
 use checkout_backend::stripe::objects::no_session;
-use domain::booking::Status;
+use domain::booking::{Booking, Status};
 use domain::ids::{BookingId, OfferId};
 use domain::role::Role;
 use futures_util::future::join_all;
@@ -24,6 +26,11 @@ on_each_engine! {
     a_booking_that_is_cancelled_while_its_page_is_made_gets_none,
     a_seat_given_away_while_its_page_is_made_is_not_sold_twice,
     a_session_that_nobody_waits_for_is_closed_later_if_not_at_once,
+    a_page_that_was_never_written_down_is_closed_before_its_booking_is_cancelled,
+    a_page_that_was_paid_and_never_written_down_keeps_its_booking_from_being_cancelled,
+    an_open_page_of_a_booking_that_has_ended_is_found_in_stripes_list_and_closed,
+    a_page_that_is_left_behind_by_another_session_is_closed,
+    a_page_whose_booking_waits_for_it_is_left_alone,
 }
 
 fn wish(time: &str) -> Value {
@@ -239,21 +246,31 @@ async fn without_a_page(shop: &Shop, key: &[(&str, &str)]) -> BookingId {
     BookingId::parse(&ids[0]).unwrap()
 }
 
-/// Does `meanwhile` when Stripe has made the page and has not answered yet.
+/// Does `meanwhile` when Stripe was asked for the page and has not answered yet.
 async fn while_the_page_is_made<T>(
     shop: &Shop,
     key: &[(&str, &str)],
     meanwhile: impl Future<Output = T>,
 ) -> (Answer, T) {
-    let before = made(shop).await;
+    let asked = || {
+        let log = shop.sim.request_log();
+        log.iter().filter(|asked| asked.method == "POST" && asked.path == "/v1/checkout/sessions").count()
+    };
+    let before = asked();
     let waited = async {
-        while made(shop).await == before {
+        while asked() == before {
             tokio::task::yield_now().await;
         }
         meanwhile.await
     };
     let body = wish("10:00");
     tokio::join!(book(&shop.app, &body, key), waited)
+}
+
+/// The booking ends by a list of Stripe's that was read before its page was made.
+async fn ends_unheard(shop: &Shop, booking: BookingId) {
+    let none = no_session(booking, None, shop.app.app.instance);
+    let _ = shop.app.app.recorder.record(none).await.unwrap();
 }
 
 /// How many sessions Stripe has.
@@ -275,7 +292,8 @@ async fn a_booking_that_is_cancelled_while_its_page_is_made_gets_none(db: TestDa
     let shop = Shop::open(&db).await;
     let key = [("idempotency-key", "K")];
     let booking = without_a_page(&shop, &key).await;
-    answers_are_lost(&shop);
+    // What is asked arrives the third time: until then there is nothing that cancelling could find.
+    shop.fault(ApiFaultKind::ResetBefore, "POST", "/v1/checkout/sessions", Some(2));
     let cancelled = async { cancel::cancel(&shop.app.app, booking, "", ADMIN).await.unwrap() };
     let (answer, cancelled) = while_the_page_is_made(&shop, &key, cancelled).await;
     assert_eq!(cancelled.status(), Status::Cancelled);
@@ -296,9 +314,7 @@ async fn a_seat_given_away_while_its_page_is_made_is_not_sold_twice(db: TestData
     let first = without_a_page(&shop, &key).await;
     answers_are_lost(&shop);
     let other = async {
-        // Who wants the same seat when its hold is over asks Stripe, by a list that was read before the page was made.
-        let none = no_session(first, None, shop.app.app.instance);
-        let _ = shop.app.app.recorder.record(none).await.unwrap();
+        ends_unheard(&shop, first).await;
         book(&shop.app, &wish("10:00"), &[]).await
     };
     let (answer, other) = while_the_page_is_made(&shop, &key, other).await;
@@ -316,12 +332,12 @@ async fn a_session_that_nobody_waits_for_is_closed_later_if_not_at_once(db: Test
     let key = [("idempotency-key", "K")];
     let booking = without_a_page(&shop, &key).await;
     answers_are_lost(&shop);
-    let cancelled = async {
-        cancel::cancel(&shop.app.app, booking, "", ADMIN).await.unwrap();
+    let ended = async {
+        ends_unheard(&shop, booking).await;
         // From now on nothing can be closed.
         shop.fault(ApiFaultKind::ResetBefore, "POST", "/v1/checkout/sessions/", None);
     };
-    let (answer, ()) = while_the_page_is_made(&shop, &key, cancelled).await;
+    let (answer, ()) = while_the_page_is_made(&shop, &key, ended).await;
     assert_eq!(answer.status, 409, "{}", answer.body);
     assert_eq!(statuses(&shop).await, ["open"]);
     assert_eq!(db.number("select count(*) from sessions_to_close").await, 1);
@@ -335,4 +351,105 @@ async fn a_session_that_nobody_waits_for_is_closed_later_if_not_at_once(db: Test
     assert_eq!(statuses(&shop).await, ["expired"]);
     assert_eq!(db.number("select count(*) from sessions_to_close").await, 0);
     db.assert_sound().await;
+}
+
+/// As a process leaves it that died between Stripe's making the page and writing it down.
+async fn with_a_page_unheard_of(shop: &Shop) -> (Booking, String) {
+    let booking = shop.app.pending_booking().await;
+    let session = shop.session_for(&booking).await;
+    shop.advance(Duration::from_secs(61));
+    (booking, session)
+}
+
+fn status_at_stripe(shop: &Shop, session: &str) -> Value {
+    shop.sim.object(session).unwrap()["status"].clone()
+}
+
+async fn a_page_that_was_never_written_down_is_closed_before_its_booking_is_cancelled(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (booking, session) = with_a_page_unheard_of(&shop).await;
+    shop.fault(ApiFaultKind::Html, "GET", "/v1/checkout/sessions", None);
+    cancel::cancel(&shop.app.app, booking.id, "", ADMIN).await.unwrap_err();
+    assert_eq!(shop.app.status(booking.id).await, Status::Pending, "not knowing cancels nothing");
+    shop.no_faults();
+    cancel::cancel(&shop.app.app, booking.id, "", ADMIN).await.unwrap();
+    assert_eq!(status_at_stripe(&shop, &session), "expired");
+    shop.deliver_all().await;
+    let booking = shop.app.booking(booking.id).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Cancelled, None));
+    db.assert_sound().await;
+}
+
+async fn a_page_that_was_paid_and_never_written_down_keeps_its_booking_from_being_cancelled(
+    db: TestDatabase,
+) {
+    let shop = Shop::open(&db).await;
+    let (booking, session) = with_a_page_unheard_of(&shop).await;
+    drop(shop.sim.pay(&session, VISA).await.unwrap());
+    let refused = cancel::cancel(&shop.app.app, booking.id, "", ADMIN).await.unwrap_err();
+    assert!(matches!(refused, CancelError::NotUnpaid(Status::Paid)), "{refused}");
+    let booking = shop.app.booking(booking.id).await;
+    assert_eq!((booking.status(), booking.seat), (Status::Paid, Some(1)));
+    db.assert_sound().await;
+}
+
+async fn an_open_page_of_a_booking_that_has_ended_is_found_in_stripes_list_and_closed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let (booking, session) = with_a_page_unheard_of(&shop).await;
+    ends_unheard(&shop, booking.id).await;
+    assert_eq!(status_at_stripe(&shop, &session), "open");
+    // By the half-hourly list, and then by whatever closes.
+    reconcile::follow_objects(&shop.app.app, Duration::from_secs(1800)).await.unwrap();
+    reconcile::check_due(&shop.app.app).await.unwrap();
+    assert_eq!(status_at_stripe(&shop, &session), "expired");
+    // And by one run of `reconcile`, which with `--dry-run` closes nothing.
+    let (second, session) = with_a_page_unheard_of(&shop).await;
+    ends_unheard(&shop, second.id).await;
+    shop.reconcile(Options { dry_run: true, ..Options::default() }).await;
+    assert_eq!(status_at_stripe(&shop, &session), "open");
+    shop.reconcile(Options::default()).await;
+    assert_eq!(status_at_stripe(&shop, &session), "expired");
+    assert_eq!(db.number("select count(*) from sessions_to_close").await, 0);
+    for ended in [booking.id, second.id] {
+        assert_eq!(shop.app.status(ended).await, Status::Expired);
+    }
+    db.assert_sound().await;
+}
+
+async fn a_page_that_is_left_behind_by_another_session_is_closed(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    for card in [VISA, "sepa_debit"] {
+        let own = shop.book().await;
+        let other = shop.session_for(&shop.booking(&own).await).await;
+        drop(shop.sim.pay(&other, card).await.unwrap());
+        shop.deliver_all().await;
+        let status = if card == VISA { Status::Paid } else { Status::Processing };
+        assert_eq!(shop.status(&own).await, status);
+        assert_eq!(status_at_stripe(&shop, &own.session), "open");
+        reconcile::check_due(&shop.app.app).await.unwrap();
+        assert_eq!(status_at_stripe(&shop, &own.session), "expired", "it could be paid twice");
+        assert_eq!(db.number("select count(*) from sessions_to_close").await, 0);
+        shop.deliver_all().await;
+        assert_eq!(shop.status(&own).await, status);
+    }
+    assert_eq!(db.number("select count(*) from cases").await, 0);
+    db.assert_sound().await;
+}
+
+async fn a_page_whose_booking_waits_for_it_is_left_alone(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let attached = shop.book().await;
+    let (booking, unheard_of) = with_a_page_unheard_of(&shop).await;
+    let stranger = shop.session_for(&booking_of_nobody(&booking)).await;
+    shop.reconcile(Options::default()).await;
+    for session in [&attached.session, &unheard_of, &stranger] {
+        assert_eq!(status_at_stripe(&shop, session), "open");
+    }
+    let found = shop.app.booking(booking.id).await.session;
+    assert_eq!(found.map(|session| session.to_string()), Some(unheard_of));
+    db.assert_sound().await;
+}
+
+fn booking_of_nobody(like: &Booking) -> Booking {
+    Booking { id: BookingId::from(clock::new_id()), ..like.clone() }
 }

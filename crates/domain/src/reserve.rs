@@ -64,6 +64,13 @@ pub fn attach(booking: &Booking, session: &SessionId) -> Attachment {
     }
 }
 
+/// The session that a booking leaves behind by going on with another: it is paid by that one, or its payment is on
+/// its way, and the page of this one may still be open. It is closed, or the booking could be paid twice.
+#[must_use]
+pub fn left_behind<'b>(before: &'b Booking, after: &Booking) -> Option<&'b SessionId> {
+    before.session.as_ref().filter(|own| after.session.as_ref() != Some(own))
+}
+
 /// The booking whose session Stripe has definitely refused to make: its seat is let go. None if it does not wait
 /// for one any more.
 #[must_use]
@@ -75,6 +82,7 @@ pub fn release_unattached(booking: &Booking, now: Timestamp) -> Option<Booking> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::booking::Payment;
 
     #[test]
     fn seats_are_counted_against_the_capacity_of_now() {
@@ -98,6 +106,65 @@ mod tests {
         ] {
             let seats = Seats { capacity, taken: taken.clone() };
             assert_eq!(seats.reserve(held), seat, "{taken:?} of {capacity}, held {held:?}");
+        }
+    }
+
+    fn session(id: &str) -> SessionId {
+        SessionId::parse(id).unwrap()
+    }
+
+    fn booking(progress: Progress, own: Option<&str>) -> Booking {
+        Booking { progress, session: own.map(session), ..Booking::sample() }
+    }
+
+    fn paid() -> Progress {
+        let at = Timestamp::from_unix_seconds(1_795_000_100);
+        Progress::Paid(Payment { session: session("cs_own"), intent: None, amount: 6000, at })
+    }
+
+    #[test]
+    fn a_session_is_attached_only_to_a_booking_that_waits_for_it() {
+        use Attachment::{Attach, Attached, Ended, Paid, Superseded};
+        for (progress, without, own, another) in [
+            (Progress::Pending, Attach, Attached, Superseded),
+            (Progress::Processing, Paid, Attached, Paid),
+            (paid(), Paid, Attached, Paid),
+            (Progress::Expired, Ended, Ended, Ended),
+            (Progress::Failed, Ended, Ended, Ended),
+            (Progress::Cancelled, Ended, Ended, Ended),
+        ] {
+            let made = session("cs_own");
+            for (known, verdict) in [(None, without), (Some("cs_own"), own), (Some("cs_other"), another)] {
+                assert_eq!(
+                    attach(&booking(progress.clone(), known), &made),
+                    verdict,
+                    "{progress:?} with {known:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_behind_is_the_session_that_another_took_the_place_of() {
+        for (before, after, left) in [
+            (None, None, None),
+            (None, Some("cs_1"), None),
+            (Some("cs_1"), Some("cs_1"), None),
+            (Some("cs_1"), Some("cs_2"), Some("cs_1")),
+        ] {
+            let (before, after) = (booking(Progress::Pending, before), booking(paid(), after));
+            assert_eq!(left_behind(&before, &after), left.map(session).as_ref());
+        }
+    }
+
+    #[test]
+    fn only_a_booking_that_waits_for_its_session_is_let_go_when_there_will_be_none() {
+        let now = Timestamp::from_unix_seconds(1_795_000_100);
+        let released = release_unattached(&booking(Progress::Pending, None), now).unwrap();
+        assert_eq!((released.progress, released.seat, released.updated_at), (Progress::Expired, None, now));
+        assert_eq!(release_unattached(&booking(Progress::Pending, Some("cs_1")), now), None);
+        for progress in [Progress::Processing, Progress::Expired, Progress::Cancelled, paid()] {
+            assert_eq!(release_unattached(&booking(progress, None), now), None);
         }
     }
 

@@ -119,6 +119,18 @@ pub fn save<'a>(bookings: &[&'a Booking]) -> [Write<'a>; 3] {
     ]
 }
 
+/// Has sessions closed at Stripe from `now` on, because nobody waits for them; each with its booking, sorted.
+pub fn close_later<'a>(sessions: &'a [(SessionId, BookingId)], now: Timestamp) -> Write<'a> {
+    Rows::of(sessions)
+        .text("session_id", |(session, _)| session.as_str())
+        .text("booking_id", |(_, booking)| booking.to_string())
+        .bigint("at", |_| now.as_micros())
+        .written_by(
+            "insert into sessions_to_close (session_id, booking_id, next_try_at, created_at)
+             select r.session_id, r.booking_id, r.at, r.at from {r} where true on conflict (session_id) do nothing",
+        )
+}
+
 /// New refunds or disputes, and of known ones what differs in the `changing` columns. Whose it is and which it is
 /// never change: the column takes no null, so the database refuses one that another instance has just recorded for
 /// another booking, and it is judged again.

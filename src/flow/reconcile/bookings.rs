@@ -363,8 +363,50 @@ async fn attach(app: &App, booking: &Booking, session: &CheckoutSession) -> Resu
     tx.commit().await
 }
 
-/// The sessions that Stripe has for those bookings that wait for one, by one reading of its list.
+/// Has those open sessions closed for which nobody waits: their bookings have ended, or go on with another. So it is
+/// after a process that died between Stripe's making a session and its attaching it.
+pub(super) async fn close_strays(app: &App, open: &[&CheckoutSession]) -> Result<(), StoreError> {
+    let named: Vec<BookingId> = open.iter().filter_map(|session| session.claim.reference).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let mut tx = app.store.read().await?;
+    let bookings = tx.bookings(&named).await?;
+    tx.rollback().await?;
+    let bookings: HashMap<BookingId, Booking> = bookings.into_iter().map(|b| (b.id, b)).collect();
+    for session in open {
+        let named = session.claim.reference;
+        let Some(booking) = named.and_then(|named| bookings.get(&named)) else { continue };
+        match reserve::attach(booking, &session.id) {
+            // Whoever made it may be about to attach it.
+            Attachment::Attach | Attachment::Attached => {}
+            Attachment::Superseded | Attachment::Paid | Attachment::Ended => {
+                attach(app, booking, session).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The session that Stripe has for a booking that knows of none.
+///
+/// # Errors
+/// Any [`StripeError`].
+pub async fn find_session(app: &App, booking: &Booking) -> Result<Option<SessionId>, StripeError> {
+    let found = list_sessions(app, std::slice::from_ref(booking)).await?;
+    Ok(found.get(&booking.id).map(|session| session.id.clone()))
+}
+
+/// The sessions that Stripe has for those bookings that wait for one.
 async fn find_sessions(app: &App, bookings: &[Booking]) -> Found {
+    Ok(list_sessions(app, bookings).await?)
+}
+
+/// The same by one reading of its list.
+async fn list_sessions(
+    app: &App,
+    bookings: &[Booking],
+) -> Result<HashMap<BookingId, Polled<CheckoutSession>>, StripeError> {
     let unattached =
         bookings.iter().filter(|b| b.session.is_none() && matches!(b.progress, Progress::Pending));
     let wanted: HashSet<BookingId> = unattached.clone().map(|booking| booking.id).collect();

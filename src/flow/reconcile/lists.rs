@@ -1,5 +1,6 @@
 //! The lists of sessions, refunds and disputes: for what Stripe never made an event of.
 
+use super::bookings::close_strays;
 use super::compare::{AT_ONCE, compare, unknown_here};
 use super::report::Report;
 use super::{CLOCKS_DIFFER, ReconcileError};
@@ -62,14 +63,24 @@ trait Tells: Listed {
     fn seen(&self) -> Option<Event>;
     /// The booking that it remembers, should that be lost.
     fn recalled(&self, app: &App) -> Option<Recalled>;
+    /// The session that it is, if that can still be paid.
+    fn payable(&self) -> Option<&CheckoutSession>;
 }
 
 fn nothing<T>(_: &App, _: &T) -> Option<Recalled> {
     None
 }
 
+fn open(session: &Polled<CheckoutSession>) -> Option<&CheckoutSession> {
+    session.is_open().then_some(session)
+}
+
+fn never<T>(_: &T) -> Option<&CheckoutSession> {
+    None
+}
+
 macro_rules! tells {
-    ($($object:ty: $recalled:path),*) => {$(
+    ($($object:ty: $recalled:path, $payable:path;)*) => {$(
         impl Tells for Polled<$object> {
             fn claim(&self) -> &Claim {
                 &self.claim
@@ -82,11 +93,19 @@ macro_rules! tells {
             fn recalled(&self, app: &App) -> Option<Recalled> {
                 $recalled(app, self)
             }
+
+            fn payable(&self) -> Option<&CheckoutSession> {
+                $payable(self)
+            }
         }
     )*};
 }
 
-tells!(CheckoutSession: recall::read, Refund: nothing, Dispute: nothing);
+tells! {
+    CheckoutSession: recall::read, open;
+    Refund: nothing, never;
+    Dispute: nothing, never;
+}
 
 /// Reads the objects of a list and takes over those states that differ from ours. One that cannot be does not
 /// keep the others from being.
@@ -104,6 +123,9 @@ async fn read_list<T: Tells>(
             let recalled = objects.iter().filter_map(|object| object.recalled(app)).collect();
             let made = recall::make_again(app, recalled).await;
             report.made_again.extend(made?);
+            let open =
+                objects.iter().filter_map(Tells::payable).filter(|session| is_ours(app, &session.claim));
+            close_strays(app, &open.collect::<Vec<_>>()).await?;
         }
         let ours = objects.iter().filter(|object| may_be_ours(app, object.claim()));
         let unknown = unknown_here(app, ours.filter_map(Tells::seen).collect()).await;
@@ -125,7 +147,11 @@ async fn read_list<T: Tells>(
 /// payment, which was asked for with it.
 fn may_be_ours(app: &App, claim: &Claim) -> bool {
     match &claim.instance {
-        Some(named) => *named == app.instance.to_string(),
+        Some(_) => is_ours(app, claim),
         None => claim.reference.is_some(),
     }
+}
+
+fn is_ours(app: &App, claim: &Claim) -> bool {
+    claim.instance.as_ref().is_some_and(|named| *named == app.instance.to_string())
 }

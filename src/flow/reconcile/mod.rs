@@ -3,7 +3,8 @@
 //!
 //! **Invariants.** What is found goes through the recorder like everything else. A state that agrees
 //! with ours is not written down: only differences are. A feed's cursor moves when everything before it
-//! is durable, and never by our own clock. A hold ends only by Stripe's word.
+//! is durable, and never by our own clock. A hold ends only by Stripe's word. An open session of ours for which nobody
+//! waits is closed.
 
 mod bookings;
 mod compare;
@@ -11,7 +12,7 @@ mod feed;
 mod lists;
 mod report;
 
-pub use bookings::{check_due, check_session, close_session, release_lapsed};
+pub use bookings::{check_due, check_session, close_session, find_session, release_lapsed};
 pub use feed::follow_feed;
 pub use lists::follow_objects;
 pub use report::{Difference, MAX_LISTED, Report};
@@ -60,13 +61,13 @@ pub async fn run(app: &App, options: Options) -> Result<Report, ReconcileError> 
     }
     if options.objects {
         bookings::check_unsettled(app, options.dry_run, &mut report).await?;
+        for (list, error) in lists::read(app, since, options.dry_run, &mut report).await {
+            report.fail(list, &error);
+        }
         if !options.dry_run
             && let Err(error) = bookings::close_unwanted(app).await
         {
             report.fail("sessions to close", &error);
-        }
-        for (list, error) in lists::read(app, since, options.dry_run, &mut report).await {
-            report.fail(list, &error);
         }
     }
     if !options.dry_run {

@@ -9,11 +9,12 @@ use domain::backoff::Backoff;
 use domain::booking::Booking;
 use domain::case::KnownCase;
 use domain::event::{Event, Fact, SessionMoment, Source};
-use domain::ids::{BookingId, InstanceId};
+use domain::ids::{BookingId, InstanceId, SessionId};
 use domain::payment::{
     self, AskedFor, Context, Decision, Effect, Outcome, Question, Reason, SessionTold, Unmatched,
     open_question,
 };
+use domain::reserve;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,6 +193,7 @@ impl Writer {
             extended: Vec::new(),
             of_nobody: Vec::new(),
             sessions: Vec::new(),
+            left_behind: Vec::new(),
             effects: Vec::new(),
         })
     }
@@ -440,6 +442,8 @@ struct Batch<'w> {
     of_nobody: Vec<KnownCase>,
     /// What was told in this batch of sessions that did not pay.
     sessions: Vec<(BookingId, SessionTold)>,
+    /// Sessions whose bookings went on with another in this batch: their pages may still be open.
+    left_behind: Vec<(SessionId, BookingId)>,
     effects: Vec<(BookingId, Effect)>,
 }
 
@@ -657,6 +661,7 @@ impl Batch<'_> {
         let before = &self.owners.bookings[index];
         let Decision { outcome, reason, booking, applied_payment, case, effects } = decision;
         let id = booking.id;
+        self.left_behind.extend(reserve::left_behind(before, &booking).map(|session| (session.clone(), id)));
         if booking != *before {
             self.owners.bookings[index] = booking;
             self.changed[index] = true;
@@ -703,6 +708,8 @@ impl Batch<'_> {
         self.again.retain(|_, deliveries| *deliveries > 0);
         let mut again: Vec<(&str, i32)> = self.again.iter().map(|(key, n)| (key.as_str(), *n)).collect();
         again.sort_unstable();
+        self.left_behind.sort_unstable();
+        self.left_behind.dedup();
         let changed = self.owners.bookings.iter().zip(&self.changed);
         let changed: Vec<&Booking> = changed.filter(|(_, changed)| **changed).map(|(b, _)| b).collect();
         let [themselves, refunds, disputes] = bookings::save(&changed);
@@ -718,6 +725,7 @@ impl Batch<'_> {
             of_nobody,
             cases::extend(&self.extended),
             outbox::push(&self.effects, self.writer.audience, self.now),
+            bookings::close_later(&self.left_behind, self.now),
         ])
         .await?;
         Ok(true)
