@@ -119,11 +119,134 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::booking::Payment;
+    use crate::ids::{DisputeId, PaymentIntentId, RefundId, SessionId};
+
+    /// Seconds after the hold of the booking ended; before it, if negative.
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(Booking::sample().hold_expires_at.as_unix_seconds() + seconds)
+    }
+
+    fn after(seconds: u64) -> Option<Duration> {
+        Some(Duration::from_secs(seconds))
+    }
+
+    fn paid() -> Booking {
+        let session = SessionId::parse("cs_1").unwrap();
+        let progress = Progress::Paid(Payment { session, intent: intent(), amount: 6000, at: at(0) });
+        Booking { progress, ..Booking::sample() }
+    }
+
+    fn intent() -> Option<PaymentIntentId> {
+        Some(PaymentIntentId::parse("pi_1").unwrap())
+    }
+
+    fn refunded(amount: i64, status: RefundStatus) -> Booking {
+        let id = RefundId::parse("re_1").unwrap();
+        Booking { refunds: vec![Refund { id, intent: intent(), amount, status }], ..paid() }
+    }
+
+    fn disputed(status: DisputeStatus) -> Booking {
+        let id = DisputeId::parse("dp_1").unwrap();
+        let currency = Some("eur".to_owned());
+        let dispute = Dispute { id, intent: intent(), amount: 6000, currency, status, due_by: None };
+        Booking { disputes: vec![dispute], ..paid() }
+    }
+
+    #[test]
+    fn an_unpaid_booking_is_asked_about_until_its_hold_has_ended_and_then_more_and_more_seldom() {
+        let hold = Booking::sample();
+        for (now, wait) in [
+            (-2100, 300),
+            (-300, 300),
+            // The last question before the end is at the end.
+            (-100, 110),
+            (9, 1),
+            // Overdue: a minute at least, then half as long again, then every six hours.
+            (10, 60),
+            (130, 60),
+            (1010, 500),
+            (43_210, 21_600),
+            (500_000, 21_600),
+        ] {
+            let next = next_check(&hold, at(now)).map(|next| next.since(at(now)));
+            assert_eq!(next, after(wait), "{now} s after its hold");
+        }
+    }
+
+    #[test]
+    fn a_delayed_payment_is_asked_about_by_its_age() {
+        let booking = Booking { progress: Progress::Processing, ..Booking::sample() };
+        for (age, wait) in [(0, 600), (6000, 600), (60_000, 6000), (432_000, 43_200), (5_000_000, 43_200)] {
+            let now = booking.created_at.plus(Duration::from_secs(age));
+            assert_eq!(next_check(&booking, now).map(|next| next.since(now)), after(wait), "{age} s old");
+        }
+    }
+
+    #[test]
+    fn a_paid_booking_is_asked_about_while_money_may_move() {
+        use DisputeStatus as D;
+        use RefundStatus as R;
+        let charged = |booking| Booking { charge_refunded: 1000, ..booking };
+        for (booking, asked) in [
+            (paid(), false),
+            (refunded(1000, R::Pending), true),
+            (refunded(1000, R::RequiresAction), true),
+            (refunded(1000, R::Succeeded), false),
+            (refunded(1000, R::Canceled), false),
+            (refunded(1000, R::Failed), false),
+            // The charge says more than the refunds that are known.
+            (charged(paid()), true),
+            (charged(refunded(999, R::Succeeded)), true),
+            (charged(refunded(1000, R::Succeeded)), false),
+            (disputed(D::WarningNeedsResponse), true),
+            (disputed(D::WarningUnderReview), true),
+            (disputed(D::NeedsResponse), true),
+            (disputed(D::UnderReview), true),
+            (disputed(D::AppealNeedsResponse), true),
+            (disputed(D::AppealUnderReview), true),
+            (disputed(D::WarningClosed), false),
+            (disputed(D::Prevented), false),
+            (disputed(D::Lost), false),
+            (disputed(D::LostAppeal), false),
+            (disputed(D::Won), false),
+        ] {
+            let next = next_check(&booking, at(0)).map(|next| next.since(at(0)));
+            assert_eq!(next, after(6 * 3600).filter(|_| asked), "{booking:?}");
+        }
+    }
+
+    #[test]
+    fn what_changed_is_looked_after_once_and_what_has_ended_is_not() {
+        let updated = |progress| Booking { progress, updated_at: at(0), ..Booking::sample() };
+        for progress in [Progress::Expired, Progress::Failed, Progress::Cancelled] {
+            let ended = updated(progress);
+            assert_eq!((check_after_change(&ended), next_check(&ended, at(0))), (None, None));
+        }
+        for (booking, wait) in [
+            (updated(Progress::Pending), 300),
+            (updated(Progress::Processing), 300),
+            (updated(paid().progress), 120),
+            // The refunds of which the charge tells are listed at once.
+            (Booking { charge_refunded: 1, ..updated(paid().progress) }, 0),
+        ] {
+            let next = check_after_change(&booking).map(|next| next.since(booking.updated_at));
+            assert_eq!(next, after(wait), "{:?}", booking.progress);
+        }
+    }
+
+    #[test]
+    fn a_session_is_surely_over_a_day_after_the_hold() {
+        assert!(!is_surely_over(&Booking::sample(), at(86_399)));
+        assert!(is_surely_over(&Booking::sample(), at(86_400)));
+    }
 
     #[test]
     fn a_window_is_halved_until_it_is_a_second() {
         let (older, newer) = Window { from: 10, until: 15 }.halves().unwrap();
         assert_eq!((older.from, older.until, newer.from, newer.until), (10, 12, 12, 15));
+        let (older, newer) = Window { from: 10, until: 12 }.halves().unwrap();
+        assert_eq!((older.from, older.until, newer.from, newer.until), (10, 11, 11, 12));
         assert_eq!(Window { from: 10, until: 11 }.halves(), None);
     }
 }
