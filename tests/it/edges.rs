@@ -23,6 +23,7 @@ on_each_engine! {
     two_facts_of_one_booking_at_the_same_moment_both_count,
     a_case_whose_refund_is_under_way_shows_it_and_takes_no_other_action,
     of_two_people_who_decide_at_the_same_moment_one_is_heard,
+    who_waited_for_a_case_hears_what_was_decided_meanwhile,
     a_refund_that_is_cancelled_after_the_seat_was_sold_again_is_a_case,
     a_refund_that_is_cancelled_while_a_seat_is_left_takes_it_again,
     an_accepted_payment_keeps_what_stripe_said_and_can_be_replayed,
@@ -220,6 +221,30 @@ async fn of_two_people_who_decide_at_the_same_moment_one_is_heard(db: TestDataba
         assert_eq!((gone == 1, status == Status::Paid), (refund.is_ok(), accept.is_ok()), "{status}");
         let loser = refund.err().or(accept.err()).unwrap();
         assert!(matches!(loser, CaseError::RefundUnderWay(_) | CaseError::Closed(_)), "{loser}");
+    }
+    shop.assert_sound().await;
+}
+
+async fn who_waited_for_a_case_hears_what_was_decided_meanwhile(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    for (action, done) in [
+        (CaseAction::Accept, CaseAction::Dismiss),
+        (CaseAction::Refund, CaseAction::Dismiss),
+        (CaseAction::Dismiss, CaseAction::Accept),
+    ] {
+        let (checkout, case) = paid_wrongly(&shop).await;
+        let mut first = db.store.begin().await.unwrap();
+        first.case(case, true).await.unwrap();
+        let app = shop.app.app.clone();
+        let second = tokio::spawn(async move { cases::decide(&app, decision(case, action)).await });
+        waits_for_a_lock(&db, &second).await;
+        let now = shop.app.clock.now();
+        assert!(first.close_case(case, ADMIN.name, done.as_str(), Some("seen"), now).await.unwrap());
+        first.commit().await.unwrap();
+        let refused = second.await.unwrap().unwrap_err();
+        assert!(matches!(&refused, CaseError::Closed(by) if by == done.as_str()), "{action:?}: {refused}");
+        assert_eq!(shop.status(&checkout).await, Status::Pending, "{action:?}");
+        assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 0, "{action:?}");
     }
     shop.assert_sound().await;
 }
