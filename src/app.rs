@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::flow::accounts::Accounts;
+use crate::flow::business::Board;
 use crate::flow::health::Health;
 use crate::flow::recorder::{Recorder, Writer};
 use crate::metrics::Counters;
@@ -45,6 +46,8 @@ pub struct App {
     pub reserving: Semaphore,
     /// Whether webhooks can be recorded.
     pub health: Health,
+    /// Who sells here, as it was known last.
+    pub board: Board,
     draining: AtomicBool,
 }
 
@@ -90,6 +93,7 @@ impl App {
         };
         let recorder = Recorder::start(writer, stripe.clone());
         let accounts = Accounts::new(store.clone(), clock.clone(), &config);
+        let board = Board::first(&store, clock.now()).await;
         let cookie_key = Key::derive_from(config.session_secret.expose_secret().as_bytes());
         Ok(Arc::new(Self {
             config,
@@ -101,6 +105,7 @@ impl App {
             cookie_key,
             counters,
             health: Health::default(),
+            board,
             clock,
             reserving: Semaphore::new(RESERVING),
             draining: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 //!
 //! Only this module reads the environment. Secrets are [`SecretString`]s: `Debug` shows none.
 
+mod business;
 mod dotenv;
 mod kept;
 mod place;
@@ -10,6 +11,7 @@ pub mod supervisor;
 mod variables;
 pub mod zones;
 
+pub use business::FirstBusiness;
 pub use place::Place;
 pub use reader::{ConfigError, Mistake};
 pub use variables::{VARIABLES, Variable};
@@ -192,6 +194,8 @@ pub struct Config {
     pub notify: Option<NotifySettings>,
     /// `SMTP_URL`, `MAIL_FROM`
     pub mail: Option<MailSettings>,
+    /// `BUSINESS_FILE`
+    pub business: Option<FirstBusiness>,
     /// What is odd but no reason to stop: the log tells of it at the start.
     pub warnings: Vec<Mistake>,
 }
@@ -305,6 +309,7 @@ impl Config {
                 .unwrap_or(PollEvents::Auto),
             notify,
             mail,
+            business: business::read(r),
             warnings: Vec::new(),
             data_dir,
         };

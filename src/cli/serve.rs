@@ -4,7 +4,7 @@ use super::{open, simulator};
 use crate::app::App;
 use crate::config::{Config, LogFormat, supervisor};
 use crate::flow::accounts::FirstStart;
-use crate::flow::{background, closed, effects, reconcile, whereabouts, zone};
+use crate::flow::{background, business, closed, effects, reconcile, whereabouts, zone};
 use crate::http;
 use crate::http::server::Ended;
 use crate::telemetry;
@@ -91,6 +91,7 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     let audience = effects::audience(&config);
     let app = App::start(config, store, &base, key, audience, clock).await?;
     let first = app.accounts.first_start(&app.config).await?;
+    business::first_start(&app).await?;
     greet(&app, simulator.as_ref(), first);
     tell_where_it_is(&app).await?;
     zone::reckon(&app).await?;

@@ -102,4 +102,9 @@ pub static VARIABLES: &[Variable] = &[
     secret("NOTIFY_SECRET", "none", "signs these posts; required with `NOTIFY_URL`"),
     secret("SMTP_URL", "none", "`smtps://user:password@host`: mails to customer and owner"),
     plain("MAIL_FROM", "none", "sender of the mails; required with `SMTP_URL`"),
+    plain(
+        "BUSINESS_FILE",
+        "none",
+        "a JSON file with name, address, logo and texts of the business, taken while none are set; see docs/API.md",
+    ),
 ];

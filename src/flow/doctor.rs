@@ -2,6 +2,7 @@
 //!
 //! Every finding that is not fine says what would make it so.
 
+use super::business;
 use super::health::{self, LITTLE_ROOM, Trouble};
 use super::invariants::{self, Audit, RECENT, Scope};
 use super::reconcile::FEED_READ;
@@ -129,6 +130,7 @@ pub async fn examine_in(app: &App, scope: Scope) -> Vec<Finding> {
             ("signatures", signatures(app, &mut findings).await),
             ("refusals", refusals(app, &mut findings).await),
             ("offers", offers(app, &mut findings).await),
+            ("business", sells(app, &mut findings).await),
             ("feed", feed(app, &mut findings).await),
             ("proxy", proxy(app, &mut findings).await),
         ] {
@@ -766,6 +768,21 @@ async fn offers(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError
             Finding::warn("offers", "none is active: nothing can be booked", fix)
         }
         count => Finding::ok("offers", format!("{count} active")),
+    });
+    Ok(())
+}
+
+/// Whether customers are told who sells here.
+async fn sells(app: &App, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    let shop = business::find(&app.store).await?;
+    let missing = domain::business::missing(shop.as_ref().map(|shop| &shop.business)).join(", ");
+    findings.push(if missing.is_empty() {
+        Finding::ok("business", "customers are told who sells here, and on what terms")
+    } else if app.config.is_production() {
+        let fix = format!("fill it in: {}/dashboard/business", app.config.app_url);
+        Finding::warn("business", format!("customers are not told: {missing}"), fix)
+    } else {
+        Finding::ok("business", format!("customers are not told yet, which production warns of: {missing}"))
     });
     Ok(())
 }

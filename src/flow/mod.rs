@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod background;
 pub mod backup;
 pub mod bookings;
+pub mod business;
 pub mod call_off;
 pub mod cancel;
 pub mod cases;

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod bookings;
+pub mod business_api;
 pub mod cases;
 pub mod checkout;
 pub mod error;
@@ -99,6 +100,13 @@ pub fn routes() -> Vec<Route> {
         route("PUT", "/api/hours", For(Admin), put(hours_api::set_house)),
         route("GET", "/api/offers/{id}/hours", For(Admin), get(hours_api::own)),
         route("PUT", "/api/offers/{id}/hours", For(Admin), put(hours_api::set_own)),
+        route("GET", "/api/settings/business", For(ReadOnly), get(business_api::show)),
+        route(
+            "PUT",
+            "/api/settings/business",
+            For(Admin),
+            put(business_api::set).layer(DefaultBodyLimit::max(business_api::MAX_BODY)),
+        ),
         route("POST", "/api/offers", For(Admin), post(offers_api::create)),
         route("GET", "/api/offers/{id}", For(Admin), get(offers_api::show)),
         route("PUT", "/api/offers/{id}", For(Admin), put(offers_api::update)),
@@ -115,6 +123,10 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/b/{code}", Public, get(booking::show)),
         route("GET", "/b/{code}/calendar.ics", Public, get(booking::calendar)),
         route("GET", "/accessibility", Public, get(pages::accessibility)),
+        route("GET", "/terms", Public, get(pages::shop::document)),
+        route("GET", "/cancellation", Public, get(pages::shop::document)),
+        route("GET", "/privacy", Public, get(pages::shop::document)),
+        route("GET", "/legal", Public, get(pages::shop::document)),
         route("GET", "/favicon.ico", Public, get(pages::assets::favicon)),
         route("GET", "/robots.txt", Public, get(pages::assets::robots)),
         route("GET", "/assets/{version}/{name}", Public, get(pages::assets::serve)),
@@ -142,6 +154,23 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/dashboard/hours", For(Admin), post(dashboard::hours::set_house)),
         route("GET", "/dashboard/offers/{id}/hours", For(Admin), get(dashboard::hours::own)),
         route("POST", "/dashboard/offers/{id}/hours", For(Admin), post(dashboard::hours::set_own)),
+        route("GET", "/dashboard/business", For(Admin), get(dashboard::business::show)),
+        route("POST", "/dashboard/business", For(Admin), post(dashboard::business::set)),
+        route(
+            "POST",
+            "/dashboard/business/logo",
+            For(Admin),
+            post(dashboard::business::set_logo)
+                .layer(DefaultBodyLimit::max(dashboard::business::MAX_LOGO_FORM)),
+        ),
+        route("GET", "/dashboard/business/{name}", For(Admin), get(dashboard::business::document)),
+        route(
+            "POST",
+            "/dashboard/business/{name}",
+            For(Admin),
+            post(dashboard::business::set_document)
+                .layer(DefaultBodyLimit::max(dashboard::business::MAX_TEXT_FORM)),
+        ),
         route("GET", "/dashboard/users", For(Admin), get(dashboard::users::list)),
         route("POST", "/dashboard/users", For(Admin), post(dashboard::users::create)),
         route("GET", "/dashboard/users/{id}", For(Admin), get(dashboard::users::show)),

@@ -33,7 +33,7 @@ pub async fn json() -> Json<&'static Value> {
 /// Whether a route is a page for people, with no interface beyond its forms.
 #[must_use]
 pub fn is_page(path: &str) -> bool {
-    const PAGES: [&str; 12] = [
+    const PAGES: [&str; 16] = [
         "/",
         "/slots",
         "/day",
@@ -41,6 +41,10 @@ pub fn is_page(path: &str) -> bool {
         "/success",
         "/cancel",
         "/accessibility",
+        "/terms",
+        "/cancellation",
+        "/privacy",
+        "/legal",
         "/login",
         "/logout",
         "/docs",

@@ -2,6 +2,7 @@
 //! something went wrong, a body that says so under that id.
 
 use super::error::{PROBLEM_JSON, Problem};
+use super::pages::shop::Sign;
 use super::pages::{Page, problem};
 use super::security;
 use crate::app::Shared;
@@ -74,7 +75,7 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
 
     if let Some(problem) = problem_of(&mut response) {
         if let Some(page) = page {
-            response = problem::page(page, &problem);
+            response = problem::page(page.signed(Sign::of(&app).await), &problem);
         } else {
             let body = problem.body(&id.0);
             let headers = response.headers_mut();

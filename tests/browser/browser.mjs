@@ -521,6 +521,7 @@ async function everyPage(page) {
     ["offers", "/dashboard/offers"],
     ["offer", offer],
     ["offer-new", "/dashboard/offers/new"],
+    ["business", "/dashboard/business"],
     ["users", "/dashboard/users"],
     ["user", user],
     ["audit", "/dashboard/audit"],

@@ -15,6 +15,7 @@
 mod accounts;
 mod attacks;
 mod backups;
+mod business;
 mod called_off;
 mod cases;
 mod chaos;

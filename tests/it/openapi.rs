@@ -58,6 +58,7 @@ async fn answers_have_the_described_shape() {
         ("/api/bookings/{id}/explain", format!("/api/bookings/{}/explain", booking.id)),
         ("/api/events/{id}", "/api/events/evt_described".to_owned()),
         ("/api/offers", "/api/offers".to_owned()),
+        ("/api/settings/business", "/api/settings/business".to_owned()),
         ("/auth/me", "/auth/me".to_owned()),
         ("/api/users", "/api/users".to_owned()),
         ("/api/audit", "/api/audit".to_owned()),
@@ -107,7 +108,8 @@ async fn the_viewer_is_one_page_of_our_own() {
     }
 }
 
-fn check(method: &str, path: &str, answer: &Answer) {
+/// What is answered has the shape that is described for it.
+pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let responses = &document()["paths"][path][method.to_lowercase()]["responses"];
     let response = responses.get(answer.status.to_string()).unwrap_or(&responses["default"]);
     let media_type = answer.headers["content-type"].to_str().unwrap();

@@ -1099,6 +1099,7 @@ async fn no_page_holds_a_script_or_a_style_of_its_own() {
         "/dashboard/cases",
         "/dashboard/offers",
         "/dashboard/offers/new",
+        "/dashboard/business",
         "/dashboard/users",
         "/dashboard/audit",
         "/dashboard/metrics",

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod backoff;
 pub mod booking;
+pub mod business;
 pub mod calendar;
 pub mod cancel;
 pub mod case;

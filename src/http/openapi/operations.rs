@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 /// The groups, in the order in which a reader needs them.
-pub(super) const TAGS: [(&str, &str); 8] = [
+pub(super) const TAGS: [(&str, &str); 9] = [
     ("checkout", "A customer books and pays."),
     ("bookings", "What was booked, and what Stripe said about it."),
     ("cases", "What a person has to look at."),
     ("offers", "What can be booked."),
+    ("settings", "Who sells here."),
     ("accounts", "Who may sign in, and who is signed in."),
     ("operation", "Whether it runs, and how."),
     ("stripe", "What Stripe calls."),
@@ -259,6 +260,21 @@ pub(super) fn operation(method: &str, path: &str) -> Operation {
             ],
         )
         .body("Calendar"),
+        ("GET", "/api/settings/business") => Operation::new(
+            "settings",
+            "Who sells here: name, logo, colour, address, texts, and what is missing of what customers must be told",
+            &[(200, "The business; null is what is not set.", Some("Business"))],
+        ),
+        ("PUT", "/api/settings/business") => Operation::new(
+            "settings",
+            "Set who sells here, all of it; a logo that is not mentioned, or as it was answered, stays",
+            &[
+                (200, "The business.", Some("Business")),
+                (400, "A member cannot be used.", Some("Problem")),
+                (413, "The body is over 512 KiB.", Some("Problem")),
+            ],
+        )
+        .body("BusinessSettings"),
         ("POST", "/api/offers") => {
             Operation::new("offers", "Make an offer", &[(201, "The offer.", Some("Offer"))])
                 .body("OfferTerms")

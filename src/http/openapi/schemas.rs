@@ -206,6 +206,42 @@ pub(super) fn schemas() -> Value {
         ]),
     );
 
+    let words_or_link = || {
+        or_null(json!({ "type": "string", "description": "A text, or one link that begins with https://." }))
+    };
+    let business = [
+        ("name", or_null(json!({ "type": "string", "maxLength": domain::business::NAME_CHARS }))),
+        ("address", or_null(json!({ "type": "string", "maxLength": domain::business::ADDRESS_CHARS }))),
+        ("phone", or_null(json!({ "type": "string", "maxLength": domain::business::PHONE_CHARS }))),
+        ("email", or_null(json!({ "type": "string", "format": "email" }))),
+        ("accent", or_null(json!({ "type": "string", "pattern": "^#[0-9a-f]{6}$" }))),
+        ("mailLang", or_null(words(["fr", "en"]))),
+        ("terms", words_or_link()),
+        ("cancellation", words_or_link()),
+        ("privacy", words_or_link()),
+        ("legal", words_or_link()),
+    ];
+    let logo = [
+        ("url", text()),
+        ("type", words(["image/png", "image/jpeg", "image/webp"])),
+        ("width", integer()),
+        ("height", integer()),
+        ("bytes", integer()),
+    ];
+    let answered = [("logo", or_null(object(&logo))), ("missing", list(text()))];
+    add("Business", object(&[&business[..], &answered[..]].concat()));
+    let sent = json!({
+        "type": "string", "contentEncoding": "base64",
+        "description": "A PNG, JPEG or WebP image that does not move, of at most 64 KiB and 2048 pixels a side; a \
+                        data: URL is taken too. null removes the logo. Left out, or as it was answered: it stays.",
+    });
+    let optional: Vec<(String, Value)> =
+        business[1..].iter().map(|(name, schema)| (format!("{name}?"), schema.clone())).collect();
+    let optional: Vec<(&str, Value)> =
+        optional.iter().map(|(name, schema)| (name.as_str(), schema.clone())).collect();
+    let required = [("name", json!({ "type": "string", "maxLength": domain::business::NAME_CHARS }))];
+    add("BusinessSettings", object(&[&required[..], &optional[..], &[("logo?", or_null(sent))]].concat()));
+
     add("Credentials", object(&[("email", text()), ("password", text())]));
     let person = [("id", uuid()), ("email", text()), ("role", reference("Role"))];
     add("SignedIn", object(&[("user", object(&person))]));

@@ -5,6 +5,7 @@
 
 use domain::Fault;
 use domain::booking::{Booking, DisputeStatus, RefundStatus, Status};
+use domain::business::Document;
 use domain::lang::Lang;
 use domain::payment::Outcome;
 use domain::role::Role;
@@ -112,6 +113,37 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     own_payment: "Paiement" / "Payment",
     own_name: "Nom" / "Name",
     code: "Code" / "Code",
+
+    business: "Votre entreprise" / "Your business",
+    business_lead: "Ce que vos clients voient sur la boutique, sur la page de leur réservation et dans leurs e-mails." /
+        "What your customers see on the storefront, on their booking’s page and in their mails.",
+    business_name: "Nom de l’entreprise" / "Name of the business",
+    business_address: "Adresse postale" / "Postal address",
+    business_phone: "Téléphone" / "Telephone",
+    business_accent: "Couleur" / "Colour",
+    business_accent_hint: "Comme #0b6b50. Elle est assombrie ou éclaircie selon le thème, pour que tout reste lisible." /
+        "Such as #0b6b50. It is made darker or lighter for each theme, so that everything stays legible.",
+    business_mail_lang: "Langue de vos e-mails" / "Language of your mails",
+    business_logo: "Logo de l’entreprise" / "Logo of the business",
+    business_logo_file: "Image" / "Image file",
+    business_logo_hint: "PNG, JPEG ou WebP, 64 Kio et 2048 pixels de côté au plus." /
+        "PNG, JPEG or WebP, at most 64 KiB and 2048 pixels a side.",
+    business_logo_send: "Envoyer l’image" / "Upload the image",
+    business_logo_remove: "Retirer le logo" / "Remove the logo",
+    business_documents: "Conditions et mentions" / "Terms and notices",
+    business_document: "Texte ou lien" / "Text or link",
+    business_document_hint: "Un texte, où une ligne vide sépare les paragraphes, ou rien qu’un lien qui commence par https://." /
+        "A text, in which an empty line separates paragraphs, or only a link that begins with https://.",
+    business_set: "renseigné" / "filled in",
+    business_unset: "à compléter" / "to be filled in",
+    business_missing: "Votre boutique ne dit pas encore tout à vos clients. Il manque :" /
+        "Your storefront does not tell your customers everything yet. What is missing:",
+    terms: "Conditions de vente" / "Terms of sale",
+    cancellation: "Annulation et remboursement" / "Cancellation and refunds",
+    privacy: "Confidentialité" / "Privacy",
+    legal: "Mentions légales" / "Legal notice",
+    sold_by: "Vendu par" / "Sold by",
+    reach_us: "Nous joindre :" / "How to reach us:",
 
     hours: "Horaires" / "Opening hours",
     hours_own: "Horaires propres à une prestation" / "Hours of one offer",
@@ -681,9 +713,73 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             "Donnez des heures comme 09:00, séparées par des espaces.",
             "Give times such as 09:00, separated by spaces.",
         ),
+        ("business_name", _) => (
+            "Donnez le nom de l’entreprise, 80 caractères au plus.",
+            "Give the name of the business, at most 80 characters.",
+        ),
+        ("business_address", _) => (
+            "Donnez une adresse de 300 caractères et 8 lignes au plus, ou rien.",
+            "Give an address of at most 300 characters and 8 lines, or nothing.",
+        ),
+        ("phone", _) => (
+            "Donnez un numéro de téléphone comme +33 1 23 45 67 89, ou rien.",
+            "Give a telephone number such as +33 1 23 45 67 89, or nothing.",
+        ),
+        ("accent", _) => {
+            ("Donnez une couleur comme #0b6b50, ou rien.", "Give a colour such as #0b6b50, or nothing.")
+        }
+        ("mail_lang", _) => ("Choisissez une langue de la liste.", "Choose a language of the list."),
+        ("control_here", _) => (
+            "Retirez les caractères invisibles ou de commande de ce texte.",
+            "Remove the invisible or control characters from this text.",
+        ),
+        ("document_link", _) => (
+            "Donnez un texte, ou un lien complet qui commence par https://.",
+            "Give a text, or a whole link that begins with https://.",
+        ),
+        ("document_long", _) => (
+            "Ce texte est trop long pour une page. Raccourcissez-le, ou donnez un lien.",
+            "This text is too long for a page. Make it shorter, or give a link.",
+        ),
+        ("logo_none", _) => ("Choisissez d’abord une image.", "Choose an image first."),
+        ("logo_large", _) => {
+            ("L’image est trop lourde : 64 Kio au plus.", "The image is too large: at most 64 KiB.")
+        }
+        ("logo_kind", _) => ("Donnez une image PNG, JPEG ou WebP.", "Give a PNG, JPEG or WebP image."),
+        ("logo_broken", _) => (
+            "Cette image est abîmée ou animée. Enregistrez-la de nouveau, fixe.",
+            "This image is damaged or moves. Save it again as one that stands still.",
+        ),
+        ("logo_side", _) => (
+            "L’image est trop grande : 2048 pixels de côté au plus.",
+            "The image is too big: at most 2048 pixels a side.",
+        ),
         _ => return format!("{} {}", fault.path, fault.message),
     };
     lang.pick(fr, en).to_owned()
+}
+
+/// What a text of the shop's own is called.
+#[must_use]
+pub fn document(t: &Texts, document: Document) -> &'static str {
+    match document {
+        Document::Terms => t.terms,
+        Document::Cancellation => t.cancellation,
+        Document::Privacy => t.privacy,
+        Document::Legal => t.legal,
+    }
+}
+
+/// What a member of a business is called in its form.
+#[must_use]
+pub fn business_member(t: &Texts, name: &str) -> &'static str {
+    match (name, Document::parse(name)) {
+        (_, Some(found)) => document(t, found),
+        ("name", _) => t.business_name,
+        ("address", _) => t.business_address,
+        ("email", _) => t.email,
+        _ => t.business,
+    }
 }
 
 /// How many slots of a day are free.

@@ -9,8 +9,10 @@ pub mod dashboard;
 pub mod format;
 pub mod i18n;
 pub mod login;
+pub mod multipart;
 pub mod problem;
 pub mod result;
+pub mod shop;
 pub mod storefront;
 
 use super::auth::Signed;
@@ -27,6 +29,7 @@ use domain::account::User;
 use domain::lang::Lang;
 use domain::role::Role;
 use i18n::Texts;
+use shop::Sign;
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -47,6 +50,8 @@ pub struct Page {
     pub request_id: String,
     /// Whether Stripe is simulated: the page says so.
     pub simulated: bool,
+    /// What it says of the shop.
+    sign: Sign,
     /// The address of this page, for the links to its other language; without `lang`.
     path: String,
     query: Vec<(String, String)>,
@@ -92,6 +97,7 @@ impl Page {
             user: extensions.get::<Signed>().map(|signed| signed.0.clone()),
             request_id: extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
             simulated: app.config.simulated(),
+            sign: Sign::default(),
             path: uri.path().to_owned(),
             form: (method != Method::GET).then(|| form_page(uri, headers, extensions)),
             query,
@@ -170,6 +176,7 @@ impl Page {
             ("/dashboard/metrics", self.t.metrics, Role::Ops),
             ("/dashboard/offers", self.t.offers, Role::Admin),
             ("/dashboard/hours", self.t.hours, Role::Admin),
+            ("/dashboard/business", self.t.business, Role::Admin),
             ("/dashboard/users", self.t.users, Role::Admin),
             ("/dashboard/audit", self.t.audit, Role::Admin),
         ];
@@ -221,7 +228,8 @@ impl FromRequestParts<Shared> for Page {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Infallible> {
-        Ok(Self::of(app, &parts.method, &parts.uri, &parts.headers, &parts.extensions))
+        let page = Self::of(app, &parts.method, &parts.uri, &parts.headers, &parts.extensions);
+        Ok(page.signed(Sign::of(app).await))
     }
 }
 

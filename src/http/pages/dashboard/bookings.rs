@@ -3,6 +3,7 @@
 use super::{Choice, Fact, Page, Pager, back, done, filter_errors, query, typed};
 use crate::app::Shared;
 use crate::flow::bookings;
+use crate::flow::business;
 use crate::flow::call_off::{self, CallOffError};
 use crate::flow::cancel::{self, CancelError};
 use crate::flow::explain;
@@ -37,6 +38,8 @@ use store::{StoreError, Tx};
 #[template(path = "dashboard/bookings.html")]
 struct Bookings {
     page: Page,
+    /// What customers must be told and are not.
+    missing: Vec<&'static str>,
     errors: Vec<FormError>,
     tiles: Vec<Fact>,
     statuses: Vec<Choice>,
@@ -192,7 +195,12 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
         name: offer.name.clone(),
         chosen: filter.offer == Some(offer.id),
     };
+    let missing = match app.config.is_production() && page.allows(Role::Admin) {
+        true => domain::business::missing(business::shop(&app).await.as_ref().map(|shop| &shop.business)),
+        false => Vec::new(),
+    };
     let view = Bookings {
+        missing: missing.into_iter().map(|name| i18n::business_member(t, name)).collect(),
         // What they count can be opened by OPS only.
         tiles: match page.allows(Role::Ops) {
             true => vec![

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bookings;
+pub mod business;
 pub mod cases;
 pub mod day;
 pub mod hours;
