@@ -9,8 +9,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use checkout_backend::flow::business::{self, LogoChange};
 use checkout_backend::flow::{effects, home, refund, whereabouts};
 use domain::booking::{BookingRequest, Status};
+use domain::business::Draft;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -28,6 +30,7 @@ on_each_engine! {
     a_receiver_that_never_answers_well_is_given_up_visibly_and_can_be_tried_again,
     a_crash_between_sending_and_marking_tells_it_again_under_the_same_key,
     customer_and_owner_get_mails_in_their_language,
+    mails_come_in_the_name_of_the_business,
     a_mail_says_that_a_program_wrote_it_and_goes_to_a_host_by_its_name_in_ascii,
     a_copy_of_the_database_elsewhere_tells_nobody_until_it_is_said_that_it_moved,
     a_copy_whose_waiting_mails_are_discarded_tells_only_what_happens_to_it,
@@ -327,6 +330,29 @@ async fn customer_and_owner_get_mails_in_their_language(db: TestDatabase) {
         let got = mails.lock().unwrap().clone();
         assert!(got.iter().any(|mail| unfolded(mail).contains(holds)), "{holds}: {got:?}");
     }
+}
+
+async fn mails_come_in_the_name_of_the_business(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let shop = Shop::open_with(&db, &[&MAILS[..], &[("SMTP_URL", &url)]].concat()).await;
+    let draft = Draft {
+        name: Some("Atelier, Nord".to_owned()),
+        address: Some("1 rue du Port\n33000 Bordeaux".to_owned()),
+        email: Some("bonjour@atelier.example".to_owned()),
+        mail_lang: Some("en".to_owned()),
+        ..Draft::default()
+    };
+    business::save(&shop.app.app, &draft.parse().unwrap(), LogoChange::Keep, ADMIN).await.unwrap();
+    shop.paid().await;
+    assert_eq!(deliver(&shop).await, 2);
+    let got = mails.lock().unwrap().clone();
+    let from = format!("From: =?utf-8?b?{}?= <cabinet@example.org>", STANDARD.encode("Atelier, Nord"));
+    assert!(got.iter().all(|mail| mail.contains(&from)), "{got:?}");
+    let customer = got.iter().find(|mail| mail.contains("To: ada@example.org")).unwrap();
+    let signature = "-- \nAtelier, Nord\n1 rue du Port\n33000 Bordeaux\nbonjour@atelier.example\n";
+    assert!(customer.replace("--=20", "-- ").contains(signature), "{customer}");
+    let owner = got.iter().find(|mail| !mail.contains("To: ada@example.org")).unwrap();
+    assert!(owner.contains("Subject: Paid") && !owner.contains("rue du Port"), "{owner}");
 }
 
 /// A mail without the line ends that its encoding put in.

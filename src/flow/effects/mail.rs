@@ -2,8 +2,9 @@
 
 use super::{Failure, Trouble, message_id, still_true};
 use crate::app::App;
-use crate::flow::bookings;
+use crate::flow::{bookings, business};
 use domain::booking::Booking;
+use domain::business::Business;
 use domain::calendar;
 use domain::lang::Lang;
 use domain::money::Money;
@@ -34,23 +35,33 @@ pub(super) async fn send(
     if delivery.target == Target::Customer && booking.payment().is_none() && was_told(app, booking).await? {
         return Err(Failure::last(Trouble::Outdated));
     }
-    let from: Mailbox = settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
+    let mut from: Mailbox =
+        settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
+    let shop = business::shop(app).await;
+    let shop = shop.as_ref().map(|shop| &shop.business);
+    if let Some(shop) = shop {
+        from.name = Some(shop.name().to_owned());
+    }
     let (to, lang) = match delivery.target {
         Target::Customer => (booking.customer.email.as_str(), lang),
-        // The owner's language is not known: the service's own.
-        Target::Owner | Target::Notify => {
-            (app.config.admin_email.as_deref().unwrap_or(settings.from.as_str()), Lang::default())
-        }
+        // Until the owner says otherwise: the service's own language.
+        Target::Owner | Target::Notify => (
+            app.config.admin_email.as_deref().unwrap_or(settings.from.as_str()),
+            shop.and_then(Business::mail_lang).unwrap_or_default(),
+        ),
     };
     let to = domain::booking::mail_address(to).unwrap_or_else(|| to.to_owned());
     let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
-    let (subject, body) = match delivery.target {
+    let (subject, mut body) = match delivery.target {
         Target::Customer => {
             let own = format!("{}{}", app.config.app_url, bookings::own_path(&app.config, booking));
             to_customer(delivery.kind, booking, offer, &app.config.app_url, &own, lang)
         }
         Target::Owner | Target::Notify => to_owner(delivery.kind, booking, offer, &app.config.app_url, lang),
     };
+    if let (Target::Customer, Some(shop)) = (delivery.target, shop) {
+        body.push_str(&signature(shop));
+    }
     let domain = from.email.domain().to_owned();
     let key = format!("{}-{}", message_id(&delivery.effect_key), delivery.target.as_str());
     let message = Message::builder()
@@ -86,6 +97,13 @@ pub(super) async fn send(
             })
         }
     }
+}
+
+/// Who sells here, below the line by which mail programs tell a signature from what was said.
+fn signature(shop: &Business) -> String {
+    let lines = [Some(shop.name()), shop.address(), shop.phone(), shop.email()];
+    let lines: Vec<&str> = lines.into_iter().flatten().collect();
+    format!("\n-- \n{}\n", lines.join("\n"))
 }
 
 /// Whether the customer had a mail about this booking already. Who never paid may be anybody, whose address a
