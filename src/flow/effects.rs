@@ -4,6 +4,7 @@
 //! once, each time under the same key, so that a receiver can tell a repetition. What cannot be
 //! delivered is given up visibly, never silently.
 
+mod cases;
 mod mail;
 
 use super::home;
@@ -25,7 +26,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use store::StoreError;
-use store::outbox::{Audience, Delivery, Target};
+use store::outbox::{Audience, Delivery, Target, Told};
 use store::privacy::FORGOTTEN;
 
 /// While we deliver, nobody else does.
@@ -56,6 +57,13 @@ pub async fn deliver_due(app: &App) -> Result<usize, StoreError> {
         // A copy of the database: what happened is told where it is at home.
         return Ok(0);
     }
+    // Neither waits for the other's receivers.
+    let (of_cases, of_bookings) = tokio::join!(cases::tell_due(app), tell_due(app));
+    Ok(of_cases? + of_bookings?)
+}
+
+/// Tells what happened to bookings, as far as it is due. Returns how much was told.
+async fn tell_due(app: &App) -> Result<usize, StoreError> {
     while fan_out(app).await? {}
     let mut tx = app.store.begin().await?;
     let due = tx.take_due_deliveries(app.clock.now(), LEASE, AT_ONCE).await?;
@@ -92,15 +100,15 @@ async fn tell_in_order(app: &App, deliveries: Vec<Delivery>) -> Result<usize, St
         let mut tx = app.store.begin().await?;
         match result {
             Ok(()) => {
-                tx.delivery_done(&delivery.id, now).await?;
+                tx.delivery_done(Told::Booking, &delivery.id, now).await?;
                 done += 1;
             }
             Err(failure) if failure.trouble == Trouble::Outdated => {
-                tx.delivery_dropped(&delivery.id, &failure.trouble.to_string()).await?;
+                tx.delivery_dropped(Told::Booking, &delivery.id, &failure.trouble.to_string()).await?;
             }
             Err(failure) => {
-                let next = failure.next_try(&delivery, now);
-                tx.delivery_failed(&delivery.id, &failure.trouble.to_string(), next).await?;
+                let next = failure.next_try(delivery.tries, now);
+                tx.delivery_failed(Told::Booking, &delivery.id, &failure.trouble.to_string(), next).await?;
                 tracing::warn!(
                     module = "effects",
                     action = if next.is_some() { "effect.failed" } else { "effect.given_up" },
@@ -281,11 +289,11 @@ impl Failure {
     }
 
     /// When the next try is; none gives the delivery up.
-    fn next_try(&self, delivery: &Delivery, now: Timestamp) -> Option<Timestamp> {
-        if self.is_final || delivery.tries + 1 >= MAX_TRIES {
+    fn next_try(&self, tries: i32, now: Timestamp) -> Option<Timestamp> {
+        if self.is_final || tries + 1 >= MAX_TRIES {
             return None;
         }
-        Some(now.plus(WAIT.after(delivery.tries)))
+        Some(now.plus(WAIT.after(tries)))
     }
 }
 
@@ -303,7 +311,7 @@ async fn deliver(app: &App, delivery: &Delivery) -> Result<(), Failure> {
         Target::Notify => {
             let settings =
                 app.config.notify.as_ref().ok_or_else(|| Failure::passing(Trouble::Setting("NOTIFY_URL")))?;
-            notify(settings, delivery, &booking, app.clock.now()).await
+            post(settings, &delivery.effect_key, notification(delivery, &booking), app.clock.now()).await
         }
         Target::Customer | Target::Owner => {
             let lang = state.map(|state| state.lang).unwrap_or_default();
@@ -326,14 +334,8 @@ fn message_id(effect_key: &str) -> String {
 }
 
 /// Posts it, signed as the Standard Webhooks specification says.
-async fn notify(
-    settings: &NotifySettings,
-    delivery: &Delivery,
-    booking: &Booking,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let body = notification(delivery, booking);
-    let id = message_id(&delivery.effect_key);
+async fn post(settings: &NotifySettings, key: &str, body: String, now: Timestamp) -> Result<(), Failure> {
+    let id = message_id(key);
     let timestamp = now.as_unix_seconds().to_string();
     let signature = sign(&settings.secret, &id, &timestamp, &body);
     let http = HttpClient::new(TIMEOUT).map_err(|_| Failure::passing(Trouble::Internal))?;

@@ -42,17 +42,17 @@ on_each_engine! {
     what_a_command_applied_without_the_settings_is_told_by_the_service,
 }
 
-const SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlci0wMDAx";
+pub(crate) const SECRET: &str = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlci0wMDAx";
 
 /// An endpoint of somebody else's.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     got: Arc<Mutex<Vec<(HeaderMap, String)>>>,
     status: Arc<AtomicU16>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let got: Arc<Mutex<Vec<(HeaderMap, String)>>> = Arc::default();
         let status = Arc::new(AtomicU16::new(200));
         let (keep, answer) = (got.clone(), status.clone());
@@ -67,24 +67,24 @@ impl Receiver {
         Self { url, got, status }
     }
 
-    fn answer(&self, status: u16) {
+    pub(crate) fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
-    fn got(&self) -> Vec<(HeaderMap, String)> {
+    pub(crate) fn got(&self) -> Vec<(HeaderMap, String)> {
         self.got.lock().unwrap().clone()
     }
 
-    fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         self.got().iter().map(|(headers, _)| headers["webhook-id"].to_str().unwrap().to_owned()).collect()
     }
 }
 
-async fn shop_with(db: &TestDatabase, receiver: &Receiver) -> Shop {
+pub(crate) async fn shop_with(db: &TestDatabase, receiver: &Receiver) -> Shop {
     Shop::open_with(db, &[("NOTIFY_URL", &receiver.url), ("NOTIFY_SECRET", SECRET)]).await
 }
 
-async fn deliver(shop: &Shop) -> usize {
+pub(crate) async fn deliver(shop: &Shop) -> usize {
     effects::deliver_due(&shop.app.app).await.unwrap()
 }
 
@@ -176,7 +176,7 @@ async fn a_crash_between_sending_and_marking_tells_it_again_under_the_same_key(d
 }
 
 /// A mail server that keeps what it gets.
-async fn mail_server() -> (String, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn mail_server() -> (String, Arc<Mutex<Vec<String>>>) {
     strict_mail_server(Arc::new(AtomicU16::new(250))).await
 }
 
@@ -356,7 +356,7 @@ async fn mails_come_in_the_name_of_the_business(db: TestDatabase) {
 }
 
 /// A mail without the line ends that its encoding put in.
-fn unfolded(mail: &str) -> String {
+pub(crate) fn unfolded(mail: &str) -> String {
     mail.replace("=\n", "").replace("=3D", "=")
 }
 

@@ -42,6 +42,7 @@ mod migrations;
 mod model;
 mod money;
 mod moving;
+mod notices;
 mod offers;
 mod openapi;
 mod orders;

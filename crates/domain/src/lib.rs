@@ -20,6 +20,7 @@ pub mod ids;
 pub mod invitation;
 pub mod lang;
 pub mod money;
+pub mod notice;
 pub mod offer;
 pub mod original;
 pub mod password;

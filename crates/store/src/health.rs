@@ -114,9 +114,13 @@ impl Tx {
             "select (select count(*) from cases where closed_at is null) as open_cases,
                     (select count(*) from payment_events where next_try_at is not null) as facts,
                     (select min(received_at) from payment_events where next_try_at is not null) as oldest_fact,
-                    (select count(*) from outbox_deliveries where next_try_at is not null) as deliveries,
-                    (select min(created_at) from outbox_deliveries where next_try_at is not null) as oldest_delivery,
-                    (select count(*) from outbox_deliveries where state = 'dead') as dead,
+                    (select count(*) from outbox_deliveries where next_try_at is not null)
+                        + (select count(*) from case_notices where next_try_at is not null) as deliveries,
+                    (select min(created_at) from (
+                         select created_at from outbox_deliveries where next_try_at is not null
+                         union all select created_at from case_notices where next_try_at is not null) as waiting) as oldest_delivery,
+                    (select count(*) from outbox_deliveries where state = 'dead')
+                        + (select count(*) from case_notices where state = 'dead') as dead,
                     (select at from observations where name = 'feed') as feed,
                     (select value from observations where name = 'drift') as drift")
             .fetch_one(conn)

@@ -37,6 +37,7 @@ pub mod ledger;
 pub mod limits;
 pub mod marks;
 mod migrate;
+pub mod notices;
 pub mod offers;
 pub mod outbox;
 pub mod page;

@@ -65,6 +65,24 @@ impl Target {
     }
 }
 
+/// What is told: of which table its row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// What happened to a booking.
+    Booking,
+    /// That a case waits for a person.
+    Case,
+}
+
+impl Told {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Booking => "outbox_deliveries",
+            Self::Case => "case_notices",
+        }
+    }
+}
+
 /// Something that happened, for which nobody was chosen yet.
 #[derive(Debug, Clone)]
 pub struct OutboxEntry {
@@ -232,11 +250,13 @@ impl Tx {
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn delivery_done(&mut self, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        on_engine!(self, conn => sqlx::query(
-            "update outbox_deliveries set state = 'done', done_at = $2, next_try_at = null, last_error = null,
-                 tries = tries + 1
-             where id = $1 and state = 'pending'")
+    pub async fn delivery_done(&mut self, told: Told, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        let sql = format!(
+            "update {} set state = 'done', done_at = $2, next_try_at = null, last_error = null, tries = tries + 1
+             where id = $1 and state = 'pending'",
+            told.table()
+        );
+        on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
             .bind(id)
             .bind(now.as_micros())
             .execute(conn)
@@ -251,14 +271,18 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn delivery_failed(
         &mut self,
+        told: Told,
         id: &str,
         error: &str,
         next_try_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let state = if next_try_at.is_some() { "pending" } else { "dead" };
-        on_engine!(self, conn => sqlx::query(
-            "update outbox_deliveries set state = $2, last_error = $3, next_try_at = $4, tries = tries + 1
-             where id = $1 and state = 'pending'")
+        let sql = format!(
+            "update {} set state = $2, last_error = $3, next_try_at = $4, tries = tries + 1
+             where id = $1 and state = 'pending'",
+            told.table()
+        );
+        on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
             .bind(id)
             .bind(state)
             .bind(error)
@@ -273,10 +297,12 @@ impl Tx {
     ///
     /// # Errors
     /// Any [`StoreError`].
-    pub async fn delivery_dropped(&mut self, id: &str, reason: &str) -> Result<(), StoreError> {
-        on_engine!(self, conn => sqlx::query(
-            "update outbox_deliveries set state = 'done', last_error = $2, next_try_at = null
-             where id = $1 and state = 'pending'")
+    pub async fn delivery_dropped(&mut self, told: Told, id: &str, reason: &str) -> Result<(), StoreError> {
+        let sql = format!(
+            "update {} set state = 'done', last_error = $2, next_try_at = null where id = $1 and state = 'pending'",
+            told.table()
+        );
+        on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
             .bind(id)
             .bind(reason)
             .execute(conn)
@@ -296,13 +322,23 @@ impl Tx {
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
-        let planned = on_engine!(self, conn => sqlx::query(
-            "update outbox_deliveries set state = 'done', last_error = 'discarded', next_try_at = null
-             where state = 'pending'")
+        let untold = on_engine!(self, conn => sqlx::query("update cases set told_at = $1 where told_at is null")
+            .bind(now.as_micros())
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
-        Ok(unplanned + planned)
+        let mut planned = 0;
+        for told in [Told::Booking, Told::Case] {
+            let sql = format!(
+                "update {} set state = 'done', last_error = 'discarded', next_try_at = null where state = 'pending'",
+                told.table()
+            );
+            planned += on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
+                .execute(conn)
+                .await
+                .map(|done| done.rows_affected()))?;
+        }
+        Ok(unplanned + untold + planned)
     }
 
     /// Gives what was given up another round. Returns how many.
@@ -310,12 +346,19 @@ impl Tx {
     /// # Errors
     /// Any [`StoreError`].
     pub async fn revive_deliveries(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        Ok(on_engine!(self, conn => sqlx::query(
-            "update outbox_deliveries set state = 'pending', tries = 0, next_try_at = $1 where state = 'dead'")
-            .bind(now.as_micros())
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()))?)
+        let mut revived = 0;
+        for told in [Told::Booking, Told::Case] {
+            let sql = format!(
+                "update {} set state = 'pending', tries = 0, next_try_at = $1 where state = 'dead'",
+                told.table()
+            );
+            revived += on_engine!(self, conn => sqlx::query(AssertSqlSafe(sql))
+                .bind(now.as_micros())
+                .execute(conn)
+                .await
+                .map(|done| done.rows_affected()))?;
+        }
+        Ok(revived)
     }
 
     /// How many wait, and how many were given up.
@@ -324,11 +367,15 @@ impl Tx {
     /// Any [`StoreError`].
     pub async fn delivery_counts(&mut self) -> Result<DeliveryCounts, StoreError> {
         let (pending, oldest_pending): (i64, Option<i64>) = on_engine!(self, conn => sqlx::query_as(
-            "select count(*), min(created_at) from outbox_deliveries where state = 'pending' and next_try_at is not null")
+            "select count(*), min(created_at) from (
+                 select created_at from outbox_deliveries where state = 'pending' and next_try_at is not null
+                 union all
+                 select created_at from case_notices where state = 'pending' and next_try_at is not null) as waiting")
             .fetch_one(conn)
             .await)?;
         let dead: i64 = on_engine!(self, conn => sqlx::query_scalar(
-            "select count(*) from outbox_deliveries where state = 'dead'")
+            "select (select count(*) from outbox_deliveries where state = 'dead')
+                 + (select count(*) from case_notices where state = 'dead')")
             .fetch_one(conn)
             .await)?;
         Ok(DeliveryCounts { pending, dead, oldest_pending })

@@ -2,6 +2,7 @@
 
 use super::{Failure, Trouble, message_id, still_true};
 use crate::app::App;
+use crate::config::MailSettings;
 use crate::flow::{bookings, business};
 use domain::booking::Booking;
 use domain::business::Business;
@@ -62,13 +63,32 @@ pub(super) async fn send(
     if let (Target::Customer, Some(shop)) = (delivery.target, shop) {
         body.push_str(&signature(shop));
     }
-    let domain = from.email.domain().to_owned();
     let key = format!("{}-{}", message_id(&delivery.effect_key), delivery.target.as_str());
+    post(settings, Letter { from, to, key, subject, body }).await
+}
+
+/// A mail that is written.
+pub(super) struct Letter {
+    /// Whose.
+    pub from: Mailbox,
+    /// To whom.
+    pub to: Mailbox,
+    /// The same for each try: mail programs show a repetition once.
+    pub key: String,
+    /// What it is about.
+    pub subject: String,
+    /// What it says.
+    pub body: String,
+}
+
+/// Takes a mail to the server.
+pub(super) async fn post(settings: &MailSettings, letter: Letter) -> Result<(), Failure> {
+    let Letter { from, to, key, subject, body } = letter;
+    let domain = from.email.domain().to_owned();
     let message = Message::builder()
         .from(from)
         .to(to)
         .subject(subject)
-        // The same for each try: mail programs show a repetition once.
         .message_id(Some(format!("<{key}@{domain}>")))
         .header(header::ContentType::TEXT_PLAIN)
         // Absence notices and other programs do not answer a program (RFC 3834).
