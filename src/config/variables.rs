@@ -98,7 +98,7 @@ pub static VARIABLES: &[Variable] = &[
         "`auto`",
         "Stripe's events feed: `auto` (start-up catch-up and slow watch), `only` (no public URL) or `off`",
     ),
-    secret("NOTIFY_URL", "none", "where each paid, failed, refunded or disputed booking is posted"),
+    secret("NOTIFY_URL", "none", "where what happens to bookings, and each case, is posted"),
     secret("NOTIFY_SECRET", "none", "signs these posts; required with `NOTIFY_URL`"),
     secret("SMTP_URL", "none", "`smtps://user:password@host`: mails to customer and owner"),
     plain("MAIL_FROM", "none", "sender of the mails; required with `SMTP_URL`"),
