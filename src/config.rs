@@ -113,6 +113,17 @@ pub struct CookieSettings {
     pub domain: Option<String>,
 }
 
+/// Where spans are exported to.
+#[derive(Debug, Clone)]
+pub struct TraceSettings {
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, without a slash at its end
+    pub endpoint: String,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`
+    pub headers: Vec<(String, SecretString)>,
+    /// `OTEL_SERVICE_NAME`
+    pub service: String,
+}
+
 /// Where changes of bookings are posted.
 #[derive(Debug, Clone)]
 pub struct NotifySettings {
@@ -188,6 +199,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// `METRICS_TOKEN`
     pub metrics_token: Option<SecretString>,
+    /// `OTEL_…`
+    pub traces: Option<TraceSettings>,
     /// `POLL_EVENTS`
     pub poll_events: PollEvents,
     /// `NOTIFY_URL`, `NOTIFY_SECRET`
@@ -299,6 +312,7 @@ impl Config {
                 })
                 .unwrap_or(tracing::Level::INFO),
             metrics_token: read_metrics_token(r, production),
+            traces: read_traces(r, production),
             poll_events: r
                 .parse("POLL_EVENTS", "auto, only or off", |text| match text {
                     "auto" => Some(PollEvents::Auto),
@@ -756,6 +770,37 @@ fn read_admin(r: &mut Reader<'_>) -> (Option<String>, Option<SecretString>) {
         (None, _) => {}
     }
     (email, password.map(SecretString::from))
+}
+
+fn read_traces(r: &mut Reader<'_>, production: bool) -> Option<TraceSettings> {
+    let headers = r.secret("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+    let service = r.text("OTEL_SERVICE_NAME").unwrap_or("checkout-backend").to_owned();
+    let endpoint = r.parse("OTEL_EXPORTER_OTLP_ENDPOINT", "an http or https address", |text| {
+        let url = Url::parse(text).ok()?;
+        let usable =
+            matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.query().is_none();
+        usable.then_some(url)
+    });
+    let pairs = headers.split(',').filter(|pair| !pair.trim().is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = Some(name.trim()).filter(|name| !name.is_empty() && name.chars().all(is_name))?;
+        // Percent-encoded; a plus is a plus.
+        let value = format!("v={}", value.trim().replace('+', "%2B").replace('&', "%26"));
+        let (_, value) = form_urlencoded::parse(value.as_bytes()).next()?;
+        let is_plain = value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+        is_plain.then(|| (name.to_owned(), SecretString::from(value.into_owned())))
+    });
+    let Some(headers) = pairs.collect::<Option<Vec<_>>>() else {
+        r.mistake("OTEL_EXPORTER_OTLP_HEADERS", "must be name=value, several separated by commas");
+        return None;
+    };
+    let endpoint = endpoint?;
+    if production && !headers.is_empty() && !is_private(&endpoint) {
+        r.mistake("OTEL_EXPORTER_OTLP_ENDPOINT", "must be https in production if headers are sent there");
+    }
+    let endpoint = endpoint.as_str().trim_end_matches('/').to_owned();
+    Some(TraceSettings { endpoint, headers, service })
 }
 
 fn read_notify(r: &mut Reader<'_>, production: bool) -> Option<NotifySettings> {

@@ -3,36 +3,63 @@
 //! A call site writes `tracing::info!(module = "webhook", action = "stripe.webhook.received", …)`;
 //! a line is one flat JSON object with the members `timestamp, level, requestId, module, action,
 //! message` and whatever fields the call site names, `duration_ms` becoming `durationMs`. The
-//! request's id comes from the span that [`request_span`] made.
+//! request's id comes from the span that [`request_span`] made; with it comes `traceId`, if the request
+//! belongs to a trace.
 //!
 //! Never logged: names, e-mail addresses, bodies, cookies, secrets, the text of a panic.
 
 mod line;
+mod otlp;
 mod sink;
+mod trace;
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, TraceSettings};
 use clock::Clock;
 use line::Line;
 use std::fmt;
 use std::panic::PanicHookInfo;
-use tracing::field::{Field, Visit};
+use tracing::field::{Empty, Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use otlp::end as end_traces;
 pub use sink::{dropped_lines, flush};
+pub use trace::{TRACEPARENT, TraceParent, current as current_trace, follow};
 
 /// The crates of this workspace, as they stand at the beginning of their modules' paths: their lines are ours.
 const OURS: [&str; 6] = [env!("CARGO_CRATE_NAME"), "stripe_sim", "store", "domain", "http_client", "clock"];
 
-/// Logs to standard output from now on, and panics too. For the binary, once; later calls change nothing.
-pub fn init(format: LogFormat, level: Level, clock: Clock) {
+/// Logs to standard output from now on, and panics too; and exports spans, if a collector is configured. For the binary,
+/// once and within its runtime; later calls change nothing.
+pub fn init(format: LogFormat, level: Level, clock: Clock, traces: Option<&TraceSettings>) {
     sink::start();
-    if subscriber(format, level, clock, sink::push).try_init().is_ok() {
+    let tracer = traces.map(otlp::start);
+    let (tracer, trouble) = match tracer {
+        Some(Ok(tracer)) => (Some(tracer), None),
+        Some(Err(trouble)) => (None, Some(trouble)),
+        None => (None, None),
+    };
+    // Of spans alone: what is logged is in the log.
+    let spans = tracer.map(|tracer| {
+        let is_ours = |path: &str| path.split("::").next().is_some_and(|name| OURS.contains(&name));
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(filter_fn(move |metadata| metadata.is_span() && is_ours(metadata.target())))
+    });
+    if subscriber(format, level, clock, sink::push).with(spans).try_init().is_ok() {
         std::panic::set_hook(Box::new(log_panic));
+        http_client::trace_by(|| current_trace().map(|trace| trace.to_string()));
+    }
+    if let Some(trouble) = trouble {
+        tracing::warn!(module = "telemetry", action = "traces.off", "{trouble}");
     }
 }
 
@@ -51,11 +78,21 @@ pub fn subscriber(
 }
 
 /// The span of one request: every line written inside it, by whatever task is instrumented with it,
-/// carries its id.
+/// carries its id. `name` is what a collector reads: the method and the route. What else it is told is recorded when it is
+/// known.
 #[must_use]
-pub fn request_span(request_id: &str) -> tracing::Span {
+pub fn request_span(request_id: &str, name: &str) -> tracing::Span {
     // `error`, so that no LOG_LEVEL switches it off.
-    tracing::error_span!("request", request_id)
+    tracing::error_span!(
+        "request",
+        request_id,
+        otel.kind = "server",
+        otel.name = name,
+        otel.status_code = Empty,
+        http.request.method = Empty,
+        http.route = Empty,
+        http.response.status_code = Empty,
+    )
 }
 
 /// One line for a panic. Its text may hold anything, so only its place is told.
@@ -105,6 +142,8 @@ where
             line.request_id =
                 scope.find_map(|span| span.extensions().get::<RequestId>().map(|id| id.0.clone()));
         }
+        let mut scope = context.event_scope(event).into_iter().flatten();
+        line.trace_id = scope.find_map(|span| span.extensions().get().map(TraceParent::trace_id));
         // Eyes want to know what was answered, once, and nothing of style sheets.
         if self.format == LogFormat::Text
             && (line.action == "http.request.received" || line.is_about_an_asset())

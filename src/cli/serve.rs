@@ -58,7 +58,7 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
     let on_terminal = std::io::stdout().is_terminal();
     let format = config.log_format.unwrap_or(if on_terminal { LogFormat::Text } else { LogFormat::Json });
-    telemetry::init(format, config.log_level, clock.clone());
+    telemetry::init(format, config.log_level, clock.clone(), config.traces.as_ref());
     for warning in &config.warnings {
         tracing::warn!(module = "config", action = "config.warning", "{}: {}", warning.name, warning.message);
     }
@@ -119,6 +119,7 @@ pub async fn run(args: Args, mut config: Config) -> anyhow::Result<ExitCode> {
     // A request that was cut off may still hold a connection.
     let _ = tokio::time::timeout(Duration::from_secs(1), app.store.close()).await;
     tracing::info!(module = "process", action = "sys_shutdown", "stopped");
+    telemetry::end_traces(Duration::from_secs(2)).await;
     telemetry::flush(Duration::from_secs(2));
     Ok(ExitCode::SUCCESS)
 }

@@ -94,6 +94,13 @@ pub static VARIABLES: &[Variable] = &[
         "bearer token for Prometheus",
     ),
     plain(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "none",
+        "a collector that takes OpenTelemetry's traces over HTTP (`/v1/traces` is added), as `http://localhost:4318`",
+    ),
+    secret("OTEL_EXPORTER_OTLP_HEADERS", "none", "what is sent to it besides, as `name=value,name=value`"),
+    plain("OTEL_SERVICE_NAME", "`checkout-backend`", "the name of this service in traces"),
+    plain(
         "POLL_EVENTS",
         "`auto`",
         "Stripe's events feed: `auto` (start-up catch-up and slow watch), `only` (no public URL) or `off`",

@@ -28,6 +28,7 @@ use std::time::Duration;
 use store::StoreError;
 use store::outbox::{Audience, Delivery, Target, Told};
 use store::privacy::FORGOTTEN;
+use tracing::Instrument;
 
 /// While we deliver, nobody else does.
 const LEASE: Duration = Duration::from_secs(120);
@@ -93,7 +94,13 @@ async fn tell_due(app: &App) -> Result<usize, StoreError> {
 async fn tell_in_order(app: &App, deliveries: Vec<Delivery>) -> Result<usize, StoreError> {
     let mut done = 0;
     for delivery in deliveries {
-        let result = tokio::time::timeout(LONGEST_DELIVERY, deliver(app, &delivery)).await;
+        let span = tracing::info_span!(
+            "effect",
+            otel.kind = "producer",
+            otel.name = format_args!("{} to {}", delivery.kind.as_str(), delivery.target.as_str()),
+        );
+        let delivered = deliver(app, &delivery).instrument(span);
+        let result = tokio::time::timeout(LONGEST_DELIVERY, delivered).await;
         let result = result.unwrap_or_else(|_| Err(Failure::passing(Trouble::Silent)));
         failpoint::here("effects.after_send");
         let now = app.clock.now();

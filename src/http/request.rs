@@ -6,6 +6,7 @@ use super::pages::shop::Sign;
 use super::pages::{Page, problem};
 use super::security;
 use crate::app::Shared;
+use crate::telemetry;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -40,10 +41,12 @@ impl RequestId {
 pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
-    let span = crate::telemetry::request_span(&id.0);
     let method = request.method().clone();
     // The route's pattern, never the path itself: a path can hold what must not be logged.
     let route = request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned();
+    let span = telemetry::request_span(&id.0, &format!("{method} {route}"));
+    let trace = request.headers().get(telemetry::TRACEPARENT).and_then(|value| value.to_str().ok());
+    telemetry::follow(&span, trace);
     // Browsers are told what went wrong on a page.
     let page = problem::wants_page(request.headers())
         .then(|| Page::of(&app, request.method(), request.uri(), request.headers(), request.extensions()));
@@ -58,6 +61,13 @@ pub async fn observe(State(app): State<Shared>, mut request: Request, next: Next
         let response = security::admit(&app, request, next).await;
         let status_code = response.status().as_u16();
         let took = started.elapsed();
+        let span = tracing::Span::current();
+        span.record("http.request.method", method.as_str());
+        span.record("http.route", &route);
+        span.record("http.response.status_code", status_code);
+        if status_code >= 500 {
+            span.record("otel.status_code", "ERROR");
+        }
         app.counters.request_done(&route, method.as_str(), status_code, took);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         if status_code >= 500 {

@@ -22,6 +22,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// The version of the API that our requests are written for.
 pub const API_VERSION: &str = "2026-10-28.endive";
@@ -495,12 +497,24 @@ impl Client {
             headers.push(("idempotency-key", key));
         }
         let started = Instant::now();
-        let answer = self.http.send(method, url, &headers, body.into_bytes()).await;
-        self.watch.tell(Call {
-            operation: calls::operation(method, url.strip_prefix(&self.base).unwrap_or_default()),
-            status: answer.as_ref().ok().map(|answer| answer.status),
-            took: started.elapsed(),
-        });
+        let operation = calls::operation(method, url.strip_prefix(&self.base).unwrap_or_default());
+        let span = tracing::info_span!(
+            "stripe",
+            otel.kind = "client",
+            otel.name = format_args!("stripe {operation}"),
+            otel.status_code = Empty,
+            http.response.status_code = Empty,
+        );
+        let sent = self.http.send(method, url, &headers, body.into_bytes());
+        let answer = sent.instrument(span.clone()).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        if let Some(status) = status {
+            span.record("http.response.status_code", status);
+        }
+        if status.is_none_or(|status| status >= 400) {
+            span.record("otel.status_code", "ERROR");
+        }
+        self.watch.tell(Call { operation, status, took: started.elapsed() });
         answer.map_err(|error| match error {
             HttpError::Connect(cause) => StripeError::Unreachable(cause),
             HttpError::Lost(cause) | HttpError::Invalid(cause) => StripeError::Uncertain(cause),

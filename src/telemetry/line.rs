@@ -19,6 +19,8 @@ pub(super) struct Line {
     at: Timestamp,
     level: &'static str,
     pub(super) request_id: Option<String>,
+    /// Of the trace that the request belongs to, if it belongs to one.
+    pub(super) trace_id: Option<String>,
     pub(super) module: Cow<'static, str>,
     pub(super) action: Cow<'static, str>,
     message: String,
@@ -40,6 +42,7 @@ impl Line {
             at,
             level,
             request_id: None,
+            trace_id: None,
             module: module.into(),
             action: "log".into(),
             message: String::new(),
@@ -122,6 +125,9 @@ impl Serialize for Line {
         object.serialize_entry(module, &self.module)?;
         object.serialize_entry(action, &self.action)?;
         object.serialize_entry(message, &self.message)?;
+        if let Some(trace_id) = &self.trace_id {
+            object.serialize_entry("traceId", trace_id)?;
+        }
         for (name, value) in &self.fields {
             object.serialize_entry(name, value)?;
         }

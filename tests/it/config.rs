@@ -369,6 +369,7 @@ fn every_secret_may_stand_in_a_file_with_blanks_and_line_ends_around_it() {
         ("STRIPE_WEBHOOK_SECRET", "whsec_4eC39HqLyjWDarjtT1zdp7dcOne, whsec_8dA17GpKxiVCbqisS0ycn6ebTwo"),
         ("ADMIN_PASSWORD", " a blank may begin it"),
         ("METRICS_TOKEN", "let-me-in-by-2031"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=token"),
         ("NOTIFY_URL", "https://hook.test/x"),
         ("NOTIFY_SECRET", "whsec_bm90aWZ5LW1l"),
         ("SMTP_URL", "smtps://u:p@mail.test"),
@@ -376,7 +377,8 @@ fn every_secret_may_stand_in_a_file_with_blanks_and_line_ends_around_it() {
     let secrets: Vec<_> = VARIABLES.iter().filter(|v| v.secret).map(|v| v.name).collect();
     assert_eq!(secrets, values.map(|(name, _)| name));
     let folder = tempfile::tempdir().unwrap();
-    let mut vars = production(&[("MAIL_FROM", "shop@pay.test")]);
+    let mut vars =
+        production(&[("MAIL_FROM", "shop@pay.test"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://spans.test")]);
     for (name, value) in values {
         let path = folder.path().join(name);
         let text = if name == "ADMIN_PASSWORD" { format!("{value}\r\n") } else { format!(" {value} \r\n\n") };
@@ -386,6 +388,8 @@ fn every_secret_may_stand_in_a_file_with_blanks_and_line_ends_around_it() {
     }
     let config = Config::from_vars(&vars).unwrap();
     let (notify, mail) = (config.notify.unwrap(), config.mail.unwrap());
+    let (header, token) = &config.traces.as_ref().unwrap().headers[0];
+    let header = format!("{header}={}", token.expose_secret());
     let read = [
         config.database_url.expose_secret(),
         config.session_secret.expose_secret(),
@@ -393,6 +397,7 @@ fn every_secret_may_stand_in_a_file_with_blanks_and_line_ends_around_it() {
         &config.webhook_secrets.iter().map(|s| s.expose_secret().to_owned()).collect::<Vec<_>>().join(", "),
         config.admin_password.as_ref().unwrap().expose_secret(),
         config.metrics_token.as_ref().unwrap().expose_secret(),
+        &header,
         notify.url.expose_secret(),
         notify.secret.expose_secret(),
         mail.smtp_url.expose_secret(),

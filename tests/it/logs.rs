@@ -31,7 +31,7 @@ fn logged(format: LogFormat, level: tracing::Level, work: impl FnOnce()) -> Vec<
 #[test]
 fn a_line_is_one_flat_json_object_with_the_promised_members() {
     let lines = logged(LogFormat::Json, tracing::Level::INFO, || {
-        let _request = telemetry::request_span("req-1").entered();
+        let _request = telemetry::request_span("req-1", "GET /").entered();
         tracing::info!(target: OURS, module = "webhook",
             action = "stripe.webhook.received",
             outcome = "processed",
@@ -115,7 +115,7 @@ fn fields_cannot_take_the_place_of_fixed_members() {
 #[test]
 fn the_level_filters_but_the_request_id_stays() {
     let lines = logged(LogFormat::Json, tracing::Level::ERROR, || {
-        let _request = telemetry::request_span("req-2").entered();
+        let _request = telemetry::request_span("req-2", "GET /").entered();
         tracing::info!(target: OURS, action = "quiet", "not written");
         tracing::error!(target: OURS, action = "loud", "written");
     });

@@ -56,5 +56,6 @@ mod security;
 mod shop;
 mod store;
 mod tidy;
+mod traces;
 mod webhook;
 mod whereabouts;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// `main`, `lib` and `cli` may name anybody.
 const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["domain", "store"]),
-    ("telemetry", &["domain", "clock", "config"]),
+    ("telemetry", &["domain", "clock", "config", "http_client"]),
     ("metrics", &["domain", "clock", "telemetry"]),
     ("stripe", &["domain", "clock", "http_client"]),
     ("failpoint", &[]),
@@ -35,6 +35,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("SystemTime::now", &["crates/clock/"]),
     ("now_v7", &["crates/clock/"]),
     ("axum::", &["src/http/", "crates/stripe-sim/", "src/cli/", "src/app.rs"]),
+    ("opentelemetry", &["src/telemetry.rs", "src/telemetry/"]),
     ("println!", &["src/cli/", "src/main.rs", "src/failpoint.rs", "crates/stripe-sim/src/cli/"]),
     ("process::exit", &["src/main.rs"]),
 ];

@@ -4,11 +4,20 @@
 //! Redirects are never followed and proxies of the environment never used: a secret goes to the
 //! address it is meant for and nowhere else. Every answer has an end, in time and in length.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// What tells to which trace a request belongs that is made now.
+static TRACE: OnceLock<fn() -> Option<String>> = OnceLock::new();
+
+/// From now on every request carries as `traceparent` what `current` says where it is made. For the binary, once; later
+/// calls change nothing.
+pub fn trace_by(current: fn() -> Option<String>) {
+    let _ = TRACE.set(current);
+}
 
 /// Makes requests; clones share connections.
 #[derive(Debug, Clone)]
@@ -106,6 +115,9 @@ impl HttpClient {
         let mut request = self.0.request(method, url);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(trace) = TRACE.get().and_then(|current| current()) {
+            request = request.header("traceparent", trace);
         }
         let request = request.body(body).build().map_err(|error| HttpError::Invalid(chain(&error)))?;
         let mut response = self.0.execute(request).await.map_err(|error| {
