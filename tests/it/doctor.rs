@@ -33,7 +33,7 @@ struct Planted {
 async fn each_fault_in_the_data_is_found_with_its_remedy(db: TestDatabase) {
     let shop = Shop::open(&db).await;
     shop.app.account("admin@pay.test", Role::Admin).await;
-    shop.paid().await;
+    let (paid, waits) = (shop.paid().await, shop.book().await);
     let now = shop.app.clock.now().as_micros();
     let day = 86_400_000_000_i64;
     let planted = |sql: &str, check, says, fix, undo: &str| Planted {
@@ -43,6 +43,9 @@ async fn each_fault_in_the_data_is_found_with_its_remedy(db: TestDatabase) {
         fix,
         undo: undo.to_owned(),
     };
+    let hex = if db.engine == Engine::Sqlite { "hex(checksum)" } else { "encode(checksum, 'hex')" };
+    let sound = db.texts(&format!("select {hex} from _sqlx_migrations where version = 7")).await.remove(0);
+    let sound = if db.engine == Engine::Sqlite { format!("x'{sound}'") } else { format!("'\\x{sound}'") };
     let empty = if db.engine == Engine::Sqlite { "x'00'" } else { "'\\x00'" };
     let faults = [
         planted(
@@ -109,7 +112,71 @@ async fn each_fault_in_the_data_is_found_with_its_remedy(db: TestDatabase) {
             "migrations",
             "migration 7",
             "restore a backup",
-            "select 1",
+            &format!("update _sqlx_migrations set checksum = {sound} where version = 7"),
+        ),
+        planted(
+            &format!("update bookings set seat = null where id = '{}'", paid.booking),
+            "ledger",
+            "not true",
+            "checkout-backend explain",
+            &format!("update bookings set seat = 1 where id = '{}'", paid.booking),
+        ),
+        planted(
+            &format!("update payment_events set booking_id = null where booking_id = '{}'", paid.booking),
+            "ledger",
+            "not true",
+            "checkout-backend ",
+            &format!("update payment_events set booking_id = '{}'", paid.booking),
+        ),
+        planted(
+            &format!(
+                "insert into refund_intents (id, scope, client_key, booking_id, payment_intent_id, amount, currency, state,
+                     attempt, tries, next_try_at, requested_by, created_at, updated_at)
+                 values ('01890a5d-ac96-774b-bcce-b302099a8057', 'booking:x', 'k', '{}', 'pi_x', 1, 'eur', 'open', 1, 0, {now},
+                     'x', {now}, {now})",
+                paid.booking
+            ),
+            "refunds",
+            "not known what Stripe did",
+            "checkout-backend reconcile",
+            "delete from refund_intents",
+        ),
+        planted(
+            &format!(
+                "update bookings set created_at = {} where id = '{}'", now - 3 * day, waits.booking
+            ),
+            "bookings",
+            "waited for its payment for 72 h",
+            "checkout-backend reconcile",
+            &format!("update bookings set created_at = {now}"),
+        ),
+        planted(
+            &format!(
+                "update bookings set created_at = {} where id = '{}'; update payment_events set last_delivered_at = {}",
+                now - day / 12, waits.booking, now - day / 8
+            ),
+            "webhooks",
+            "no delivery for an hour",
+            "checkout-backend reconcile",
+            &format!("update bookings set created_at = {now}; update payment_events set last_delivered_at = {now}"),
+        ),
+        planted(
+            "update payment_events set next_try_at = 1",
+            "waiting",
+            "events wait, the oldest",
+            "events list --outcome parked",
+            "update payment_events set next_try_at = null",
+        ),
+        planted(
+            &format!(
+                "insert into cases (id, case_key, kind, booking_id, detail, created_at)
+                 values ('01890a5d-ac96-774b-bcce-b302099a8057', 'k', 'dispute', '{}', '', 0)",
+                paid.booking
+            ),
+            "cases",
+            "1 open",
+            "/dashboard/cases",
+            "delete from cases",
         ),
     ];
     for fault in faults {
@@ -224,6 +291,72 @@ async fn without_its_schema_all_else_is_still_looked_at(db: TestDatabase) {
     empty.remove().await;
 }
 
+/// What Stripe answers, and what is to be done about it.
+#[tokio::test]
+async fn what_stripe_refuses_is_told_with_the_remedy_of_that_refusal() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let error = |code: &str| json!({ "error": { "type": "invalid_request_error", "code": code } });
+    for (status, body, check, says, fix) in [
+        (401, error("api_key_expired"), "stripe-key", "api_key_expired", "STRIPE_SECRET_KEY"),
+        (
+            403,
+            error("platform_api_key_expired"),
+            "stripe-key",
+            "does not accept the key",
+            "STRIPE_SECRET_KEY",
+        ),
+        (500, error("api_error"), "stripe", "Stripe failed", "curl"),
+        (429, error("rate_limit"), "stripe", "slow down", "curl"),
+        (200, json!("a page of a proxy's"), "stripe", "no usable answer", "curl"),
+    ] {
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        let answer = move || {
+            let body = body.clone();
+            async move { (status, axum::Json(body)) }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stripe = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(
+            async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() },
+        );
+        let key = ("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc");
+        let app = TestApp::start_with(&db, &[key, ("STRIPE_API_BASE", &stripe)], &stripe).await;
+        let findings = doctor::examine(&app.app).await;
+        let found = bad(&findings, check);
+        assert!(found.message.contains(says) && found.fix.as_ref().unwrap().contains(fix), "{found:?}");
+        assert!(findings.iter().any(|finding| finding.check == "ledger"), "all else is looked at");
+    }
+}
+
+#[tokio::test]
+async fn production_with_a_test_key_and_settings_that_nobody_reads_are_told() {
+    let db = TestDatabase::fresh(Engine::Sqlite).await;
+    let variables = [
+        ("APP_ENV", "production"),
+        ("APP_URL", "https://pay.test"),
+        ("STRIPE_SECRET_KEY", "sk_test_4eC39HqLyjWDarjtT1zdp7dc"),
+        ("STRIPE_PUBLISHABLE_KEY", "pk_test_x"),
+    ];
+    let app = TestApp::start_with(&db, &variables, "http://127.0.0.1:1").await;
+    let findings = doctor::examine(&app.app).await;
+    let found = bad(&findings, "configuration");
+    assert!(found.message.contains("no payment is real"), "{found:?}");
+    assert!(found.message.contains("STRIPE_PUBLISHABLE_KEY"), "{found:?}");
+    assert!(found.fix.as_ref().unwrap().contains("STRIPE_SECRET_KEY"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_told_with_its_remedy() {
+    let db = TestDatabase::empty(Engine::Sqlite).await;
+    std::fs::write(db.folder.path().join("checkout.db"), "no database ".repeat(1000)).unwrap();
+    let (code, told) = command(&db, &["doctor", "--json"]).await;
+    let report: Value = serde_json::from_str(&told).unwrap();
+    let found = report["findings"].as_array().unwrap().iter().find(|f| f["check"] == "database").unwrap();
+    assert_eq!((code, &found["status"]), (Some(1), &json!("fail")));
+    assert!(found["message"].as_str().unwrap().contains("damaged, or no SQLite database"), "{found}");
+    assert!(found["fix"].as_str().unwrap().contains("restore a backup"), "{found}");
+}
+
 /// Each way in which a server cannot be used has its own cause and remedy.
 #[tokio::test]
 async fn each_way_in_which_a_server_cannot_be_used_has_its_own_remedy() {
@@ -264,6 +397,12 @@ async fn each_way_in_which_a_server_cannot_be_used_has_its_own_remedy() {
             "database",
             "no connection is left",
             "connection limit",
+        ),
+        (
+            db.url.replace("//checkout@", "//nobody_here@"),
+            "database",
+            "does not accept user and password",
+            "correct user and password",
         ),
         (db.url.replace("//checkout@", &format!("//{poor}@")), "database", "may not", "grant select"),
         (db.url.replace("//checkout@", &format!("//{reader}@")), "disk", "takes no writes", "primary"),

@@ -57,6 +57,7 @@ async fn each_invariant_finds_what_was_planted(db: TestDatabase) {
             payment_intent_id = null, paid_amount = null, paid_at = null where id = 'ID'"),
         ("I5-paid-status-has-a-payment", "update bookings set paid_session_id = null, payment_intent_id = null,
             paid_amount = null, paid_at = null where id = 'ID'"),
+        ("who-has-paid-has-a-seat", "update bookings set seat = null where id = 'ID'"),
         ("rows-can-be-read", "update bookings set slot_time = '25:00' where id = 'ID'"),
         ("I8-payments-are-announced", "delete from outbox where booking_id = 'ID'"),
         ("I8-told-or-planned", "insert into outbox_deliveries (id, outbox_id, target, state, tries, created_at)

@@ -93,7 +93,7 @@ const ONE_PAYMENT: (&str, &str) = ("I6-one-payment-for-a-session", "no session p
 
 /// Each check, in the order of the tables. I1 and the rest of I8 need an observer outside, I9 is about counters, and
 /// I4 is not a query: see `flow::invariants`.
-const CHECKS: [Check; 26] = [
+const CHECKS: [Check; 27] = [
     check(
         Table::Ledger,
         "I2-one-row-per-event",
@@ -248,6 +248,16 @@ const CHECKS: [Check; 26] = [
         "who has ended holds no seat",
         "select id from bookings where id between $1 and $2 and seat is not null
            and (status in ('expiré', 'échoué', 'annulé', 'remboursé') or cancelled_at is not null)",
+    ),
+    // Somebody comes, and the slot may be sold to others: a late payment without room is a case, and so is whatever
+    // else keeps money without a seat.
+    check(
+        Table::Bookings,
+        "who-has-paid-has-a-seat",
+        "who has paid and was not called off holds a seat, or a case says why not",
+        "select b.id from bookings b where b.id between $1 and $2 and b.seat is null and b.cancelled_at is null
+           and b.status in ('payé', 'partiellement remboursé')
+           and not exists (select 1 from cases c where c.booking_id = b.id)",
     ),
     // By the version of the capacity: lowering it below what is taken is no fault, a seat taken afterwards is.
     check(
