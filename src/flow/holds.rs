@@ -31,6 +31,23 @@ pub enum Pattern {
     Email(String),
 }
 
+impl Pattern {
+    /// A mail address, or `*` for every name of its domain. Never everybody.
+    #[must_use]
+    pub fn of_mail(email: &str) -> Option<Self> {
+        let (name, domain) = email.rsplit_once('@')?;
+        let one = !name.is_empty() && (name == "*" || !name.contains('*'));
+        let fits = one && !domain.is_empty() && !domain.contains('*') && email.len() <= 254;
+        fits.then(|| Self::Email(email.to_owned()))
+    }
+
+    /// As a person types it into one field.
+    #[must_use]
+    pub fn typed(text: &str) -> Option<Self> {
+        text.parse().map(Self::Address).ok().or_else(|| Self::of_mail(text))
+    }
+}
+
 /// What became of them.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,11 +102,11 @@ pub async fn admit(app: &App, tx: &mut Tx, wish: &NewBooking, caller: &Caller) -
     })
 }
 
-/// Releases what somebody holds unpaid, each at Stripe first.
+/// What somebody holds unpaid, at most [`AT_ONCE`] of it.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn release(app: &App, pattern: &Pattern, actor: Actor<'_>) -> Result<Released, StoreError> {
+pub async fn held_by(app: &App, pattern: &Pattern) -> Result<Vec<BookingId>, StoreError> {
     let key;
     let holder = match pattern {
         Pattern::Address(address) => {
@@ -104,6 +121,15 @@ pub async fn release(app: &App, pattern: &Pattern, actor: Actor<'_>) -> Result<R
     let mut tx = app.store.read().await?;
     let holds = tx.holds_like(holder, AT_ONCE).await?;
     tx.rollback().await?;
+    Ok(holds)
+}
+
+/// Releases what somebody holds unpaid, each at Stripe first.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn release(app: &App, pattern: &Pattern, actor: Actor<'_>) -> Result<Released, StoreError> {
+    let holds = held_by(app, pattern).await?;
     let mut result =
         Released { more: i64::try_from(holds.len()).is_ok_and(|n| n >= AT_ONCE), ..Released::default() };
     for booking in holds {

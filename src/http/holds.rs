@@ -27,10 +27,8 @@ pub async fn release(
             let message = "must be an IP address, as 203.0.113.7";
             Pattern::Address(address.parse().map_err(|_| Problem::fault("address", message))?)
         }
-        (None, Some(email)) if is_pattern(email) => Pattern::Email(email.to_owned()),
-        (None, Some(_)) => {
-            return Err(Problem::fault("email", "must be an address, or *@ and a domain"));
-        }
+        (None, Some(email)) => Pattern::of_mail(email)
+            .ok_or_else(|| Problem::fault("email", "must be an address, or *@ and a domain"))?,
         (None, None) | (Some(_), Some(_)) => {
             let message = "give either address or email";
             let fault = |path: &str| Fault::coded(path, "one_of", message);
@@ -41,11 +39,4 @@ pub async fn release(
         return Err(Problem::fault(unknown, "is not known here"));
     }
     Ok(Json(holds::release(&app, &pattern, signed.actor(&request_id)).await?))
-}
-
-/// An address, or `*` for every name of its domain. Never everybody.
-fn is_pattern(email: &str) -> bool {
-    let Some((name, domain)) = email.rsplit_once('@') else { return false };
-    let one = !name.is_empty() && (name == "*" || !name.contains('*'));
-    one && !domain.is_empty() && !domain.contains('*') && email.len() <= 254
 }

@@ -138,6 +138,8 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/dashboard/bookings/{id}", For(ReadOnly), get(dashboard::bookings::show)),
         route("POST", "/dashboard/bookings/{id}/refund", For(Admin), post(dashboard::bookings::refund)),
         route("POST", "/dashboard/bookings/{id}/cancel", For(Admin), post(dashboard::bookings::cancel)),
+        route("GET", "/dashboard/holds", For(Ops), get(dashboard::holds::form)),
+        route("POST", "/dashboard/holds", For(Ops), post(dashboard::holds::release)),
         route("GET", "/dashboard/ledger", For(ReadOnly), get(dashboard::ledger::list)),
         route("GET", "/dashboard/ledger/{id}", For(ReadOnly), get(dashboard::ledger::show)),
         route("POST", "/dashboard/ledger/{id}/replay", For(Ops), post(dashboard::ledger::replay)),

@@ -31,6 +31,7 @@ on_each_engine! {
     a_hold_cookie_of_somebody_else_s_making_is_replaced,
     nobody_holds_more_seats_unpaid_than_the_configuration_says,
     an_owner_takes_back_what_a_stranger_holds,
+    an_owner_takes_it_back_by_a_form_that_asks_first,
     who_never_paid_is_forgotten_after_a_while,
     a_device_that_signed_in_before_is_not_kept_out_by_strangers,
     what_is_refused_costs_its_address_as_much_as_what_is_judged,
@@ -554,6 +555,45 @@ async fn an_owner_takes_back_what_a_stranger_holds(db: TestDatabase) {
         assert_eq!(shop.sim.object(&session).unwrap()["status"], "expired", "each at Stripe first");
     }
     assert_eq!(db.number("select count(*) from bookings where seat is not null").await, 0);
+    db.assert_sound().await;
+}
+
+async fn an_owner_takes_it_back_by_a_form_that_asks_first(db: TestDatabase) {
+    let shop = Shop::open_with(&db, &[("TRUST_PROXY", "1")]).await;
+    for n in 0..3 {
+        let (time, email) = (format!("08:0{n}"), format!("x{n}@flood.example"));
+        assert_eq!(book(&shop, &time, &email, "203.0.113.66", &[]).await.status, 200);
+    }
+    assert_eq!(book(&shop, "10:00", "ada@example.org", "198.51.100.2", &[]).await.status, 200);
+    let (ops, reader) = (shop.app.person(Role::Ops).await, shop.app.person(Role::ReadOnly).await);
+    let post = async |cookie: &str, fields: &[(&str, &str)]| {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = shop.app.http.post(format!("{}/dashboard/holds", shop.app.url)).body(body);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        send(request.header("accept", "text/html").header("accept-language", "en").header("cookie", cookie))
+            .await
+    };
+    let open = "select count(*) from bookings where status = 'en attente'";
+    let all = [("who", "203.0.113.66"), ("confirmed", "yes")];
+    assert_eq!(post(&reader.cookie, &all).await.status, 403);
+    let list = shop.app.get_as(&ops.cookie, "/dashboard").await;
+    assert!(list.body.contains("href=\"/dashboard/holds\""), "{}", list.body);
+    let list = shop.app.get_as(&reader.cookie, "/dashboard").await;
+    assert!(!list.body.contains("/dashboard/holds"), "{}", list.body);
+    for wrong in ["", "everybody", "*", "*@*", "<b>@"] {
+        let answer = post(&ops.cookie, &[("who", wrong), ("confirmed", "yes")]).await;
+        assert!(answer.status == 400 && answer.body.contains("id=\"who-error\""), "{wrong}: {}", answer.body);
+    }
+    let asked = post(&ops.cookie, &all[..1]).await;
+    assert!(asked.status == 200 && asked.body.contains("Free 3 unpaid seats?"), "{}", asked.body);
+    assert_eq!(db.number(open).await, 4, "it has only been asked");
+    let done = post(&ops.cookie, &all).await;
+    assert!(done.body.contains("3 seats were freed."), "{}", done.body);
+    assert_eq!(db.number(open).await, 1);
+    let again = post(&ops.cookie, &all[..1]).await;
+    assert!(again.body.contains("No unpaid seat fits."), "{}", again.body);
+    let by_domain = post(&ops.cookie, &[("who", "*@example.org"), ("confirmed", "yes")]).await;
+    assert!(by_domain.body.contains("1 seat was freed."), "{}", by_domain.body);
     db.assert_sound().await;
 }
 

@@ -305,6 +305,17 @@ Something in your way? Write to whoever runs this site: they will answer and, if
         "The booking is cancelled, but Stripe refused the refund. The timeline says why.",
     cancelled_on: "Annulé le" / "Cancelled on",
     cancel_reason: "Motif de l’annulation" / "Reason for the cancellation",
+    holds: "Places non payées" / "Unpaid seats",
+    holds_hint: "Quelqu’un bloque l’agenda sans payer ? Libérez ici tout ce qu’il retient, d’un seul coup." /
+        "Is somebody blocking the calendar without paying? Free here all that they hold, at once.",
+    holds_who: "Qui les retient" / "Who holds them",
+    holds_pattern: "Une adresse IP, une adresse e-mail, ou *@ et un domaine pour toutes ses adresses." /
+        "An IP address, an e-mail address, or *@ and a domain for all of its addresses.",
+    holds_look: "Compter ces places" / "Count these seats",
+    holds_none: "Aucune place non payée ne correspond." / "No unpaid seat fits.",
+    holds_consequence: "Chaque session de paiement est fermée chez Stripe, puis la place est libérée. Ce qui a été payé entre-temps reste réservé." /
+        "Each payment session is closed at Stripe, then the seat is freed. What was paid meanwhile stays booked.",
+    holds_confirm: "Libérer ces places" / "Free these seats",
     cancel_done: "La réservation est annulée." / "The booking is cancelled.",
     events_of_booking: "Événements de cette réservation" / "Events of this booking",
     event: "Événement" / "Event",
@@ -925,6 +936,43 @@ pub fn refund_question(lang: Lang, amount: &str) -> String {
         Lang::Fr => format!("Rembourser {amount}\u{202f}?"),
         Lang::En => format!("Refund {amount}?"),
     }
+}
+
+/// What is asked before what somebody holds is released. `more`: that there may be more than that.
+#[must_use]
+pub fn holds_question(lang: Lang, count: usize, more: bool) -> String {
+    match (lang, count, more) {
+        (Lang::Fr, 1, _) => "Libérer 1 place non payée\u{202f}?".to_owned(),
+        (Lang::En, 1, _) => "Free 1 unpaid seat?".to_owned(),
+        (Lang::Fr, count, false) => format!("Libérer {count} places non payées\u{202f}?"),
+        (Lang::En, count, false) => format!("Free {count} unpaid seats?"),
+        (Lang::Fr, count, true) => format!("Libérer les {count} premières places non payées\u{202f}?"),
+        (Lang::En, count, true) => format!("Free the first {count} unpaid seats?"),
+    }
+}
+
+/// What became of what somebody held.
+#[must_use]
+pub fn holds_done(lang: Lang, released: usize, kept: usize, more: bool) -> String {
+    let (fr, en) = (lang == Lang::Fr, lang == Lang::En);
+    let mut text = match released {
+        1 if fr => "1 place a été libérée.".to_owned(),
+        1 => "1 seat was freed.".to_owned(),
+        released if fr => format!("{released} places ont été libérées."),
+        released => format!("{released} seats were freed."),
+    };
+    if kept > 0 {
+        text.push_str(&match kept {
+            kept if en => format!(" Kept: {kept}, paid meanwhile or not answered for by Stripe."),
+            kept => format!(" Gardées\u{a0}: {kept}, payées entre-temps ou sans réponse de Stripe."),
+        });
+    }
+    if more {
+        text.push_str(
+            lang.pick(" Il peut en rester\u{202f}: recommencez.", " There may be more: do it again."),
+        );
+    }
+    text
 }
 
 /// How long something takes.

@@ -47,6 +47,8 @@ struct Bookings {
     date: String,
     who: String,
     filtered: bool,
+    /// Whether the reader may take back what strangers hold.
+    may_release: bool,
     rows: Vec<Row>,
     pager: Pager,
     /// The month that is offered for download, to whom it may be.
@@ -210,6 +212,7 @@ pub async fn list(State(app): State<Shared>, page: Page) -> Result<Response, Pro
             ],
             false => Vec::new(),
         },
+        may_release: page.allows(Role::Ops),
         statuses: Status::ALL.into_iter().map(status).collect(),
         offers: offers.iter().map(offer).collect(),
         filtered: !errors.is_empty()

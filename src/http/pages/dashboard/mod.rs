@@ -5,6 +5,7 @@ pub mod bookings;
 pub mod business;
 pub mod cases;
 pub mod day;
+pub mod holds;
 pub mod hours;
 pub mod ledger;
 pub mod metrics;
