@@ -51,8 +51,8 @@ pub enum RefundError {
         /// What is left, counting what is under way.
         left: Money,
     },
-    /// The key was used with another amount.
-    #[error("the Idempotency-Key was used with another amount")]
+    /// The key was used with another amount, or by somebody else.
+    #[error("the Idempotency-Key was used with another amount, or by somebody else")]
     KeyReused,
     /// Stripe said no.
     #[error("Stripe refused the refund: {0}")]
@@ -93,6 +93,10 @@ pub async fn refund(
     let locked = tx.lock_bookings(&[booking]).await?.pop().ok_or(RefundError::NotFound)?;
     if let Some(known) = tx.refund_intent_of_key(&scope, key).await? {
         tx.rollback().await?;
+        // Two people who both chose `1` mean two refunds: neither is told of the other's as if it were their own.
+        if known.requested_by != actor.name {
+            return Err(RefundError::KeyReused);
+        }
         return repeat(known, amount);
     }
     let payment = locked.payment().ok_or(RefundError::NothingPaid)?;

@@ -39,7 +39,8 @@ impl From<RefundError> for Problem {
             ),
             RefundError::KeyReused => unprocessable(
                 "Idempotency-Key reused",
-                "This Idempotency-Key was used with another amount. Use a new key for a new refund.".into(),
+                "This Idempotency-Key was used with another amount, or by somebody else. Use a new key for a new refund."
+                    .into(),
             ),
             RefundError::Refused(why) => Self::new(
                 StatusCode::CONFLICT,

@@ -2,6 +2,7 @@
 
 use crate::harness::{TestDatabase, on_each_engine};
 use crate::shop::{ADMIN, Checkout, Shop};
+use checkout_backend::flow::accounts::Actor;
 use checkout_backend::flow::refund::{self, RefundError};
 use domain::booking::Status;
 use domain::role::Role;
@@ -14,6 +15,7 @@ on_each_engine! {
     a_part_then_the_rest_goes_back_and_the_seat_with_it,
     more_than_is_left_is_refused,
     the_same_key_gives_the_same_refund,
+    a_key_of_somebody_else_gives_neither_their_refund_nor_a_second_one,
     of_many_refunds_at_once_never_more_than_the_payment_goes_back,
     a_lost_answer_is_found_out_about_and_nothing_is_sent_twice,
     a_request_that_never_arrived_is_made_later,
@@ -73,6 +75,18 @@ async fn the_same_key_gives_the_same_refund(db: TestDatabase) {
     assert_eq!((first.id, first.stripe_refund_id), (again.id, again.stripe_refund_id));
     assert!(matches!(refund(&shop, &checkout, Some(999), "key").await, Err(RefundError::KeyReused)));
     assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
+}
+
+async fn a_key_of_somebody_else_gives_neither_their_refund_nor_a_second_one(db: TestDatabase) {
+    let shop = Shop::open(&db).await;
+    let checkout = shop.paid().await;
+    refund(&shop, &checkout, Some(1000), "1").await.unwrap();
+    let other = Actor { name: "other@example.org", request_id: None };
+    let theirs = refund::refund(&shop.app.app, checkout.booking, Some(1000), "1", other).await;
+    assert!(matches!(theirs, Err(RefundError::KeyReused)), "{theirs:?}");
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 1);
+    refund::refund(&shop.app.app, checkout.booking, Some(1000), "2", other).await.unwrap();
+    assert_eq!(shop.refunds_at_stripe(&checkout).await.len(), 2);
 }
 
 async fn of_many_refunds_at_once_never_more_than_the_payment_goes_back(db: TestDatabase) {
