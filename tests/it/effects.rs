@@ -2,7 +2,7 @@
 //! forgotten.
 
 use crate::harness::process::command;
-use crate::harness::{TestApp, TestDatabase, eventually, on_each_engine};
+use crate::harness::{TestApp, TestDatabase, events, eventually, on_each_engine};
 use crate::shop::{ADMIN, Shop, VISA};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -31,6 +31,7 @@ on_each_engine! {
     a_crash_between_sending_and_marking_tells_it_again_under_the_same_key,
     customer_and_owner_get_mails_in_their_language,
     mails_come_in_the_name_of_the_business,
+    a_strangers_name_makes_no_link_and_no_text_in_a_mail,
     a_mail_says_that_a_program_wrote_it_and_goes_to_a_host_by_its_name_in_ascii,
     a_copy_of_the_database_elsewhere_tells_nobody_until_it_is_said_that_it_moved,
     a_copy_whose_waiting_mails_are_discarded_tells_only_what_happens_to_it,
@@ -353,6 +354,47 @@ async fn mails_come_in_the_name_of_the_business(db: TestDatabase) {
     assert!(customer.replace("--=20", "-- ").contains(signature), "{customer}");
     let owner = got.iter().find(|mail| !mail.contains("To: ada@example.org")).unwrap();
     assert!(owner.contains("Subject: Paid") && !owner.contains("rue du Port"), "{owner}");
+}
+
+/// A stranger books for an address that is not theirs, and lets the payment fail: what they typed as a name must not
+/// reach that address as a message with a link, from the shop's own domain.
+async fn a_strangers_name_makes_no_link_and_no_text_in_a_mail(db: TestDatabase) {
+    let (url, mails) = mail_server().await;
+    let settings = [
+        ("SMTP_URL", url.as_str()),
+        ("MAIL_FROM", "Cabinet <cabinet@example.org>"),
+        ("ADMIN_EMAIL", "owner@example.org"),
+        ("ADMIN_PASSWORD", "a long enough passphrase"),
+    ];
+    let shop = Shop::open_with(&db, &settings).await;
+    let request = BookingRequest {
+        first_name: "Gagnez 500 EUR sur https://evil.example/x".into(),
+        last_name: "www.evil.example tel:0899000000 <a href=//evil.example>".into(),
+        ..Shop::request()
+    };
+    let checkout = shop.book_as(&request).await;
+    let booking = shop.booking(&checkout).await;
+    let mut session = events::session(&booking, &checkout.session, &shop.app.app.instance.to_string());
+    session["payment_status"] = "unpaid".into();
+    for (n, kind) in ["completed", "async_payment_failed"].into_iter().enumerate() {
+        let event = events::event(&format!("evt_{n}"), &format!("checkout.session.{kind}"), session.clone());
+        assert_eq!(shop.app.deliver(&event).await.outcome(), "processed", "{kind}");
+    }
+    assert_eq!(shop.status(&checkout).await, Status::Failed);
+    assert_eq!(deliver(&shop).await, 2);
+    let got = mails.lock().unwrap().clone();
+    let ours = shop.app.url.trim_start_matches("http://");
+    for mail in got.iter().map(|mail| unfolded(mail)) {
+        for part in ["evil.example", "evil/", "500", "0899", "tel:", "<a "] {
+            assert!(!mail.contains(part), "{part}: {mail}");
+        }
+        for link in mail.split("http").skip(1).filter_map(|rest| rest.split_once("://")) {
+            assert!(link.1.starts_with(ours), "{}: {mail}", link.1);
+        }
+    }
+    let customer = got.iter().find(|mail| mail.contains("To: ada@example.org")).unwrap();
+    let longest = unfolded(customer).lines().filter(|line| line.starts_with("Bonjour")).map(str::len).max();
+    assert!(longest.is_some_and(|length| length < 60), "{customer}");
 }
 
 /// A mail without the line ends that its encoding put in.
