@@ -1,6 +1,7 @@
 //! Whether the next webhook would be recorded: told, by its reason, and healed by itself.
 
 use crate::harness::postgres::{Cluster, Durability};
+use crate::harness::process::command;
 use crate::harness::proxy::Proxy;
 use crate::harness::{Engine, TestApp, TestDatabase, TestProcess, eventually, on_each_engine};
 use serde_json::{Value, json};
@@ -255,6 +256,7 @@ async fn behind_a_pooler_everything_holds() {
             .enumerate()
             .map(|(n, booking)| app.paid(&format!("evt_{n}"), booking, &format!("cs_{n}")))
             .collect();
+        let booking_paid_later = app.paid("evt_later", &app.pending_booking().await, "cs_later");
         for event in events.chunks(20) {
             for answer in futures_util::future::join_all(event.iter().map(|event| app.deliver(event))).await {
                 assert_eq!(
@@ -270,8 +272,30 @@ async fn behind_a_pooler_everything_holds() {
         assert!(is_healthy(&app).await, "{mode}");
         db.assert_sound().await;
         app.app.store.close().await;
+        the_program_serves_and_its_commands_work(&db, &booking_paid_later).await;
         db.store.close().await;
     }
+}
+
+/// The real process behind the pooler, and commands beside it: each takes connections of its own from the few.
+async fn the_program_serves_and_its_commands_work(db: &TestDatabase, event: &Value) {
+    let port = crate::harness::process::free_port();
+    let process = TestProcess::start(db, port, "http://127.0.0.1:1", &[]).await;
+    for outcome in ["processed", "duplicate", "duplicate"] {
+        let answer = process.deliver(event).await.unwrap();
+        assert_eq!((answer.status, answer.outcome().as_str()), (200, outcome), "{}", answer.body);
+    }
+    let (_, told) = command(db, &["doctor", "--json"]).await;
+    let report: Value = serde_json::from_str(&told).unwrap();
+    for finding in report["findings"].as_array().unwrap() {
+        let is_about_stripe = finding["check"] == "stripe";
+        assert!(is_about_stripe || finding["status"] != "fail", "{finding}");
+    }
+    let (code, told) = command(db, &["events", "list"]).await;
+    assert!(code == Some(0) && told.contains("evt_later"), "{told}");
+    let (code, _) = command(db, &["migrate", "status"]).await;
+    assert_eq!(code, Some(0));
+    process.kill().await;
 }
 
 /// The server that the tests share has `fsync` off.
