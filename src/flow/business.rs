@@ -16,11 +16,10 @@ use std::time::Duration;
 use store::{Store, StoreError};
 use url::Url;
 
-/// The names under which it is kept: what it says, what its logo is, and the logo's bytes in base64. The bytes stand
-/// apart, so that no page that only names the logo carries them.
+/// The name under which it is kept among the settings.
 const NAME: &str = "business";
-const MARK: &str = "business:mark";
-const BYTES: &str = "business:logo";
+/// The name under which its logo is kept among the files.
+const LOGO: &str = "logo";
 /// After so long the database is asked again: another instance may have changed it.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long a page waits for who sells here before it shows what was known last.
@@ -184,14 +183,14 @@ pub fn fallback_name(app: &App) -> Option<String> {
 /// Any [`StoreError`].
 pub async fn find(store: &Store) -> Result<Option<Shop>, StoreError> {
     let mut tx = store.read().await?;
-    let settings = tx.settings(&[NAME, MARK]).await?;
+    let (body, about) = (tx.settings(&[NAME]).await?.remove(NAME), tx.about_file(LOGO).await?);
     tx.rollback().await?;
-    let corrupt = |name: &str| StoreError::Corrupt { place: "settings.body", value: name.to_owned() };
-    let Some(body) = settings.get(NAME) else { return Ok(None) };
-    let draft: Draft = serde_json::from_str(body).map_err(|_| corrupt(NAME))?;
-    let business = draft.parse().map_err(|_| corrupt(NAME))?;
-    let logo = match settings.get(MARK) {
-        Some(body) => Some(serde_json::from_str(body).map_err(|_| corrupt(MARK))?),
+    let corrupt = |place| StoreError::Corrupt { place, value: NAME.to_owned() };
+    let Some(body) = body else { return Ok(None) };
+    let draft: Draft = serde_json::from_str(&body).map_err(|_| corrupt("settings.body"))?;
+    let business = draft.parse().map_err(|_| corrupt("settings.body"))?;
+    let logo = match about {
+        Some(about) => Some(serde_json::from_str(&about).map_err(|_| corrupt("files.about"))?),
         None => None,
     };
     let sheet = business.accent().map(Sheet::of);
@@ -210,11 +209,11 @@ pub async fn logo(app: &App) -> Result<Option<(Mark, Arc<Logo>)>, StoreError> {
         return Ok(Some((mark, logo.clone())));
     }
     let mut tx = app.store.read().await?;
-    let body = tx.settings(&[BYTES]).await?.remove(BYTES);
+    let body = tx.file(LOGO).await?;
     tx.rollback().await?;
     let Some(body) = body else { return Ok(None) };
     let logo = STANDARD.decode(body).ok().and_then(|bytes| Logo::parse(bytes).ok());
-    let corrupt = || StoreError::Corrupt { place: "settings.body", value: BYTES.to_owned() };
+    let corrupt = || StoreError::Corrupt { place: "files.body", value: LOGO.to_owned() };
     let logo = Arc::new(logo.ok_or_else(corrupt)?);
     // It may be newer than what is on the board.
     let mark = Mark::of(&logo);
@@ -240,9 +239,8 @@ pub enum LogoChange {
 pub async fn save(app: &App, business: &Business, logo: LogoChange, by: Actor<'_>) -> Result<(), StoreError> {
     let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    let before = tx.settings(&[NAME, MARK]).await?;
-    let mut old: Draft =
-        before.get(NAME).and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let (before, about) = (tx.settings(&[NAME]).await?.remove(NAME), tx.about_file(LOGO).await?);
+    let mut old: Draft = before.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
     let mut new = business.draft();
     let mut changed: Vec<&str> = Draft::MEMBERS.to_vec();
     changed.retain(|name| old.member(name) != new.member(name));
@@ -250,16 +248,14 @@ pub async fn save(app: &App, business: &Business, logo: LogoChange, by: Actor<'_
         tx.save_setting(NAME, &serde_json::to_string(&new).unwrap_or_default(), now).await?;
     }
     match logo {
-        LogoChange::Remove if before.contains_key(MARK) => {
-            tx.drop_setting(MARK).await?;
-            tx.drop_setting(BYTES).await?;
+        LogoChange::Remove if about.is_some() => {
+            tx.drop_file(LOGO).await?;
             changed.push("logo");
         }
         LogoChange::Set(logo) => {
             let mark = serde_json::to_string(&Mark::of(&logo)).unwrap_or_default();
-            if before.get(MARK) != Some(&mark) {
-                tx.save_setting(MARK, &mark, now).await?;
-                tx.save_setting(BYTES, &STANDARD.encode(logo.bytes()), now).await?;
+            if about.as_ref() != Some(&mark) {
+                tx.save_file(LOGO, &mark, &STANDARD.encode(logo.bytes()), now).await?;
                 changed.push("logo");
             }
         }

@@ -29,6 +29,7 @@ pub mod environment;
 pub mod error;
 pub mod export;
 pub mod feed;
+pub mod files;
 mod health;
 pub mod holds;
 pub mod idempotency;
