@@ -101,8 +101,8 @@ pub async fn cancel(
         None => reconcile::find_session(app, &booking).await?,
     };
     let mut decided_at_stripe = false;
-    match &session {
-        Some(session) => match app.stripe.expire_session(session).await {
+    if let Some(session) = &session {
+        match app.stripe.expire_session(session).await {
             Ok(_) => {}
             // Not open any more: expired by itself, or complete.
             Err(StripeError::Refused { .. }) => {
@@ -119,8 +119,7 @@ pub async fn cancel(
             }
             Err(StripeError::NotFound) => return Err(CancelError::SessionUnknown),
             Err(error) => return Err(error.into()),
-        },
-        None => {}
+        }
     }
 
     let now = app.clock.now();

@@ -165,3 +165,87 @@ pub fn without_person(payload: &str, email: &str) -> Option<String> {
     strip(&mut value, &email.to_lowercase());
     Some(value.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(kind: &str, beside: &Value) -> Event {
+        let mut value = json!({
+            "id": "evt_1", "object": "event", "type": kind,
+            "data": { "object": { "id": "x_1", "amount": 1, "amount_refunded": 1, "status": "pending" } },
+        });
+        for (name, member) in beside.as_object().unwrap() {
+            value[name] = member.clone();
+        }
+        from_api(&value, Source::Feed).unwrap()
+    }
+
+    #[test]
+    fn each_kind_that_we_act_on_is_a_fact_of_its_own() {
+        use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
+        for kind in KINDS {
+            let fact = told(kind, &json!({})).fact;
+            let fits = match kind {
+                "checkout.session.completed" => {
+                    matches!(&fact, Fact::Session(fact) if fact.moment == Completed)
+                }
+                "checkout.session.async_payment_succeeded" => {
+                    matches!(&fact, Fact::Session(fact) if fact.moment == AsyncSucceeded)
+                }
+                "checkout.session.async_payment_failed" => {
+                    matches!(&fact, Fact::Session(fact) if fact.moment == AsyncFailed)
+                }
+                "checkout.session.expired" => matches!(&fact, Fact::Session(fact) if fact.moment == Expired),
+                "refund.failed" => matches!(&fact, Fact::Refund(fact) if fact.status == RefundStatus::Failed),
+                "refund.created" | "refund.updated" => {
+                    matches!(&fact, Fact::Refund(fact) if fact.status == RefundStatus::Pending)
+                }
+                "charge.refunded" => matches!(fact, Fact::ChargeRefunded(_)),
+                _ => matches!(fact, Fact::Dispute(_)),
+            };
+            assert!(fits, "{kind}: {fact:?}");
+        }
+        assert_eq!(told("charge.succeeded", &json!({})).fact, Fact::Other);
+        assert_eq!(told(NO_SESSION, &json!({})).fact, Fact::Other, "nobody outside can tell us this");
+    }
+
+    #[test]
+    fn what_is_no_snapshot_or_of_another_account_is_nothing_that_we_act_on() {
+        let kind = KINDS[0];
+        for (beside, acted_on) in [
+            (json!({}), true),
+            (json!({ "account": "" }), true),
+            (json!({ "account": " " }), true),
+            (json!({ "account": "acct_1" }), false),
+            (json!({ "object": "v2.core.event" }), false),
+            (json!({ "object": "v2.core.event", "account": "acct_1" }), false),
+        ] {
+            assert_eq!(told(kind, &beside).fact != Fact::Other, acted_on, "{beside}");
+        }
+    }
+
+    #[test]
+    fn a_person_goes_out_of_a_payload_and_the_facts_stay() {
+        let payload = json!({
+            "id": "evt_1", "amount": 6000, "customer_email": "Ada@example.org", "description": "for Ada",
+            "metadata": { "note": "from ADA@EXAMPLE.ORG", "booking": "b_1", "ada@example.org": "x" },
+            "lines": [{ "text": "ada@example.org" }, { "text": "an hour" }],
+        });
+        let without = without_person(&payload.to_string(), "ada@Example.org").unwrap();
+        let expected = json!({
+            "id": "evt_1", "amount": 6000,
+            "metadata": { "note": "", "booking": "b_1" },
+            "lines": [{ "text": "" }, { "text": "an hour" }],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&without).unwrap(), expected);
+        assert_eq!(without_person("no JSON", "ada@example.org"), None);
+    }
+
+    #[test]
+    fn a_payload_is_shown_over_several_lines_if_it_can_be_read() {
+        assert_eq!(indented(r#"{"a":1}"#), "{\n  \"a\": 1\n}");
+        assert_eq!(indented("no JSON"), "no JSON");
+    }
+}

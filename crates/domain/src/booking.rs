@@ -730,7 +730,13 @@ mod tests {
 
     #[test]
     fn a_complete_request_is_a_booking() {
-        assert_eq!(faults(&request()), Vec::<String>::new());
+        let zone = TimeZone::get("Europe/Paris").unwrap();
+        let now = Timestamp::from_unix_seconds(1_795_000_000);
+        let longest = BookingRequest { last_name: "x".repeat(100), ..request() };
+        for request in [request(), longest] {
+            let booking = NewBooking::parse(&request, &zone, now).unwrap();
+            assert_eq!(booking.customer.last_name, request.last_name);
+        }
     }
 
     #[test]
@@ -769,7 +775,7 @@ mod tests {
     fn an_address_is_refused_that_a_mail_server_may_not_take() {
         assert_eq!(mail_address("elise@exämple.org").as_deref(), Some("elise@xn--exmple-cua.org"));
         assert_eq!(mail_address("o'neil+x@example.ie").as_deref(), Some("o'neil+x@example.ie"));
-        for bad in ["élise@example.org", "名前@example.jp", "a@xn--a.org", "a", "a@"] {
+        for bad in ["élise@example.org", "名前@example.jp", "a@xn--a.org", "a", "a@", "a b@example.org"] {
             assert_eq!(mail_address(bad), None, "{bad}");
         }
         let typed = BookingRequest { email: "élise@example.org".into(), ..request() };
@@ -835,6 +841,100 @@ mod tests {
         );
         for status in Status::ALL {
             assert_eq!(Status::parse(status.as_str()), Some(status));
+            assert_eq!(status.to_string(), status.as_str());
         }
+        assert_eq!(Status::parse("payee"), None);
+    }
+
+    #[test]
+    fn what_stripe_says_of_refunds_and_disputes_is_read_and_written_in_its_words() {
+        use RefundStatus::{Canceled, Failed, Pending, RequiresAction, Succeeded};
+        for (status, text) in [
+            (Pending, "pending"),
+            (RequiresAction, "requires_action"),
+            (Succeeded, "succeeded"),
+            (Canceled, "canceled"),
+            (Failed, "failed"),
+        ] {
+            assert_eq!((RefundStatus::parse(text), status.as_str()), (status, text));
+        }
+        assert_eq!(RefundStatus::parse("new"), Pending);
+        for status in DisputeStatus::ALL.into_iter().filter(|status| *status != DisputeStatus::LostAppeal) {
+            assert_eq!(DisputeStatus::parse(status.as_str()), status);
+        }
+        assert_eq!(DisputeStatus::parse(DisputeStatus::LostAppeal.as_str()), DisputeStatus::Lost);
+        assert_eq!(DisputeStatus::parse("new"), DisputeStatus::NeedsResponse);
+    }
+
+    fn paid(amount: i64) -> Booking {
+        let at = Timestamp::from_unix_seconds(1_795_000_100);
+        let session = SessionId::parse("cs_1").unwrap();
+        let intent = PaymentIntentId::parse("pi_1").ok();
+        Booking { progress: Progress::Paid(Payment { session, intent, amount, at }), ..Booking::sample() }
+    }
+
+    fn refund(intent: &str, amount: i64, status: RefundStatus) -> Refund {
+        let id = super::super::ids::RefundId::parse(&format!("re_{intent}_{amount}")).unwrap();
+        Refund { id, intent: PaymentIntentId::parse(intent).ok(), amount, status }
+    }
+
+    #[test]
+    fn what_went_back_is_counted_of_the_payment_that_counts_here() {
+        use RefundStatus::{Failed, Pending, Succeeded};
+        let (own, other) = ("pi_1", "pi_2");
+        for (refunds, charge, charge_intent, sum) in [
+            (vec![], 0, None, 0),
+            (vec![(own, 1000, Succeeded), (own, 500, Pending)], 0, None, 1500),
+            (vec![(own, 1000, Failed)], 0, None, 0),
+            (vec![(other, 1000, Succeeded)], 0, None, 0),
+            (vec![(own, 6000, Succeeded)], 0, None, 6000),
+            (vec![(own, 6001, Succeeded)], 0, None, 0),
+            // What the charge says counts while no refund of the payment is known.
+            (vec![], 2000, None, 2000),
+            (vec![], 2000, Some(own), 2000),
+            (vec![], 2000, Some(other), 0),
+            (vec![], 6001, Some(own), 0),
+            (vec![(own, 1000, Succeeded)], 2000, Some(own), 1000),
+            (vec![(own, 1000, Failed)], 2000, Some(own), 0),
+            (vec![(other, 1000, Succeeded)], 2000, None, 0),
+            (vec![(other, 1000, Succeeded)], 2000, Some(own), 2000),
+        ] {
+            let told = format!("{refunds:?}, charge {charge} of {charge_intent:?}");
+            let counted = refunds
+                .iter()
+                .map(|(intent, amount, status)| *intent == own && *amount <= 6000 && *status != Failed);
+            let counted: Vec<bool> = counted.collect();
+            let refunds: Vec<_> =
+                refunds.into_iter().map(|(intent, amount, status)| refund(intent, amount, status)).collect();
+            let charge_intent = charge_intent.and_then(|intent| PaymentIntentId::parse(intent).ok());
+            let booking = Booking { refunds, charge_refunded: charge, charge_intent, ..paid(6000) };
+            assert_eq!(booking.refunded_amount(), sum, "{told}");
+            assert_eq!(booking.is_refunded(), sum == 6000, "{told}");
+            let counts: Vec<_> = booking.refunds.iter().map(|refund| booking.counts(refund)).collect();
+            assert_eq!(counts, counted, "{told}");
+        }
+        assert!(!paid(0).is_refunded(), "nothing was paid, and nothing went back");
+        assert!(!Booking { charge_refunded: 6000, ..Booking::sample() }.is_refunded());
+    }
+
+    #[test]
+    fn a_booking_is_called_off_if_it_is_paid_and_cancelled() {
+        let cancelled = Some(Cancellation { at: Timestamp::from_unix_seconds(1), reason: String::new() });
+        let off = Booking { cancelled: cancelled.clone(), ..paid(6000) };
+        assert!(off.is_called_off() && !off.keeps_seat());
+        assert!(!paid(6000).is_called_off() && paid(6000).keeps_seat());
+        assert!(!Booking { cancelled, ..Booking::sample() }.is_called_off());
+        assert!(!Booking::sample().is_called_off());
+    }
+
+    #[test]
+    fn a_change_is_never_earlier_than_the_one_before() {
+        let mut booking = Booking::sample();
+        let before = booking.updated_at;
+        booking.touch(before.minus(std::time::Duration::from_secs(1)));
+        assert_eq!(booking.updated_at, before);
+        let after = before.plus(std::time::Duration::from_secs(1));
+        booking.touch(after);
+        assert_eq!(booking.updated_at, after);
     }
 }

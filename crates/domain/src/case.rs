@@ -436,6 +436,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_told_is_written_down_once_and_read_back() {
+        let mut facts = Facts::one("processing");
+        facts.add(&Facts::parse("processing paid"));
+        facts.add(&Facts::parse("paid"));
+        assert_eq!(facts.as_text(), "processing paid");
+        assert_eq!(Facts::parse(&facts.as_text()), facts);
+    }
+
+    #[test]
+    fn each_word_of_a_story_covers_what_came_before_it_and_itself() {
+        for story in [
+            vec!["processing", "ended", "paid"],
+            vec!["out", "back"],
+            vec!["inquiry", "dispute", "lost", "appeal", "lost_appeal"],
+        ] {
+            for (n, known) in story.iter().enumerate() {
+                for (m, told) in story.iter().enumerate() {
+                    assert_eq!(Facts::one(*known).cover(&Facts::one(*told)), m <= n, "{known} and {told}");
+                }
+                assert!(!Facts::one(*known).cover(&Facts::one("unheard of")));
+                assert!(!Facts::one("unheard of").cover(&Facts::one(*known)));
+            }
+        }
+    }
+
+    #[test]
     fn a_copy_is_told_from_a_further_fact() {
         let about = CaseAbout::new(CaseKind::AmountMismatch, "cs_1");
         let case = |facts: &str| KnownCase {

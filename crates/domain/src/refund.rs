@@ -110,6 +110,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_made_within_23_hours_is_given_up() {
+        let made = Timestamp::from_unix_seconds(1_795_000_000);
+        for (late, done) in [(0, Next::Send), (1, Next::GiveUp)] {
+            let now = made.plus(GIVEN_UP).plus(Duration::from_micros(late));
+            assert_eq!(next(Attempt::Resumed, Seen::NotMade, made, now), done);
+        }
+    }
+
+    #[test]
+    fn every_state_keeps_its_exact_text() {
+        assert_eq!(RequestState::ALL.map(RequestState::as_str), ["open", "done", "refused"]);
+        for state in RequestState::ALL {
+            assert_eq!(RequestState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(RequestState::parse("made"), None);
+    }
+
+    #[test]
     fn nothing_is_left_of_what_is_gone_or_under_way() {
         assert_eq!(left(6000, 1000, 2000), 3000);
         assert_eq!(left(6000, 6000, 0), 0);

@@ -35,6 +35,11 @@ fn headers_are_accepted_or_refused_as_by_the_official_libraries() {
     let good = v1(NEW, &t, BODY);
     let old = v1(OLD, &t, BODY);
     let at = |t: i64| format!("t={t},v1={}", v1(NEW, &t.to_string(), BODY));
+    let filled_up_to = |bytes: usize| {
+        let header = format!("t={t},v1={good},x=");
+        let fill = "x".repeat(bytes - header.len());
+        header + &fill
+    };
     let flipped = |i: usize| {
         let mut bytes = good.clone().into_bytes();
         bytes[i] = if bytes[i] == b'0' { b'1' } else { b'0' };
@@ -53,6 +58,7 @@ fn headers_are_accepted_or_refused_as_by_the_official_libraries() {
         ("twice the same", format!("t={t},v1={good},v1={good}"), Ok(0)),
         ("a trailing comma", format!("t={t},v1={good},"), Ok(0)),
         ("a bare token", format!("t={t},potato,v1={good}"), Ok(0)),
+        ("as long as a header may be", filled_up_to(MAX_HEADER_BYTES), Ok(0)),
         ("upper-case hex", format!("t={t},v1={}", good.to_uppercase()), Ok(0)),
         ("ten signatures", format!("t={t},{}v1={good}", format!("v1={old},").repeat(9)), Ok(0)),
         ("one second old", at(NOW - 1), Ok(0)),
@@ -119,6 +125,7 @@ fn headers_are_accepted_or_refused_as_by_the_official_libraries() {
         ("a blank after the comma", format!("t={t}, v1={good}"), Err(NoV1Signature)),
         ("a tab before v1", format!("t={t},\tv1={good}"), Err(NoV1Signature)),
         ("the value without a name", format!("t={t},={good}"), Err(NoV1Signature)),
+        ("a byte longer than a header may be", filled_up_to(MAX_HEADER_BYTES + 1), Err(HeaderMalformed)),
         // Signatures that do not fit.
         ("empty v1", format!("t={t},v1="), Err(NoMatch)),
         ("v1 is a word", format!("t={t},v1=bad_signature"), Err(NoMatch)),
@@ -157,8 +164,47 @@ fn headers_are_accepted_or_refused_as_by_the_official_libraries() {
     assert!(cases.len() >= 90, "{} cases", cases.len());
     for (name, header, expected) in cases {
         assert_eq!(judge(header.as_bytes(), BODY, &[NEW]), expected, "{name}: {header}");
+        // Before the body is read nothing is refused that could fit, and what cannot be read is.
+        let head = check_head(Some(header.as_bytes()), NOW);
+        match expected {
+            Ok(_) => assert_eq!(head, Ok(()), "{name}: {header}"),
+            Err(HeaderMissing | HeaderMalformed | NoV1Signature | TooOld) => {
+                assert_eq!(head.err(), expected.err(), "{name}: {header}");
+            }
+            Err(NoMatch) => {}
+        }
     }
+    for (header, expected) in [
+        (format!("t={},v1={old}", NOW - 300), Ok(())),
+        (format!("t={},v1={old}", NOW - 301), Err(TooOld)),
+        (format!("t={t},v1=potato"), Err(NoMatch)),
+        (format!("t={t},v0={old}"), Err(NoV1Signature)),
+        (String::new(), Err(HeaderMissing)),
+    ] {
+        assert_eq!(check_head(Some(header.as_bytes()), NOW), expected, "{header}");
+    }
+    assert_eq!(check_head(None, NOW), Err(HeaderMissing));
     assert_eq!(verify(None, BODY, &secrets(&[NEW]), NOW).unwrap_err(), HeaderMissing);
+}
+
+#[test]
+fn what_was_verified_tells_body_and_time_and_what_was_not_why() {
+    let header = format!("t={},v1={}", NOW - 7, v1(NEW, &(NOW - 7).to_string(), BODY));
+    let known = secrets(&[NEW]);
+    let verified = verify(Some(header.as_bytes()), BODY, &known, NOW).unwrap();
+    assert_eq!((verified.body(), verified.timestamp()), (BODY, NOW - 7));
+    let reasons =
+        [HeaderMissing, HeaderMalformed, NoV1Signature, NoMatch, TooOld].map(|error| error.reason());
+    assert_eq!(
+        reasons,
+        [
+            "header_missing",
+            "header_malformed",
+            "no_v1_signature",
+            "secret_or_body",
+            "timestamp_out_of_tolerance"
+        ]
+    );
 }
 
 #[test]

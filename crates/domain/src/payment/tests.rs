@@ -848,3 +848,101 @@ fn what_happens_to_an_unknown_payment_after_its_case_was_closed_is_seen() {
     let more = Fact::Session(SessionFact { total: Some(1), ..fact });
     assert!(matches!(told(&more, &known, &ours), Unmatched::Case(_)));
 }
+
+/// Amounts of the session in the order subtotal, discount, tax, shipping, total; the price is 60.00.
+#[test]
+fn what_was_paid_is_the_price_or_a_case_of_its_kind() {
+    let n = |amount: i64| Some(amount);
+    for (amounts, expected) in [
+        ([n(6000), n(0), n(0), n(0), n(6000)], Ok(6000)),
+        ([n(6000), n(1000), n(0), n(0), n(5000)], Ok(5000)),
+        ([n(6000), n(0), n(1200), n(0), n(7200)], Ok(7200)),
+        ([n(6000), n(0), n(0), n(500), n(6500)], Ok(6500)),
+        ([n(6000), n(1000), n(1200), n(500), n(6700)], Ok(6700)),
+        ([n(6000), n(6000), n(0), n(0), n(0)], Ok(0)),
+        // What is not said is nothing, and a subtotal that is not said is what the others leave.
+        ([n(6000), None, None, None, n(6000)], Ok(6000)),
+        ([None, n(1000), n(1200), n(500), n(6700)], Ok(6700)),
+        ([None, n(1000), n(1200), n(500), n(6000)], Err("subtotal")),
+        ([n(5900), n(0), n(0), n(0), n(5900)], Err("subtotal")),
+        ([n(6000), n(0), n(0), n(0), n(5999)], Err("add up")),
+        ([n(6000), n(1000), n(0), n(0), n(7000)], Err("add up")),
+        ([n(6000), n(0), n(1200), n(0), n(4800)], Err("add up")),
+        ([n(6000), n(0), n(0), n(500), n(5500)], Err("add up")),
+        ([n(6000), n(-1000), n(0), n(0), n(7000)], Err("add up")),
+        ([n(6000), n(0), n(-1000), n(0), n(5000)], Err("add up")),
+        ([n(6000), n(0), n(0), n(-1000), n(5000)], Err("add up")),
+        ([n(6000), n(12_000), n(0), n(0), n(-6000)], Err("add up")),
+        ([n(6000), n(5000), n(0), n(0), n(0)], Err("add up")),
+        ([n(6000), None, None, None, None], Err("no total")),
+    ] {
+        let [subtotal, discount, tax, shipping, total] = amounts;
+        let Fact::Session(fact) = session(SessionMoment::Completed, PaymentStatus::Paid) else {
+            unreachable!()
+        };
+        let fact = SessionFact { subtotal, discount, tax, shipping, total, ..fact };
+        match (check_amount(&fact, pending().price), expected) {
+            (Ok(paid), Ok(expected)) => assert_eq!(paid, expected, "{amounts:?}"),
+            (Err((kind, detail)), Err(word)) => {
+                assert_eq!(kind, CaseKind::AmountMismatch, "{amounts:?}");
+                assert!(detail.en.contains(word), "{amounts:?}: {detail:?}");
+            }
+            (said, _) => panic!("{amounts:?}: {said:?}"),
+        }
+    }
+    let Fact::Session(free) = session(SessionMoment::Completed, PaymentStatus::NoPaymentRequired) else {
+        unreachable!()
+    };
+    let (_, detail) = check_amount(&free, pending().price).unwrap_err();
+    assert!(detail.en.contains("not zero"), "{detail:?}");
+    let covered = SessionFact { discount: n(PRICE), total: n(0), ..free };
+    assert_eq!(check_amount(&covered, pending().price), Ok(0));
+}
+
+#[test]
+fn a_session_says_enough_to_be_judged_or_stripe_is_asked() {
+    use PaymentStatus::{NoPaymentRequired, Paid, Unknown, Unpaid};
+    use SessionMoment::{AsyncFailed, AsyncSucceeded, Completed, Expired};
+    for (moment, status, open) in [
+        (Completed, Paid, false),
+        (Completed, NoPaymentRequired, false),
+        (Completed, Unknown, true),
+        (Completed, Unpaid, false),
+        (AsyncSucceeded, Unknown, true),
+        (AsyncFailed, Unpaid, false),
+        (AsyncFailed, Paid, true),
+        (Expired, Unpaid, false),
+        (Expired, Paid, true),
+    ] {
+        let Fact::Session(fact) = session(moment, status) else { unreachable!() };
+        assert_eq!(fact.leaves_open(), open, "{moment:?} {status:?}");
+        let unreadable = SessionFact { unreadable: Some("amount_total"), ..fact.clone() };
+        assert!(!unreadable.leaves_open(), "asking again says the same");
+        let judged =
+            matches!(status, Paid | NoPaymentRequired) && matches!(moment, Completed | AsyncSucceeded);
+        for less in [
+            SessionFact { currency: None, ..fact.clone() },
+            SessionFact { total: None, ..fact.clone() },
+            SessionFact { subtotal: None, ..fact.clone() },
+        ] {
+            assert_eq!(less.leaves_open(), open || judged, "{moment:?} {status:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_settled_is_a_duplicate_when_it_is_told_again() {
+    use Outcome::{Case, Duplicate, Ignored, Parked, Processed, Rejected};
+    for (outcome, text, settled) in [
+        (Processed, "processed", true),
+        (Duplicate, "duplicate", true),
+        (Ignored, "ignored", false),
+        (Parked, "parked", false),
+        (Case, "case", true),
+        (Rejected, "rejected", false),
+    ] {
+        assert_eq!((outcome.as_str(), outcome.is_settled()), (text, settled));
+        assert_eq!(Outcome::parse(text), Some(outcome));
+    }
+    assert_eq!(Outcome::parse("done"), None);
+}
