@@ -814,6 +814,7 @@ mod tests {
             "\u{fe0f}",
             "A\u{e0041}",
             "A\u{2028}B",
+            "  ",
         ] {
             assert!(unseen(bad).is_some(), "{bad:?}");
         }
