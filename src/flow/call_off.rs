@@ -45,10 +45,16 @@ pub enum CallOffError {
     Refund(#[from] RefundError),
     /// It is unpaid and cannot be cancelled now.
     #[error(transparent)]
-    Cancel(#[from] CancelError),
+    Cancel(Box<CancelError>),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<CancelError> for CallOffError {
+    fn from(error: CancelError) -> Self {
+        Self::Cancel(Box::new(error))
+    }
 }
 
 /// Calls a booking off. `wish`: what of its payment goes back, which a paid one needs; `reason`: why, may be empty.

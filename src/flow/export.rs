@@ -72,7 +72,7 @@ pub struct Export {
 #[derive(Debug)]
 enum List {
     Bookings(AfterBooking),
-    Movements { during: (Timestamp, Timestamp), lanes: [Lane; 3] },
+    Movements { during: (Timestamp, Timestamp), lanes: Vec<Lane> },
     Told,
 }
 
@@ -103,7 +103,7 @@ impl Export {
         let Some(during) = month.times(&app.config.timezone) else { return Ok(None) };
         let offers = offers(&app).await?;
         let lanes =
-            MovementKind::ALL.map(|kind| Lane { kind, read: VecDeque::new(), after: None, ended: false });
+            MovementKind::ALL.map(|kind| Lane { kind, read: VecDeque::new(), after: None, ended: false }).into();
         Ok(Some(Self { app, month, offers, list: List::Movements { during, lanes } }))
     }
 

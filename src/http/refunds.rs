@@ -76,7 +76,7 @@ impl From<CallOffError> for Problem {
             CallOffError::Already => conflict("Already cancelled", format!("{error}.")),
             CallOffError::OffButNotRefunded(_) => conflict("Payment provider refused", format!("{error}.")),
             CallOffError::Refund(error) => error.into(),
-            CallOffError::Cancel(error) => error.into(),
+            CallOffError::Cancel(error) => (*error).into(),
             CallOffError::Store(error) => error.into(),
         }
     }

@@ -299,7 +299,7 @@ Something in your way? Write to whoever runs this site: they will answer and, if
     call_off_nothing: "Rien n’est rendu." / "Nothing goes back.",
     call_off_already: "Cette réservation est déjà annulée. Remboursez ce qui doit l’être encore." /
         "This booking is cancelled already. Refund what is still to go back.",
-    call_off_disputed: "Le paiement est en litige : la banque décide. Annulez sans rien rendre." /
+    call_off_disputed: "Le paiement est en litige : la banque décide. Annulez sans rien rendre." /
         "The payment is disputed: the bank decides. Cancel with nothing given back.",
     call_off_not_refunded: "La réservation est annulée, mais Stripe a refusé le remboursement. La raison est dans l’historique." /
         "The booking is cancelled, but Stripe refused the refund. The timeline says why.",

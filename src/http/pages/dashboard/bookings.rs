@@ -542,14 +542,14 @@ pub async fn cancel(
         Err(CallOffError::Already) => (StatusCode::CONFLICT, t.call_off_already),
         Err(CallOffError::OffButNotRefunded(_)) => (StatusCode::BAD_GATEWAY, t.call_off_not_refunded),
         Err(CallOffError::Refund(RefundError::TooMuch { .. })) => (StatusCode::CONFLICT, t.refund_too_much),
-        Err(CallOffError::Cancel(CancelError::StillOpening | CancelError::SessionUnknown)) => {
-            (StatusCode::CONFLICT, t.cancel_later)
+        Err(CallOffError::SayWhatGoesBack(_) | CallOffError::Refund(RefundError::NothingPaid)) => {
+            (StatusCode::CONFLICT, t.conflict_lead)
         }
-        Err(
-            CallOffError::SayWhatGoesBack(_)
-            | CallOffError::Cancel(CancelError::NotUnpaid(_))
-            | CallOffError::Refund(RefundError::NothingPaid),
-        ) => (StatusCode::CONFLICT, t.conflict_lead),
+        Err(CallOffError::Cancel(error)) => match *error {
+            CancelError::StillOpening | CancelError::SessionUnknown => (StatusCode::CONFLICT, t.cancel_later),
+            CancelError::NotUnpaid(_) => (StatusCode::CONFLICT, t.conflict_lead),
+            error => return Err(error.into()),
+        },
         Err(error) => return Err(error.into()),
     };
     let typed = typed.map(|typed| (typed, reason.as_str()));
