@@ -102,8 +102,9 @@ impl Export {
     pub async fn movements(app: Shared, month: Month) -> Result<Option<Self>, StoreError> {
         let Some(during) = month.times(&app.config.timezone) else { return Ok(None) };
         let offers = offers(&app).await?;
-        let lanes =
-            MovementKind::ALL.map(|kind| Lane { kind, read: VecDeque::new(), after: None, ended: false }).into();
+        let lanes = MovementKind::ALL
+            .map(|kind| Lane { kind, read: VecDeque::new(), after: None, ended: false })
+            .into();
         Ok(Some(Self { app, month, offers, list: List::Movements { during, lanes } }))
     }
 
