@@ -94,40 +94,70 @@ async fn tell_due(app: &App) -> Result<usize, StoreError> {
 async fn tell_in_order(app: &App, deliveries: Vec<Delivery>) -> Result<usize, StoreError> {
     let mut done = 0;
     for delivery in deliveries {
-        let span = tracing::info_span!(
-            "effect",
-            otel.kind = "producer",
-            otel.name = format_args!("{} to {}", delivery.kind.as_str(), delivery.target.as_str()),
-        );
-        let delivered = deliver(app, &delivery).instrument(span);
-        let result = tokio::time::timeout(LONGEST_DELIVERY, delivered).await;
-        let result = result.unwrap_or_else(|_| Err(Failure::passing(Trouble::Silent)));
-        failpoint::here("effects.after_send");
-        let now = app.clock.now();
-        let mut tx = app.store.begin().await?;
-        match result {
-            Ok(()) => {
-                tx.delivery_done(Told::Booking, &delivery.id, now).await?;
-                done += 1;
-            }
-            Err(failure) if failure.trouble == Trouble::Outdated => {
-                tx.delivery_dropped(Told::Booking, &delivery.id, &failure.trouble.to_string()).await?;
-            }
-            Err(failure) => {
-                let next = failure.next_try(delivery.tries, now);
-                tx.delivery_failed(Told::Booking, &delivery.id, &failure.trouble.to_string(), next).await?;
-                tracing::warn!(
-                    module = "effects",
-                    action = if next.is_some() { "effect.failed" } else { "effect.given_up" },
-                    target = delivery.target.as_str(),
-                    kind = delivery.kind.as_str(),
-                    tries = delivery.tries + 1,
-                );
-            }
-        }
-        tx.commit().await?;
+        let result = in_time(delivery.kind.as_str(), delivery.target, deliver(app, &delivery)).await;
+        let delivered = Delivered {
+            told: Told::Booking,
+            id: &delivery.id,
+            target: delivery.target,
+            kind: delivery.kind.as_str(),
+            tries: delivery.tries,
+        };
+        done += usize::from(mark(app, &delivered, result).await?);
     }
     Ok(done)
+}
+
+/// A delivery's end, within the time that it may take, as a span of its own.
+async fn in_time(
+    kind: &str,
+    target: Target,
+    delivering: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let span = tracing::info_span!(
+        "effect",
+        otel.kind = "producer",
+        otel.name = format_args!("{kind} to {}", target.as_str()),
+    );
+    let result = tokio::time::timeout(LONGEST_DELIVERY, delivering.instrument(span)).await;
+    result.unwrap_or_else(|_| Err(Failure::passing(Trouble::Silent)))
+}
+
+/// A delivery that was tried.
+struct Delivered<'a> {
+    told: Told,
+    id: &'a str,
+    target: Target,
+    kind: &'static str,
+    /// How often before.
+    tries: i32,
+}
+
+/// Marks what became of a delivery. Returns whether it arrived.
+async fn mark(app: &App, delivered: &Delivered<'_>, result: Result<(), Failure>) -> Result<bool, StoreError> {
+    failpoint::here("effects.after_send");
+    let &Delivered { told, id, target, kind, tries } = delivered;
+    let now = app.clock.now();
+    let mut tx = app.store.begin().await?;
+    let arrived = result.is_ok();
+    match result {
+        Ok(()) => tx.delivery_done(told, id, now).await?,
+        Err(failure) if failure.trouble == Trouble::Outdated => {
+            tx.delivery_dropped(told, id, &failure.trouble.to_string()).await?;
+        }
+        Err(failure) => {
+            let next = failure.next_try(tries, now);
+            tx.delivery_failed(told, id, &failure.trouble.to_string(), next).await?;
+            tracing::warn!(
+                module = "effects",
+                action = if next.is_some() { "effect.failed" } else { "effect.given_up" },
+                target = target.as_str(),
+                kind = kind,
+                tries = tries + 1,
+            );
+        }
+    }
+    tx.commit().await?;
+    Ok(arrived)
 }
 
 /// Who hears from this service, for what it records itself: if nobody, that need not be found out again for each

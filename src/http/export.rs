@@ -27,14 +27,10 @@ pub async fn payments(State(app): State<Shared>, RawQuery(query): RawQuery) -> R
 
 fn month(query: Option<&str>) -> Result<(Month, String), Problem> {
     let mut query = Query::parse(query);
-    let given = query.has("month");
     let month = query.take("month", MONTH, |text| Month::parse(text).map(|month| (month, text.to_owned())));
     query.finish()?;
-    match month {
-        Some(month) => Ok(month),
-        None if given => Err(no_month()),
-        None => Err(Problem::invalid(vec![Fault::coded("month", "required", "is required, as YYYY-MM")])),
-    }
+    let required = || Problem::invalid(vec![Fault::coded("month", "required", "is required, as YYYY-MM")]);
+    month.ok_or_else(required)
 }
 
 const MONTH: &str = "must be a month as YYYY-MM";

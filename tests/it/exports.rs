@@ -153,7 +153,7 @@ async fn a_month_of_more_rows_than_a_portion_is_whole_and_in_order(db: TestDatab
     let shop = Shop::open(&db).await;
     let month = month(&shop);
     let bookings = shop.app.pending_bookings(1_201).await;
-    db.execute("update bookings set slot_date = '2031-02-03', offer_id = offer_id, seat = null").await;
+    db.execute("update bookings set slot_date = '2031-02-03', seat = null").await;
     let told = export(&shop, "/api/bookings.csv?month=2031-02").await;
     let ids: std::collections::BTreeSet<_> = told.iter().map(|row| row["bookingId"].clone()).collect();
     assert_eq!((told.len(), ids.len()), (bookings.len(), bookings.len()));

@@ -58,7 +58,8 @@ impl Tx {
                     let sql = format!(
                         "select id from cases
                          where closed_at is null and kind = 'dispute' and deadline_told_at is null
-                           and subject in (select id from disputes where due_by > $1 and due_by <= $2)
+                           and exists (select 1 from disputes d
+                                       where d.id = cases.subject and d.due_by > $1 and d.due_by <= $2)
                          order by id limit $3 {locked}"
                     );
                     let ids = on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))

@@ -1,19 +1,19 @@
 //! Cases, told to whoever runs the shop: each once when it is opened, and once more before its deadline.
 
 use super::mail::{self, Letter};
-use super::{AT_ONCE, Failure, LEASE, LONGEST_DELIVERY, SIDE_BY_SIDE, Trouble, message_id, post, unreadable};
+use super::{
+    AT_ONCE, Delivered, Failure, LEASE, SIDE_BY_SIDE, Trouble, in_time, mark, message_id, post, unreadable,
+};
 use crate::app::App;
 use crate::flow::business;
 use clock::Timestamp;
 use domain::booking::Booking;
-use domain::business::Business;
 use domain::calendar;
 use domain::lang::Lang;
 use domain::money::{Currency, Money};
 use domain::notice::CaseNotice;
 use domain::plain_name::plain_name;
 use futures_util::StreamExt;
-use lettre::message::Mailbox;
 use serde_json::json;
 use store::StoreError;
 use store::cases::CaseRecord;
@@ -43,34 +43,11 @@ pub(super) async fn tell_due(app: &App) -> Result<usize, StoreError> {
 }
 
 async fn tell_and_mark(app: &App, notice: Notice) -> Result<usize, StoreError> {
-    let result = tokio::time::timeout(LONGEST_DELIVERY, tell(app, &notice)).await;
-    let result = result.unwrap_or_else(|_| Err(Failure::passing(Trouble::Silent)));
-    let now = app.clock.now();
-    let mut tx = app.store.begin().await?;
-    let told = match result {
-        Ok(()) => {
-            tx.delivery_done(Told::Case, &notice.id, now).await?;
-            1
-        }
-        Err(failure) if failure.trouble == Trouble::Outdated => {
-            tx.delivery_dropped(Told::Case, &notice.id, &failure.trouble.to_string()).await?;
-            0
-        }
-        Err(failure) => {
-            let next = failure.next_try(notice.tries, now);
-            tx.delivery_failed(Told::Case, &notice.id, &failure.trouble.to_string(), next).await?;
-            tracing::warn!(
-                module = "effects",
-                action = if next.is_some() { "effect.failed" } else { "effect.given_up" },
-                target = notice.target.as_str(),
-                kind = notice.what.as_str(),
-                tries = notice.tries + 1,
-            );
-            0
-        }
-    };
-    tx.commit().await?;
-    Ok(told)
+    let kind = notice.what.as_str();
+    let result = in_time(kind, notice.target, tell(app, &notice)).await;
+    let (id, target, tries) = (notice.id.as_str(), notice.target, notice.tries);
+    let delivered = Delivered { told: Told::Case, id, target, kind, tries };
+    Ok(usize::from(mark(app, &delivered, result).await?))
 }
 
 async fn tell(app: &App, notice: &Notice) -> Result<(), Failure> {
@@ -100,16 +77,11 @@ async fn tell(app: &App, notice: &Notice) -> Result<(), Failure> {
         Target::Owner | Target::Customer => {
             let settings =
                 app.config.mail.as_ref().ok_or_else(|| Failure::passing(Trouble::Setting("SMTP_URL")))?;
-            let mut from: Mailbox =
-                settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
             let shop = business::shop(app).await;
             let shop = shop.as_ref().map(|shop| &shop.business);
-            if let Some(shop) = shop {
-                from.name = Some(shop.name().to_owned());
-            }
-            let lang = shop.and_then(Business::mail_lang).unwrap_or_default();
-            let to = app.config.admin_email.as_deref().unwrap_or(settings.from.as_str());
-            let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
+            let from = mail::sender(settings, shop)?;
+            let (to, lang) = mail::owner(app, settings, shop);
+            let to = mail::mailbox(to)?;
             let offer = offer.map(|offer| offer.name).unwrap_or_default();
             let (subject, body) = letter(app, notice.what, &case, booking.as_ref(), &offer, lang);
             let key = format!("{}-{}", message_id(&key), notice.target.as_str());

@@ -36,23 +36,14 @@ pub(super) async fn send(
     if delivery.target == Target::Customer && booking.payment().is_none() && was_told(app, booking).await? {
         return Err(Failure::last(Trouble::Outdated));
     }
-    let mut from: Mailbox =
-        settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
     let shop = business::shop(app).await;
     let shop = shop.as_ref().map(|shop| &shop.business);
-    if let Some(shop) = shop {
-        from.name = Some(shop.name().to_owned());
-    }
+    let from = sender(settings, shop)?;
     let (to, lang) = match delivery.target {
         Target::Customer => (booking.customer.email.as_str(), lang),
-        // Until the owner says otherwise: the service's own language.
-        Target::Owner | Target::Notify => (
-            app.config.admin_email.as_deref().unwrap_or(settings.from.as_str()),
-            shop.and_then(Business::mail_lang).unwrap_or_default(),
-        ),
+        Target::Owner | Target::Notify => owner(app, settings, shop),
     };
-    let to = domain::booking::mail_address(to).unwrap_or_else(|| to.to_owned());
-    let to: Mailbox = to.parse().map_err(|_| Failure::last(Trouble::Address))?;
+    let to = mailbox(to)?;
     let (subject, mut body) = match delivery.target {
         Target::Customer => {
             let own = format!("{}{}", app.config.app_url, bookings::own_path(&app.config, booking));
@@ -65,6 +56,32 @@ pub(super) async fn send(
     }
     let key = format!("{}-{}", message_id(&delivery.effect_key), delivery.target.as_str());
     post(settings, Letter { from, to, key, subject, body }).await
+}
+
+/// Whose mails they are: the business's, by its name.
+pub(super) fn sender(settings: &MailSettings, shop: Option<&Business>) -> Result<Mailbox, Failure> {
+    let mut from: Mailbox =
+        settings.from.parse().map_err(|_| Failure::passing(Trouble::Setting("MAIL_FROM")))?;
+    if let Some(shop) = shop {
+        from.name = Some(shop.name().to_owned());
+    }
+    Ok(from)
+}
+
+/// The owner's address and language; until they say otherwise the service's own.
+pub(super) fn owner<'a>(
+    app: &'a App,
+    settings: &'a MailSettings,
+    shop: Option<&Business>,
+) -> (&'a str, Lang) {
+    let to = app.config.admin_email.as_deref().unwrap_or(settings.from.as_str());
+    (to, shop.and_then(Business::mail_lang).unwrap_or_default())
+}
+
+/// An address, its host by its name in ASCII.
+pub(super) fn mailbox(address: &str) -> Result<Mailbox, Failure> {
+    let address = domain::booking::mail_address(address).unwrap_or_else(|| address.to_owned());
+    address.parse().map_err(|_| Failure::last(Trouble::Address))
 }
 
 /// A mail that is written.
