@@ -6,6 +6,7 @@ use crate::app::App;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clock::Timestamp;
+use domain::Fault;
 use domain::business::colour::{Colour, Palette, Theme};
 use domain::business::logo::{Kind, Logo};
 use domain::business::{Business, Draft};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::{Store, StoreError};
+use store::{Store, StoreError, Tx};
 use url::Url;
 
 /// The name under which it is kept among the settings.
@@ -232,15 +233,60 @@ pub enum LogoChange {
     Set(Box<Logo>),
 }
 
-/// Keeps a business in place of the one before. The last of two who change it at once is right, as with all settings.
+/// Why a part of a business was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// What would be wrong with it.
+    #[error("{} members cannot be used", .0.len())]
+    Faults(Vec<Fault>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps a business in place of the one before. The last of two who set it at once is right, as with all settings.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn save(app: &App, business: &Business, logo: LogoChange, by: Actor<'_>) -> Result<(), StoreError> {
-    let now = app.clock.now();
     let mut tx = app.store.begin().await?;
-    let (before, about) = (tx.settings(&[NAME]).await?.remove(NAME), tx.about_file(LOGO).await?);
-    let mut old: Draft = before.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
+    let before = lock(&mut tx).await?;
+    write(app, tx, before, business, logo, by).await
+}
+
+/// Changes a part of a business, in what it is by now: two who change different parts at once both keep theirs.
+///
+/// # Errors
+/// A [`ChangeError`].
+pub async fn change(
+    app: &App,
+    edit: impl FnOnce(&mut Draft),
+    logo: LogoChange,
+    by: Actor<'_>,
+) -> Result<(), ChangeError> {
+    let mut tx = app.store.begin().await?;
+    let before = lock(&mut tx).await?;
+    let mut draft = before.clone();
+    edit(&mut draft);
+    let business = draft.parse().map_err(ChangeError::Faults)?;
+    Ok(write(app, tx, before, &business, logo, by).await?)
+}
+
+async fn lock(tx: &mut Tx) -> Result<Draft, StoreError> {
+    let before = tx.lock_setting(NAME).await?;
+    Ok(before.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default())
+}
+
+async fn write(
+    app: &App,
+    mut tx: Tx,
+    mut old: Draft,
+    business: &Business,
+    logo: LogoChange,
+    by: Actor<'_>,
+) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    let about = tx.about_file(LOGO).await?;
     let mut new = business.draft();
     let mut changed: Vec<&str> = Draft::MEMBERS.to_vec();
     changed.retain(|name| old.member(name) != new.member(name));

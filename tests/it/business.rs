@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 on_each_engine! {
+    people_who_change_different_parts_at_once_all_keep_theirs,
     an_admin_says_who_sells_here_and_everybody_signed_in_reads_it,
     every_member_that_cannot_be_used_is_named_and_nothing_is_saved,
     a_logo_is_an_image_by_its_bytes_and_kept_by_browsers_under_an_address_of_its_content,
@@ -549,5 +550,26 @@ fn the_grounds_of_the_themes_are_those_of_the_style_sheet() {
         let [ground, card] = theme.grounds();
         let wanted = format!("--ground: {ground}; --card: {card};");
         assert!(rules.contains(&wanted), "{theme:?}: {wanted}");
+    }
+}
+
+/// Each form sends a part, and the whole is kept: it is put into what is there by then.
+async fn people_who_change_different_parts_at_once_all_keep_theirs(db: TestDatabase) {
+    let app = TestApp::start(&db).await;
+    let admin = app.person(Role::Admin).await;
+    let named =
+        crate::hours::post_form(&app, &admin.cookie, "/dashboard/business", &[("name", "Atelier")]).await;
+    assert_eq!(named.status, 303, "{}", named.body);
+    for round in 0..5 {
+        let text = format!("Texts of round {round}.");
+        let saved = ["terms", "cancellation", "privacy", "legal"].map(async |name| {
+            let path = format!("/dashboard/business/{name}");
+            crate::hours::post_form(&app, &admin.cookie, &path, &[(name, &text)]).await.status
+        });
+        assert_eq!(futures_util::future::join_all(saved).await, [303; 4]);
+        let kept = app.get_as(&admin.cookie, "/api/settings/business").await.json();
+        for name in ["terms", "cancellation", "privacy", "legal"] {
+            assert_eq!(kept[name], text, "{name} of round {round}: {kept}");
+        }
     }
 }

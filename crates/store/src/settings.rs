@@ -25,6 +25,19 @@ impl Tx {
         Ok(rows.into_iter().collect())
     }
 
+    /// One setting, locked until the transaction ends: of two who change parts of it, the second puts theirs into
+    /// what the first left.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    pub async fn lock_setting(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        let sql = format!("select body from settings where name = $1 {}", self.for_update());
+        Ok(on_engine!(self, conn => sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(name)
+            .fetch_optional(conn)
+            .await)?)
+    }
+
     /// Keeps a setting in place of the one before.
     ///
     /// # Errors

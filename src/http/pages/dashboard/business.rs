@@ -2,7 +2,7 @@
 
 use super::{Choice, Page, back, done, query};
 use crate::app::Shared;
-use crate::flow::business::{self, LogoChange, Mark, Shop};
+use crate::flow::business::{self, ChangeError, LogoChange, Mark, Shop};
 use crate::http::auth::Signed;
 use crate::http::error::Problem;
 use crate::http::pages::multipart::Parts;
@@ -67,7 +67,7 @@ pub async fn show(State(app): State<Shared>, page: Page) -> Result<Response, Pro
     let done = done(&page, &mut query);
     query.finish()?;
     let shop = business::find(&app.store).await?;
-    let typed = shop.as_ref().map(|shop| shop.business.draft()).unwrap_or_default();
+    let typed = draft_of(shop.as_ref());
     Ok(form(page, StatusCode::OK, shop.as_ref(), typed, Vec::new(), done))
 }
 
@@ -79,20 +79,27 @@ pub async fn set(
     Extension(request_id): Extension<RequestId>,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    let shop = business::find(&app.store).await?;
-    let mut typed = shop.as_ref().map(|shop| shop.business.draft()).unwrap_or_default();
-    for name in Draft::MEMBERS.into_iter().filter(|name| Document::parse(name).is_none()) {
-        if let Some(member) = typed.member(name) {
-            *member = Some(fields.get(name).to_owned());
+    let edit = |draft: &mut Draft| {
+        for name in Draft::MEMBERS.into_iter().filter(|name| Document::parse(name).is_none()) {
+            if let Some(member) = draft.member(name) {
+                *member = Some(fields.get(name).to_owned());
+            }
         }
-    }
-    match typed.parse() {
-        Ok(business) => {
-            business::save(&app, &business, LogoChange::Keep, signed.actor(&request_id)).await?;
-            Ok(back(PATH, "saved"))
+    };
+    match business::change(&app, edit, LogoChange::Keep, signed.actor(&request_id)).await {
+        Ok(()) => Ok(back(PATH, "saved")),
+        Err(ChangeError::Faults(faults)) => {
+            let shop = business::find(&app.store).await?;
+            let mut typed = draft_of(shop.as_ref());
+            edit(&mut typed);
+            Ok(refused(page, shop.as_ref(), typed, &faults))
         }
-        Err(faults) => Ok(refused(page, shop.as_ref(), typed, &faults)),
+        Err(ChangeError::Store(error)) => Err(error.into()),
     }
+}
+
+fn draft_of(shop: Option<&Shop>) -> Draft {
+    shop.map(|shop| shop.business.draft()).unwrap_or_default()
 }
 
 /// Takes a logo in place of the one before, or takes it away.
@@ -103,24 +110,23 @@ pub async fn set_logo(
     Extension(request_id): Extension<RequestId>,
     parts: Parts,
 ) -> Result<Response, Problem> {
-    let shop = business::find(&app.store).await?;
-    let draft = shop.as_ref().map(|shop| shop.business.draft()).unwrap_or_default();
     let logo = match parts.get("remove") {
         Some(_) => Ok(LogoChange::Remove),
         None => Logo::parse(parts.get("logo").unwrap_or_default().to_vec())
             .map(|logo| LogoChange::Set(Box::new(logo))),
     };
-    match (draft.parse(), logo) {
-        (Ok(business), Ok(logo)) => {
-            business::save(&app, &business, logo, signed.actor(&request_id)).await?;
-            Ok(back(PATH, "saved"))
-        }
-        (business, logo) => {
-            let faults: Vec<Fault> =
-                business.err().unwrap_or_default().into_iter().chain(logo.err()).collect();
-            Ok(refused(page.at(PATH), shop.as_ref(), draft, &faults))
-        }
-    }
+    let logo = match logo {
+        Ok(logo) => match business::change(&app, |_| {}, logo, signed.actor(&request_id)).await {
+            Ok(()) => return Ok(back(PATH, "saved")),
+            Err(ChangeError::Faults(_)) => None,
+            Err(ChangeError::Store(error)) => return Err(error.into()),
+        },
+        Err(fault) => Some(fault),
+    };
+    let shop = business::find(&app.store).await?;
+    let draft = draft_of(shop.as_ref());
+    let faults: Vec<Fault> = draft.parse().err().unwrap_or_default().into_iter().chain(logo).collect();
+    Ok(refused(page.at(PATH), shop.as_ref(), draft, &faults))
 }
 
 /// One of its texts.
@@ -145,19 +151,16 @@ pub async fn set_document(
     fields: Fields,
 ) -> Result<Response, Problem> {
     let document = Document::parse(&name).ok_or_else(Problem::not_found)?;
-    let shop = business::find(&app.store).await?.ok_or_else(Problem::not_found)?;
-    let mut draft = shop.business.draft();
+    business::find(&app.store).await?.ok_or_else(Problem::not_found)?;
     let text = fields.get(document.as_str());
-    *draft.document(document) = Some(text.to_owned());
-    match draft.parse() {
-        Ok(business) => {
-            business::save(&app, &business, LogoChange::Keep, signed.actor(&request_id)).await?;
-            Ok(back(PATH, "saved"))
-        }
-        Err(faults) => {
+    let edit = |draft: &mut Draft| *draft.document(document) = Some(text.to_owned());
+    match business::change(&app, edit, LogoChange::Keep, signed.actor(&request_id)).await {
+        Ok(()) => Ok(back(PATH, "saved")),
+        Err(ChangeError::Faults(faults)) => {
             let errors = FormError::of(page.lang, &faults);
             Ok(document_form(page, StatusCode::BAD_REQUEST, document, text.to_owned(), errors))
         }
+        Err(ChangeError::Store(error)) => Err(error.into()),
     }
 }
 
